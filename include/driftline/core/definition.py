@@ -1,0 +1,108 @@
+"""Definitions in files: YAML in, a validated pydantic model out, and messages that name the file, the field and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from driftline.core.errors import DefinitionError, DriftlineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+IDENTIFIER = r"^[a-z0-9](?:[a-z0-9_\-]{0,62}[a-z0-9])?$"
+IDENTIFIER_HINT = "lower-case letters, digits, '-' and '_', starting and ending with a letter or digit, at most 64 long"
+
+
+class Definition(BaseModel):
+    """Base of everything that is defined in a file: unknown fields are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @classmethod
+    def parse(cls, data: object, *, where: str) -> Self:
+        """Validates plain data.
+
+        Raises:
+            DefinitionError: What is wrong, in which field, what was expected and what to do.
+        """
+        if not isinstance(data, Mapping):
+            raise DefinitionError(f"a mapping was expected, not {type(data).__name__}", where=where)
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise _explain(error, cls, where) from None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads one YAML (or JSON) file.
+
+        Raises:
+            DefinitionError: The file cannot be read, is no YAML, or does not say what it must.
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DefinitionError(f"the file cannot be read: {error}", where=str(path)) from None
+        except yaml.YAMLError as error:
+            raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
+        return cls.parse(data, where=str(path))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The definition as plain JSON data, with defaults filled in and no nulls."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def digest(self, *, exclude: frozenset[str] = frozenset()) -> str:
+        """Twelve hex digits that change when the meaning of the definition does."""
+        data = {key: value for key, value in self.as_dict().items() if key not in exclude}
+        return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> DefinitionError:
+    problems = [_problem(detail, model) for detail in error.errors(include_url=False)]
+    return DefinitionError("; ".join(problems), where=where)
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    field = ".".join(str(part) for part in detail["loc"]) or "(the whole definition)"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    cause = (detail.get("ctx") or {}).get("error")
+    if isinstance(cause, DriftlineError):
+        message = str(cause)
+    if detail["type"] == "extra_forbidden":
+        known = _known_fields(model, detail["loc"][:-1])
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(sorted(known))}"
+        return f"{field}: unknown field; {hint}"
+    if detail["type"] == "missing":
+        return f"{field}: required, but not given"
+    given = repr(detail["input"]) if not isinstance(detail["input"], Mapping | list) else ""
+    return f"{field}: {message}" + (f" (given: {given[:80]})" if given and given not in message else "")
+
+
+def _known_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The field names of the nested model that `path` leads to."""
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        inner = _model_in(model.model_fields[part].annotation)
+        if inner is not None:
+            model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an annotation may be any typing construct
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _model_in(argument)) is not None:
+            return found
+    return None

@@ -1,0 +1,60 @@
+"""The detector functions: what each reads from Elasticsearch, which side it looks at, and what an empty bucket means.
+
+Names and meanings are those of Elastic's anomaly detection ("Function reference" of its documentation).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["both", "high", "low"]
+
+
+@dataclass(frozen=True)
+class Function:
+    """One detector function.
+
+    Attributes:
+        name: As written in a job.
+        metric: The quantity: count, distinct_count, mean, min, max, sum, median.
+        side: Which deviations it reports.
+        needs_field: Whether `field_name` must be given (count takes none).
+        empty_is_zero: Whether a bucket without documents is a 0 (counts, sums) rather than missing.
+    """
+
+    name: str
+    metric: str
+    side: Side
+    needs_field: bool
+    empty_is_zero: bool
+
+
+def _table() -> dict[str, Function]:
+    table = {}
+    for metric in ("count", "distinct_count", "mean", "sum", "median"):
+        for prefix, side in (("", "both"), ("high_", "high"), ("low_", "low")):
+            name = prefix + metric
+            table[name] = Function(name, metric, side, metric != "count", metric in ("count", "distinct_count", "sum"))  # type: ignore[arg-type]
+    for metric in ("min", "max"):
+        table[metric] = Function(metric, metric, "both", True, False)
+    return table
+
+
+FUNCTIONS = _table()
+_ALIASES = {"avg": "mean", "high_avg": "high_mean", "low_avg": "low_mean", "c": "count", "dc": "distinct_count",
+            "high_dc": "high_distinct_count", "low_dc": "low_distinct_count"}  # fmt: skip
+
+
+def find_function(name: str) -> Function:
+    """The function of that name (Elastic's short names included).
+
+    Raises:
+        ValueError: No such function; the message names the nearest.
+    """
+    function = FUNCTIONS.get(_ALIASES.get(name, name))
+    if function is None:
+        nearest = difflib.get_close_matches(name, [*FUNCTIONS, *_ALIASES], n=1, cutoff=0)
+        raise ValueError(f"unknown function '{name}'; did you mean '{nearest[0]}'? Known: {', '.join(FUNCTIONS)}")
+    return function

@@ -1,0 +1,34 @@
+"""Where things lie. Every place can be moved by an environment variable; the defaults suit a checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The folder that holds dags/, plugins/ and include/."""
+
+
+def _place(variable: str, default: Path) -> Path:
+    return Path(os.environ[variable]).expanduser() if os.environ.get(variable) else default
+
+
+def state_dir() -> Path:
+    """Everything that running leaves behind: node, Airflow's home, staging, reports. `DRIFTLINE_STATE_DIR`."""
+    return _place("DRIFTLINE_STATE_DIR", ROOT / ".driftline")
+
+
+def jobs_dir() -> Path:
+    """Job files. `DRIFTLINE_JOBS_DIR`, by default include/jobs."""
+    return _place("DRIFTLINE_JOBS_DIR", ROOT / "include" / "jobs")
+
+
+def sources_dir() -> Path:
+    """Source files. `DRIFTLINE_SOURCES_DIR`, by default include/sources."""
+    return _place("DRIFTLINE_SOURCES_DIR", ROOT / "include" / "sources")
+
+
+def staging_uri(*parts: str) -> str:
+    """A place in the staging area, an fsspec URI. `DRIFTLINE_STAGING` may be s3://…, gs://… or a shared folder."""
+    base = os.environ.get("DRIFTLINE_STAGING") or str(state_dir() / "staging")
+    return "/".join([base.rstrip("/"), *parts])

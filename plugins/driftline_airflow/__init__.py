@@ -1,0 +1,1 @@
+"""All that imports Airflow: hook, operators, job DAGs, windows and links."""

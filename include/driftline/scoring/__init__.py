@@ -1,1 +1,1 @@
-"""scoring."""
+"""Scores: residuals → evidence → probability → 0–100. Pure functions of series, model and settings."""

@@ -1,0 +1,82 @@
+"""What the source indices hold: are they there, have they documents, can their fields be aggregated."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.errors import SourceIndexError
+from driftline.core.timespan import Window, parse_time
+from driftline.elastic.client import explained
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+_NUMBERS = {"long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long"}
+_TIMES = {"date", "date_nanos"}
+_ANY_VALUE_METRICS = {"distinct_count"}
+
+
+def check_fields(client: Elasticsearch, job: Job) -> None:
+    """Checks a job against its indices before anything is read.
+
+    Raises:
+        SourceIndexError: An index or a field is missing, or a field has a type that the function cannot use.
+    """
+    with explained(f"job {job.job_id}, datafeed.indices {job.datafeed.indices}"):
+        caps = client.field_caps(index=job.datafeed.indices, fields="*", ignore_unavailable=False, allow_no_indices=True).body
+    where = f"job {job.job_id}"
+    if not caps["indices"]:
+        raise SourceIndexError(
+            f"no index matches {', '.join(job.datafeed.indices)}", where=f"{where}, datafeed.indices", fix="Check the name, or ingest first."
+        )
+    fields: dict[str, Any] = caps["fields"]
+    _require(fields, job.time_field, f"{where}, time_field", _TIMES | {"long"}, "a date")
+    for number, detector in enumerate(job.detectors):
+        place = f"{where}, detectors.{number}"
+        if detector.field_name:
+            numeric = detector.spec.metric not in _ANY_VALUE_METRICS
+            _require(fields, detector.field_name, f"{place}.field_name", _NUMBERS if numeric else None, "a number")
+        for split in ("partition_field_name", "by_field_name"):
+            if name := getattr(detector, split):
+                _require(fields, name, f"{place}.{split}", None, "a keyword")
+    for name in job.influencers:
+        _require(fields, name, f"{where}, influencers", None, "a keyword")
+
+
+def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | None, wanted: str) -> None:
+    kinds = fields.get(name)
+    if kinds is None or set(kinds) == {"unmapped"}:
+        near = difflib.get_close_matches(name, [field for field in fields if not field.startswith("_")], n=1)
+        raise SourceIndexError(f"no field '{name}' in the index", where=where, fix=f"Did you mean '{near[0]}'?" if near else "")
+    for kind, caps in kinds.items():
+        if kind == "unmapped":
+            continue
+        if kind == "text" or not caps["aggregatable"]:
+            keyword = f"{name}.keyword"
+            fix = f"Use '{keyword}'." if keyword in fields else "Map it as a keyword or a number."
+            raise SourceIndexError(f"field '{name}' is of type {kind}, which cannot be aggregated", where=where, expected=wanted, fix=fix)
+        if types is not None and kind not in types:
+            raise SourceIndexError(f"field '{name}' is of type {kind}", where=where, expected=wanted)
+
+
+def data_range(client: Elasticsearch, job: Job) -> Window:
+    """The full range of the job's documents: oldest time stamp to just after the newest.
+
+    Raises:
+        SourceIndexError: No document matches.
+    """
+    aggs = {"first": {"min": {"field": job.time_field}}, "last": {"max": {"field": job.time_field}}}
+    with explained(f"job {job.job_id}, datafeed.indices {job.datafeed.indices}"):
+        found = client.search(index=job.datafeed.indices, query=job.datafeed.query, size=0, aggs=aggs).body["aggregations"]
+    if found["first"]["value"] is None:
+        raise SourceIndexError(
+            f"the index {', '.join(job.datafeed.indices)} holds no document that the query matches",
+            where=f"job {job.job_id}, datafeed",
+            fix="Ingest first, or check datafeed.query and time_field.",
+        )
+    first, last = (datetime.fromtimestamp(found[name]["value"] / 1000, UTC) for name in ("first", "last"))
+    return Window(parse_time(first), parse_time(int(last.timestamp() * 1000) + 1))

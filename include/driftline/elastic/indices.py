@@ -1,0 +1,137 @@
+"""Our indices: their names and mappings. Only field types that the minimal distribution has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline.elastic.client import talks_to_cluster
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from elasticsearch import Elasticsearch
+
+JOBS, STATE, RUNS = "driftline-jobs", "driftline-state", "driftline-runs"
+SNAPSHOTS, MODELS = "driftline-snapshots", "driftline-models"
+RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
+QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
+
+KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
+DATE = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
+LONG, DOUBLE, BOOL, BLOB = {"type": "long"}, {"type": "double"}, {"type": "boolean"}, {"type": "object", "enabled": False}
+TEXT = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
+
+
+def monthly(index: str, moment: datetime) -> str:
+    """The month's index for a bucket that starts at `moment`: results are kept, and removed, by whole months."""
+    return f"{index}-{moment:%Y.%m}"
+
+
+def _keywords(*names: str) -> dict[str, Any]:
+    return dict.fromkeys(names, KEYWORD)
+
+
+_SERIES = _keywords(
+    "partition_field_name", "partition_field_value", "by_field_name", "by_field_value", "over_field_name", "over_field_value"
+)
+_RESULTS: dict[str, Any] = {
+    **_SERIES,
+    **_keywords("job_id", "result_type", "function", "function_description", "field_name"),
+    **_keywords("influencer_field_name", "influencer_field_value", "model_feature", "forecast_id"),
+    **dict.fromkeys(("timestamp", "forecast_create_timestamp", "forecast_expiry_timestamp"), DATE),
+    **dict.fromkeys(("bucket_span", "detector_index", "event_count", "processing_time_ms"), LONG),
+    **dict.fromkeys(("record_score", "initial_record_score", "anomaly_score", "initial_anomaly_score"), DOUBLE),
+    **dict.fromkeys(("influencer_score", "initial_influencer_score", "probability", "multi_bucket_impact"), DOUBLE),
+    **dict.fromkeys(("typical", "actual", "model_lower", "model_median", "model_upper"), DOUBLE),
+    **dict.fromkeys(("forecast_lower", "forecast_prediction", "forecast_upper"), DOUBLE),
+    "is_interim": BOOL,
+    "influencers": {
+        "type": "object",
+        "properties": _keywords("influencer_field_name", "influencer_field_values"),
+    },
+    "anomaly_score_explanation": BLOB,
+    "bucket_influencers": BLOB,
+    "driftline": {
+        "properties": {
+            **_keywords("job_version", "snapshot_id", "quality", "key"),
+            "in_sample": BOOL,
+            "training_start": DATE,
+            "training_end": DATE,
+            "series": LONG,
+        }
+    },
+}
+_STATE: dict[str, Any] = {**_keywords("job_id", "kind"), "scored_until": DATE, "paused": BOOL, "detail": BLOB}
+_RUNS: dict[str, Any] = {
+    **_keywords("run", "kind", "job_id", "job_version", "source_id", "snapshot_id", "verdict", "state"),
+    **dict.fromkeys(("@timestamp", "window_start", "window_end"), DATE),
+    "seconds": DOUBLE,
+    "detail": BLOB,
+}
+_SNAPSHOTS: dict[str, Any] = {
+    **_keywords("job_id", "job_version", "snapshot_id", "state", "verdict", "engine"),
+    **dict.fromkeys(("training_start", "training_end", "created", "valid_from", "valid_until"), DATE),
+    **dict.fromkeys(("series", "trained", "failed"), LONG),
+    "description": TEXT,
+    "detail": BLOB,
+}
+_MODELS: dict[str, Any] = {**_keywords("job_id", "snapshot_id"), "detector_index": LONG, "row": LONG, "model": BLOB}
+_JOBS: dict[str, Any] = {**_keywords("id", "kind", "state"), "updated": DATE, "definition": BLOB}
+_TRUTH: dict[str, Any] = {
+    **_keywords("truth_id", "source_id", "kind", "function", "field_name", "partition_field_name", "partition_field_value"),
+    "start": DATE,
+    "end": DATE,
+    "magnitude": DOUBLE,
+    "description": TEXT,
+}
+_LEDGER: dict[str, Any] = {
+    **_keywords("fingerprint", "source_id", "path", "state", "index"),
+    **dict.fromkeys(("offset", "size", "rows", "bad", "line", "indexed", "quarantined", "pending"), LONG),
+    "updated": DATE,
+    "detail": BLOB,
+}
+_QUALITY: dict[str, Any] = {
+    **_keywords("report_id", "kind", "job_id", "source_id", "stage", "verdict", "run", "report"),
+    **dict.fromkeys(("@timestamp", "start", "end", "window_start", "window_end", "created"), DATE),
+    **dict.fromkeys(("buckets", "docs", "series", "rows", "bad"), LONG),
+    **dict.fromkeys(("docs_per_bucket",), DOUBLE),
+    "failed": KEYWORD,
+    "failed_checks": KEYWORD,
+    "checks": BLOB,
+    "detail": BLOB,
+}
+
+MAPPINGS: dict[str, dict[str, Any]] = {
+    JOBS: _JOBS,
+    STATE: _STATE,
+    RUNS: _RUNS,
+    SNAPSHOTS: _SNAPSHOTS,
+    MODELS: _MODELS,
+    RESULTS: _RESULTS,
+    FORECASTS: _RESULTS,
+    QUALITY: _QUALITY,
+    LEDGER: _LEDGER,
+    TRUTH: _TRUTH,
+}
+_BY_MONTH = {RESULTS, FORECASTS}
+TEMPLATE_VERSION = 1
+
+
+@talks_to_cluster
+def ensure_templates(client: Elasticsearch) -> None:
+    """Makes our index templates if they are missing or of an older version. Cheap when they are there."""
+    have = client.indices.get_index_template(name="driftline-*").body["index_templates"]
+    current = {entry["name"] for entry in have if entry["index_template"].get("version", 0) >= TEMPLATE_VERSION}
+    for name, properties in MAPPINGS.items():
+        if name not in current:
+            client.indices.put_index_template(
+                name=name,
+                index_patterns=[f"{name}-*"] if name in _BY_MONTH else [name],
+                priority=200,
+                version=TEMPLATE_VERSION,
+                template={
+                    "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"},
+                    # no dynamic fields: values from logs can never explode the mapping
+                    "mappings": {"dynamic": False, "properties": properties},
+                },
+            )

@@ -1,0 +1,80 @@
+"""Who is behind an anomaly: the influencer values that make up a large share of its bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.timespan import Window, parse_time
+from driftline.elastic.client import explained
+from driftline.elastic.query import filtered
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+SHARE = 0.2  # a value is named when it accounts for at least this much of what the detector measures
+MAX_RECORDS = 500  # the most surprising ones; the others keep their split fields as influencers
+PER_FIELD = 5
+SEARCHES = 50
+WEIGHED = {"sum", "mean"}  # measured by the field's sum; the other functions by the number of documents
+
+
+def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, Any]]) -> None:
+    """Adds `influencers` to records in place. A split field that is an influencer names its own value."""
+    splits = {name for detector in job.detectors for name in (detector.partition_field_name, detector.by_field_name)}
+    asked = [field for field in job.influencers if field not in splits]
+    for record in records:
+        record["influencers"] = [
+            {"influencer_field_name": record[f"{kind}_field_name"], "influencer_field_values": [record[f"{kind}_field_value"]]}
+            for kind in ("partition", "by")
+            if record.get(f"{kind}_field_name") in job.influencers
+        ]
+    if not asked:
+        return
+    worst = sorted(records, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[:MAX_RECORDS]
+    for first in range(0, len(worst), SEARCHES):
+        _ask(client, job, worst[first : first + SEARCHES], asked)
+
+
+def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields: list[str]) -> None:
+    searches: list[dict[str, Any]] = []
+    for record in records:
+        searches += [{"index": job.datafeed.indices}, _search(job, record, fields)]
+    with explained(f"job {job.job_id}, influencers"):
+        answers = client.msearch(searches=searches)["responses"]
+    for record, answer in zip(records, answers, strict=True):
+        if "aggregations" not in answer:
+            continue
+        total = _amount(record, answer["aggregations"], answer["hits"]["total"]["value"])
+        for number, field in enumerate(fields):
+            buckets = answer["aggregations"][f"f{number}"]["buckets"]
+            values = [_text(b) for b in buckets if total > 0 and _amount(record, b, b["doc_count"]) >= SHARE * total]
+            if values:
+                record["influencers"].append({"influencer_field_name": field, "influencer_field_values": values})
+
+
+def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+    start = parse_time(record["timestamp"] / 1000)
+    query = filtered(job, Window(start, start + job.bucket_span))
+    for kind in ("partition", "by"):
+        if name := record.get(f"{kind}_field_name"):
+            value = record[f"{kind}_field_value"]
+            missing = {"bool": {"must_not": {"exists": {"field": name}}}}
+            query["bool"]["filter"].append({"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}})
+    measure = {"amount": {"sum": {"field": record["field_name"]}}} if record["function_description"] in WEIGHED else {}
+    aggs: dict[str, Any] = dict(measure)
+    for number, field in enumerate(fields):
+        terms: dict[str, Any] = {"field": field, "size": PER_FIELD}
+        if measure:
+            terms["order"] = {"amount": "desc"}
+        aggs[f"f{number}"] = {"terms": terms, **({"aggs": measure} if measure else {})}
+    return {"size": 0, "track_total_hits": True, "query": query, "aggs": aggs}
+
+
+def _amount(record: dict[str, Any], bucket: dict[str, Any], count: int) -> float:
+    return float(bucket["amount"]["value"] or 0.0) if record["function_description"] in WEIGHED else float(count)
+
+
+def _text(bucket: dict[str, Any]) -> str:
+    return str(bucket.get("key_as_string", bucket["key"]))

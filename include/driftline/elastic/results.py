@@ -1,0 +1,143 @@
+"""Results in Elasticsearch: an interval is replaced as a whole, and read back by score or by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from driftline.elastic.bulk import bulk, delete_action, index_action
+from driftline.elastic.client import explained, talks_to_cluster
+from driftline.elastic.indices import RESULTS, ensure_templates, monthly
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+    from driftline.core.timespan import Window
+
+PAGE = 10_000
+Document = tuple[str, dict[str, Any]]
+
+
+@dataclass
+class Replaced:
+    """What a replacement did, in documents."""
+
+    written: int
+    deleted: int
+
+
+def replace(
+    client: Elasticsearch, job: Job, window: Window, documents: Iterable[Document], *, types: list[str], within: list[dict[str, Any]] | None = None
+) -> Replaced:
+    """Makes the stored results of an interval exactly these documents.
+
+    New ones are written before stale ones are removed, so that a reader never finds less than there is; a run that dies in
+    between is made good by the next one over the interval.
+
+    Args:
+        client: The cluster.
+        job: Whose results; those of its other versions are left alone.
+        window: The interval, by `timestamp`.
+        documents: (id, source).
+        types: The result types that are replaced.
+        within: More query clauses that narrow what is replaced, e.g. some partitions.
+
+    Raises:
+        WriteError: Documents were refused.
+    """
+    ensure_templates(client)
+    with explained(f"results of job {job.job_id}"):
+        client.indices.refresh(index=f"{RESULTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    scope = [*interval(job, window), {"terms": {"result_type": types}}, *(within or [])]
+    old = {(hit["_index"], hit["_id"]) for hit in scan(client, {"bool": {"filter": scope}}, source=False)}
+    produced: set[tuple[str, str]] = set()
+
+    def actions() -> Iterator[bytes]:
+        for id_, source in documents:
+            index = monthly(RESULTS, datetime.fromtimestamp(source["timestamp"] / 1000, UTC))
+            produced.add((index, id_))
+            yield index_action(index, id_, source)
+
+    bulk(client, actions())
+    stale = old - produced
+    bulk(client, (delete_action(index, id_) for index, id_ in sorted(stale)))
+    with explained(f"results of job {job.job_id}"):
+        client.indices.refresh(index=f"{RESULTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    return Replaced(len(produced), len(stale))
+
+
+def interval(job: Job, window: Window) -> list[dict[str, Any]]:
+    """Query clauses for one version of a job's results in a window."""
+    edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
+    return [{"term": {"job_id": job.job_id}}, {"term": {"driftline.job_version": job.version}}, {"range": {"timestamp": edges}}]
+
+
+def scan(client: Elasticsearch, query: dict[str, Any], *, source: bool = True, index: str = f"{RESULTS}-*") -> Iterator[dict[str, Any]]:
+    """All hits of a query, page by page, by point in time."""
+    with explained(f"index {index}"):
+        if not client.indices.exists(index=index, allow_no_indices=False):
+            return
+        pit = client.open_point_in_time(index=index, keep_alive="2m", ignore_unavailable=True)["id"]
+        try:
+            after = None
+            while True:
+                options = {"search_after": after} if after else {}
+                answer = client.search(
+                    pit={"id": pit, "keep_alive": "2m"}, query=query, size=PAGE, sort=["_shard_doc"], source=source, track_total_hits=False, **options
+                )
+                hits = answer["hits"]["hits"]
+                yield from hits
+                if len(hits) < PAGE:
+                    return
+                after, pit = hits[-1]["sort"], answer["pit_id"]
+        finally:
+            client.close_point_in_time(id=pit)
+
+
+@talks_to_cluster
+def top_records(
+    client: Elasticsearch,
+    job_id: str,
+    *,
+    version: str | None = None,
+    window: Window | None = None,
+    min_score: float = 0.0,
+    limit: int = 10,
+) -> list[dict[str, Any]]:
+    """The records with the highest scores, each with its `_id`; of equal ones the earlier first."""
+    filters: list[dict[str, Any]] = [
+        {"term": {"job_id": job_id}},
+        {"term": {"result_type": "record"}},
+        {"range": {"record_score": {"gte": min_score}}},
+    ]
+    if version:
+        filters.append({"term": {"driftline.job_version": version}})
+    if window:
+        edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
+        filters.append({"range": {"timestamp": edges}})
+    found = client.search(
+        index=f"{RESULTS}-*",
+        query={"bool": {"filter": filters}},
+        sort=[
+            {"record_score": {"order": "desc", "unmapped_type": "double"}},
+            {"probability": {"order": "asc", "unmapped_type": "double"}},
+            {"timestamp": {"order": "asc", "unmapped_type": "date"}},
+        ],
+        size=limit,
+        ignore_unavailable=True,
+        allow_no_indices=True,
+    )
+    return [{"_id": hit["_id"], **hit["_source"]} for hit in found["hits"]["hits"]]
+
+
+@talks_to_cluster
+def delete(client: Elasticsearch, index: str, query: dict[str, Any]) -> int:
+    """Deletes what a query matches, in bulk (the minimal distribution has no delete_by_query). Returns how many."""
+    client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
+    doomed = [(hit["_index"], hit["_id"]) for hit in scan(client, query, source=False, index=index)]
+    bulk(client, (delete_action(where, id_) for where, id_ in doomed))
+    client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
+    return len(doomed)

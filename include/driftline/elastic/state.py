@@ -1,0 +1,73 @@
+"""Small facts about a job that outlive a run: how far it is scored, whether it is paused; and the journal of runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from elasticsearch import ConflictError, NotFoundError
+
+from driftline.core.timespan import iso, parse_time
+from driftline.elastic.client import explained, talks_to_cluster
+from driftline.elastic.indices import RUNS, STATE, ensure_templates
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+
+@talks_to_cluster
+def scored_until(client: Elasticsearch, job_id: str) -> datetime | None:
+    """End of the newest bucket that was ever scored, or None."""
+    try:
+        return parse_time(client.get(index=STATE, id=f"scored:{job_id}")["_source"]["scored_until"])
+    except NotFoundError:
+        return None
+
+
+def advance(client: Elasticsearch, job_id: str, until: datetime) -> None:
+    """Moves `scored_until` forward; a run over older data leaves it where it is.
+
+    The time itself is the document's version, so that runs that overlap cannot move it back.
+    """
+    ensure_templates(client)
+    with explained(f"job {job_id}"):
+        try:
+            client.index(
+                index=STATE,
+                id=f"scored:{job_id}",
+                document={"job_id": job_id, "kind": "scored", "scored_until": iso(until)},
+                version=int(until.timestamp() * 1000),
+                version_type="external",
+                refresh="wait_for",
+            )
+        except ConflictError:
+            return
+
+
+@talks_to_cluster
+def forget(client: Elasticsearch, job_id: str) -> None:
+    """Drops what is remembered of a job."""
+    # a fresh external version is refused below the deleted one's for a minute (index.gc_deletes): so it is overwritten, not deleted
+    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}")
+
+
+@talks_to_cluster
+def journal(client: Elasticsearch, run: str, kind: str, started: datetime, **facts: Any) -> None:  # noqa: ANN401 - JSON values
+    """Writes what a run did: the one place where run ids and wall clock times are kept."""
+    ensure_templates(client)
+    now = datetime.now(UTC)
+    document = {"run": run, "kind": kind, "@timestamp": iso(now), "seconds": round((now - started).total_seconds(), 3), **facts}
+    client.index(index=RUNS, id=f"{kind}:{facts.get('job_id') or facts.get('source_id')}:{run}", document=document)
+
+
+@talks_to_cluster
+def last_run(client: Elasticsearch, kind: str, job_id: str) -> dict[str, Any] | None:
+    """The newest journal entry of a kind for a job."""
+    found = client.search(
+        index=RUNS,
+        query={"bool": {"filter": [{"term": {"kind": kind}}, {"term": {"job_id": job_id}}]}},
+        sort=[{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],
+        size=1,
+        ignore_unavailable=True,
+    )["hits"]["hits"]
+    return found[0]["_source"] if found else None

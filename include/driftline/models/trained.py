@@ -1,0 +1,75 @@
+"""What a training produces for a batch of series: their models, their noise, and when each first appeared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from driftline.core.series import SeriesKey
+from driftline.models.baseline.fleet import Fleet, Group, pack, select, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass
+class Trained:
+    """N series with their models.
+
+    Attributes:
+        keys: N series keys.
+        first: (N,) epoch seconds of the first bucket with a value: before it the series did not exist.
+        noise: (N, 2) calibrated noise of a bucket, and of the multi-bucket mean.
+        fleet: Their models; `fleet.failed` has those without one.
+    """
+
+    keys: list[SeriesKey]
+    first: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    fleet: Fleet
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Series without a model: `detector_index`, `partition_value`, `by_value`, `reason`."""
+        return [{**self.keys[row]._asdict(), "reason": reason} for row, reason in sorted(self.fleet.failed.items())]
+
+    def select(self, rows: Sequence[int]) -> Trained:
+        """Some of the series, in the order given."""
+        chosen = list(rows)
+        return Trained([self.keys[row] for row in chosen], self.first[chosen], self.noise[chosen], select(self.fleet, chosen))
+
+    def to_numbers(self) -> dict[str, Any]:
+        """JSON data."""
+        return {
+            "keys": [list(key) for key in self.keys],
+            "first": pack(self.first),
+            "noise": pack(self.noise),
+            "fleet": self.fleet.to_numbers(),
+        }
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, Any]) -> Trained:
+        """The same again."""
+        keys = [SeriesKey(*key) for key in numbers["keys"]]
+        if not keys:
+            return cls([], np.empty(0), np.empty((0, 2)), Fleet.from_numbers(numbers["fleet"]))
+        return cls(keys, unpack(numbers["first"], len(keys))[:, 0], unpack(numbers["noise"], len(keys)), Fleet.from_numbers(numbers["fleet"]))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Trained]) -> Trained:
+        """Several batches as one. Prophet's options must be the same."""
+        if not parts:
+            return cls([], np.empty(0), np.empty((0, 2)), Fleet(0, {}, [], {}, np.empty(0, dtype=bool)))
+        offset, groups, failed = 0, [], {}
+        for part in parts:
+            groups += [Group(group.grid, group.rows + offset, group.numbers) for group in part.fleet.groups]
+            failed |= {row + offset: reason for row, reason in part.fleet.failed.items()}
+            offset += part.fleet.size
+        sqrt = np.concatenate([part.fleet.sqrt for part in parts])
+        fleet = Fleet(offset, parts[0].fleet.options, groups, failed, sqrt)
+        keys = [key for part in parts for key in part.keys]
+        return cls(keys, np.concatenate([part.first for part in parts]), np.concatenate([part.noise for part in parts]), fleet)

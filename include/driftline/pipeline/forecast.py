@@ -1,0 +1,225 @@
+"""Forecast: the snapshot's models carried forward, with bounds that never narrow with the horizon."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from driftline.core.errors import SnapshotError, WindowError
+from driftline.core.results import milliseconds, number, result, result_id, series_fields
+from driftline.core.series import SeriesKey
+from driftline.core.timespan import floor_time, format_span, iso, parse_span, parse_time
+from driftline.elastic import results, snapshots, state
+from driftline.elastic.bulk import bulk, index_action
+from driftline.elastic.client import explained
+from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
+from driftline.models.trained import Trained
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+    from numpy.typing import NDArray
+
+    from driftline.core.job import Job
+
+BOUND = float(norm.ppf(0.975))
+MAX_STEPS = 100_000
+SHORT_CYCLES, SHORT_HORIZONS = 2, 3
+
+
+def forecast(
+    client: Elasticsearch,
+    job: Job,
+    *,
+    snapshot_id: str | None = None,
+    duration: str | timedelta | None = None,
+    start: str | datetime | None = None,
+    partitions: list[str] | None = None,
+    run: str = "cli",
+) -> dict[str, Any]:
+    """Writes a forecast of every series with a model, the largest first where there are more than `forecast.max_partitions`.
+
+    Args:
+        client: The cluster.
+        job: The job.
+        snapshot_id: Which snapshot; by default the one in force at the start.
+        duration: How far; by default the job's.
+        start: First bucket; by default where scored data ends, or the training window if that ends later.
+        partitions: Only series with one of these partition or by values.
+        run: Who asks, for the journal.
+
+    Returns:
+        `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`, `summary` (largest series: first and last prediction), `notes`.
+
+    Raises:
+        SnapshotError: There is no snapshot to forecast from.
+        WindowError: The duration is shorter than a bucket or absurdly long.
+    """
+    started = datetime.now(UTC)
+    length = parse_span(duration) if duration else job.forecast.duration
+    steps = int(length / job.bucket_span)
+    if not 1 <= steps <= MAX_STEPS:
+        raise WindowError(
+            f"a forecast of {format_span(length)} is {steps} buckets of {format_span(job.bucket_span)}", where=f"job {job.job_id}",
+            expected=f"1 to {MAX_STEPS}",
+        )  # fmt: skip
+    manifest, begin = _choose(client, job, snapshot_id, start)
+    trained, notes = _series(client, job, manifest, partitions)
+    end = begin + steps * job.bucket_span
+    identity = hashlib.blake2b(f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10).hexdigest()
+    times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
+    lower, typical, upper = _predict(job, trained, times)
+    ensure_templates(client)
+    documents = _documents(job, trained.keys, identity, begin, (lower, typical, upper), manifest)
+    with explained(f"forecast of job {job.job_id}"):
+        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    written = bulk(client, documents).total
+    notes += _warnings(manifest, length)
+    stats = _stats(job, identity, begin, end, started, len(trained.keys))
+    bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])
+    with explained(f"forecast of job {job.job_id}"):
+        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    outcome = {
+        "forecast_id": identity,
+        "snapshot_id": manifest["snapshot_id"],
+        "start": iso(begin),
+        "end": iso(end),
+        "series": len(trained.keys),
+        "documents": written,
+        "summary": _summary(trained.keys, lower, typical, upper),
+        "notes": notes,
+    }
+    state.journal(client, run, "forecast", started, job_id=job.job_id, job_version=job.version, snapshot_id=manifest["snapshot_id"],
+                  window_start=iso(begin), window_end=iso(end), detail=outcome)  # fmt: skip
+    return outcome
+
+
+def _choose(
+    client: Elasticsearch, job: Job, snapshot_id: str | None, start: str | datetime | None
+) -> tuple[dict[str, Any], datetime]:
+    found = [m for m in snapshots.manifests(client, job.job_id) if m["job_version"] == job.version]
+    valid = [m for m in found if m["detail"]["valid"]]
+    if not valid:
+        raise SnapshotError("there is no snapshot to forecast from", where=f"job {job.job_id}", fix=f"Train first: driftline train {job.job_id}")
+    until = state.scored_until(client, job.job_id)
+    newest = max(parse_time(m["training_end"]) for m in valid)
+    begin = floor_time(parse_time(start), job.bucket_span) if start else max(filter(None, (until, newest)))
+    manifest = snapshots.find(found, snapshot_id, job.job_id) if snapshot_id else snapshots.choose(found, job.version, begin)
+    if manifest is None:
+        raise SnapshotError(f"no snapshot is in force at {iso(begin)}", where=f"job {job.job_id}", fix="Name one with snapshot_id, or train.")
+    return manifest, begin
+
+
+def _series(
+    client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None
+) -> tuple[Trained, list[str]]:
+    wanted = set(partitions or ())
+    parts = []
+    for chunk in snapshots.chunks(client, manifest):
+        part = Trained.from_numbers(chunk)
+        rows = [
+            row
+            for row, key in enumerate(part.keys)
+            if row not in part.fleet.failed and (not wanted or wanted & {key.partition_value, key.by_value})
+        ]
+        if rows:
+            parts.append(part.select(rows))
+    trained, limit = Trained.concatenate(parts), job.forecast.max_partitions
+    if not trained.keys:
+        what = f"none of the partitions {', '.join(sorted(wanted))} has a model" if wanted else "no series has a model"
+        raise SnapshotError(what, where=f"snapshot {manifest['snapshot_id']}")
+    if len(trained.keys) <= limit:
+        return trained, []
+    level = np.zeros(len(trained.keys))
+    for group in trained.fleet.groups:
+        level[group.rows] = np.abs(group.numbers[:, 3])  # y_scale, the largest value of the history
+    rows = np.sort(np.argsort(-level, kind="stable")[:limit]).tolist()
+    return trained.select(rows), [f"{len(trained.keys) - limit} of {len(trained.keys)} series are left out (forecast.max_partitions={limit})"]
+
+
+def _predict(
+    job: Job, trained: Trained, times: NDArray[np.datetime64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """lower, typical, upper, each (N, H). Nobody knows more about a later bucket than about an earlier one, so the distance of
+    each bound is at least that of every bucket before it, also where the level falls (at night, a count's noise is smaller)."""
+    mean, trend = trained.fleet.moments(times)
+    half = BOUND * np.sqrt(trend**2 + trained.noise[:, :1] ** 2)
+    low, typical, high = (trained.fleet.to_units(part) for part in (mean - half, mean, mean + half))
+    lower = typical - np.maximum.accumulate(typical - low, axis=1)
+    upper = typical + np.maximum.accumulate(high - typical, axis=1)
+    never_negative = np.array([job.detectors[key.detector_index].spec.metric in {"count", "distinct_count"} for key in trained.keys])
+    clipped = [np.where(never_negative[:, None], np.maximum(part, 0.0), part) for part in (lower, typical, upper)]
+    return clipped[0], clipped[1], clipped[2]
+
+
+def _documents(
+    job: Job,
+    keys: list[SeriesKey],
+    identity: str,
+    begin: datetime,
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    manifest: dict[str, Any],
+) -> Iterator[bytes]:
+    lineage = {key: manifest[key] for key in ("snapshot_id", "training_start", "training_end")}
+    first, step = milliseconds(begin), job.span_seconds * 1000
+    for row, key in enumerate(keys):
+        fields = series_fields(job.detectors[key.detector_index], key)
+        for column in range(bounds[0].shape[1]):
+            time = first + column * step
+            document = result(job, "model_forecast", time, lineage) | fields
+            document["forecast_id"] = identity
+            for name, part in zip(("lower", "prediction", "upper"), bounds, strict=True):
+                document[f"forecast_{name}"] = number(part[row, column])
+            index = monthly(FORECASTS, datetime.fromtimestamp(time / 1000, UTC))
+            yield index_action(index, result_id(job, "model_forecast", time, key=key, extra=(identity,)), document)
+
+
+def _stats(job: Job, identity: str, begin: datetime, end: datetime, created: datetime, series: int) -> dict[str, Any]:
+    """Elastic's model_forecast_request_stats: the one forecast document with wall clock times, for its expiry."""
+    return result(job, "model_forecast_request_stats", milliseconds(begin), {"series": series}) | {
+        "forecast_id": identity,
+        "forecast_create_timestamp": milliseconds(created),
+        "forecast_expiry_timestamp": milliseconds(created + job.forecast.expires_in),
+        "forecast_start_timestamp": milliseconds(begin),
+        "forecast_end_timestamp": milliseconds(end),
+        "forecast_status": "finished",
+        "forecast_progress": 1.0,
+    }
+
+
+def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
+    """What a reader of the forecast should know about the history behind it."""
+    history = parse_time(manifest["training_end"]) - parse_time(manifest["training_start"])
+    notes = []
+    if history < SHORT_HORIZONS * length:
+        notes.append(f"the history is {format_span(history)}, less than {SHORT_HORIZONS} times the forecast: treat the far end with care")
+    if history < SHORT_CYCLES * timedelta(weeks=1):
+        notes.append("the history holds fewer than two weeks: no weekly pattern is known")
+    return notes
+
+
+def _summary(keys: list[SeriesKey], *bounds: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The ten largest series: mean prediction, and first and last bucket with bounds."""
+    lower, typical, upper = bounds
+    largest = np.argsort(-np.nanmean(typical, axis=1), kind="stable")[:10]
+    return [
+        {
+            "series": keys[row].label(),
+            "detector_index": keys[row].detector_index,
+            "mean": number(float(np.nanmean(typical[row])), 4),
+            **{
+                name: {"lower": number(lower[row, at], 4), "prediction": number(typical[row, at], 4), "upper": number(upper[row, at], 4)}
+                for name, at in (("first", 0), ("last", -1))
+            },
+        }
+        for row in largest.tolist()
+    ]
+
+
+def delete_forecasts(client: Elasticsearch, job_id: str) -> int:
+    """Removes all of a job's forecasts. Returns how many documents."""
+    return results.delete(client, f"{FORECASTS}-*", {"term": {"job_id": job_id}})

@@ -1,0 +1,186 @@
+"""Jobs and sources as definitions: in files under version control, and in the index `driftline-jobs`."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+from elasticsearch import NotFoundError
+
+from driftline.core.definition import Definition
+from driftline.core.errors import DefinitionError, DriftlineError
+from driftline.core.job import Job
+from driftline.core.paths import jobs_dir, sources_dir
+from driftline.core.source import Source
+from driftline.core.timespan import iso
+from driftline.elastic import results, snapshots, state
+from driftline.elastic.client import explained
+from driftline.elastic.indices import FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+Kind = Literal["job", "source"]
+MAX_DEFINITIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job or source as it was found.
+
+    Attributes:
+        id: Its identifier; the file's name without its ending where the definition cannot be read.
+        kind: job or source.
+        origin: file or index.
+        where: The file, or the document.
+        text: The validated definition as JSON, or None when it is broken.
+        error: Why it is broken, or None.
+    """
+
+    id: str
+    kind: Kind
+    origin: Literal["file", "index"]
+    where: str
+    text: str | None
+    error: str | None
+
+
+def list_definitions(client: Elasticsearch | None = None) -> list[Entry]:
+    """All jobs and sources, broken ones too; files first, which win over the index where both have an id."""
+    entries = [*_files("job", jobs_dir(), Job), *_files("source", sources_dir(), Source)]
+    taken = {(entry.kind, entry.id): entry for entry in entries}
+    for entry in _indexed(client) if client is not None else []:
+        taken.setdefault((entry.kind, entry.id), entry)
+    return sorted(taken.values(), key=lambda entry: (entry.kind, entry.id))
+
+
+def _files(kind: Kind, folder: Path, model: type[Definition]) -> list[Entry]:
+    entries: dict[str, Entry] = {}
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        entry = _read(kind, path, model)
+        if entry.id in entries and entry.text is not None:
+            other = entries[entry.id].where
+            entry = Entry(path.stem, kind, "file", str(path), None, f"{path}: {kind}_id '{entry.id}' is taken by {other}")
+        entries.setdefault(entry.id, entry)
+    return list(entries.values())
+
+
+def _read(kind: Kind, path: Path, model: type[Definition]) -> Entry:
+    try:
+        definition = model.load(path)
+    except DriftlineError as error:
+        return Entry(path.stem, kind, "file", str(path), None, str(error))
+    return Entry(getattr(definition, f"{kind}_id"), kind, "file", str(path), orjson.dumps(definition.as_dict()).decode(), None)
+
+
+def _indexed(client: Elasticsearch) -> list[Entry]:
+    with explained(f"index {JOBS}"):
+        hits = client.search(index=JOBS, size=MAX_DEFINITIONS, ignore_unavailable=True)["hits"]["hits"]
+    entries = []
+    for hit in hits:
+        source = hit["_source"]
+        where, model = f"{JOBS}/{hit['_id']}", Job if source["kind"] == "job" else Source
+        try:
+            text = orjson.dumps(model.parse(source["definition"], where=where).as_dict()).decode()
+            entries.append(Entry(source["id"], source["kind"], "index", where, text, None))
+        except DriftlineError as error:
+            entries.append(Entry(source["id"], source["kind"], "index", where, None, str(error)))
+    return entries
+
+
+def load_job(job_id: str, client: Elasticsearch | None = None) -> Job:
+    """The job of that id, or in the file of that path.
+
+    Raises:
+        DefinitionError: There is none (the nearest is named), or it is broken.
+    """
+    path = Path(job_id)
+    if path.suffix in {".yaml", ".yml", ".json"}:
+        return Job.load(path)
+    entry = _find("job", job_id, client)
+    if entry.text is None:
+        raise DefinitionError(str(entry.error))
+    return Job.parse(orjson.loads(entry.text), where=entry.where)
+
+
+def load_source(source_id: str) -> Source:
+    """The source of that id, or in the file of that path.
+
+    Raises:
+        DefinitionError: There is none (the nearest is named), or it is broken.
+    """
+    path = Path(source_id)
+    if path.suffix in {".yaml", ".yml", ".json"}:
+        return Source.load(path)
+    entry = _find("source", source_id, None)
+    if entry.text is None:
+        raise DefinitionError(str(entry.error))
+    return Source.parse(orjson.loads(entry.text), where=entry.where)
+
+
+def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
+    entries = [entry for entry in list_definitions(client) if entry.kind == kind]
+    for entry in entries:
+        if entry.id == name:
+            return entry
+    near = difflib.get_close_matches(name, [entry.id for entry in entries], n=1)
+    folder = jobs_dir() if kind == "job" else sources_dir()
+    raise DefinitionError(f"there is no {kind} '{name}'", where=str(folder), fix=f"Did you mean '{near[0]}'?" if near else "")
+
+
+def save(client: Elasticsearch, job: Job) -> None:
+    """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it."""
+    ensure_templates(client)
+    document = {"id": job.job_id, "kind": "job", "updated": iso(datetime.now(UTC)), "definition": job.as_dict()}
+    with explained(f"job {job.job_id}"):
+        client.index(index=JOBS, id=f"job:{job.job_id}", document=document, refresh="wait_for")
+
+
+def reset(client: Elasticsearch, job_id: str) -> dict[str, int]:
+    """Forgets all that a job has learned and found: results, forecasts, snapshots, quality, how far it is scored.
+
+    Returns:
+        Documents removed, by kind.
+    """
+    mine: dict[str, Any] = {"term": {"job_id": job_id}}
+    removed = {
+        "snapshots": snapshots.delete(client, job_id),
+        "results": results.delete(client, f"{RESULTS}-*", mine),
+        "forecasts": results.delete(client, f"{FORECASTS}-*", mine),
+        "quality": results.delete(client, QUALITY, mine),
+        "runs": results.delete(client, RUNS, mine),
+    }
+    state.forget(client, job_id)
+    return removed
+
+
+def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
+    """Deletes a job of the index with all that it has; its DAGs go within seconds.
+
+    Raises:
+        DefinitionError: The job is a file: that is under version control, so it is for its owner to remove.
+    """
+    entry = _find("job", job_id, client)
+    if entry.origin == "file":
+        raise DefinitionError(
+            f"job '{job_id}' is defined in a file", where=entry.where, fix=f"Remove the file, then: driftline jobs reset {job_id}"
+        )
+    removed = reset(client, job_id)
+    with explained(f"job {job_id}"):
+        try:
+            client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
+        except NotFoundError:
+            pass
+    return removed
+
+
+def as_json(entry: Entry) -> dict[str, Any]:
+    """An entry for machines."""
+    data = asdict(entry)
+    data["definition"] = orjson.loads(entry.text) if entry.text else None
+    del data["text"]
+    return data

@@ -1,0 +1,119 @@
+"""What all tests share: a state folder of their own, and one real Elasticsearch for the whole session.
+
+Nothing here touches the user's data: whatever cluster the environment names is taken out of it first. While writing tests,
+DRIFTLINE_TEST_CLUSTER=http://127.0.0.1:9200 saves the node's start by using one that runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from driftline.elastic import node
+from driftline.elastic.node.places import default_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from elasticsearch import Elasticsearch
+
+NAME = "driftline-test-"
+STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
+FOREIGN = ("DRIFTLINE_", "AIRFLOW_CONN_")
+
+
+def pytest_configure() -> None:
+    """Before any module is imported: Driftline and Airflow read these when they are."""
+    shared = os.environ.get("DRIFTLINE_TEST_CLUSTER")
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    STATE.mkdir(exist_ok=True)
+    os.environ["DRIFTLINE_STATE_DIR"] = str(STATE)
+    os.environ["DRIFTLINE_NODE_PORT"] = "19200"  # away from the node that the user may run
+    if shared:
+        os.environ["DRIFTLINE_ELASTICSEARCH_URL"] = shared
+
+
+def pytest_unconfigure() -> None:
+    """Stops this session's node, and those of sessions that were killed before they could."""
+    for state in STATE.parent.glob(f"{NAME}*"):
+        owner = state.name.removeprefix(NAME)
+        if state == STATE or (owner.isdecimal() and not psutil.pid_exists(int(owner))):
+            home = default_home(state)
+            node.stop(home)
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> str:
+    """The address of a real Elasticsearch. `connect()` and every child process find the same one."""
+    if shared := os.environ.get("DRIFTLINE_ELASTICSEARCH_URL"):
+        return shared
+    started = node.start(node.NodeOptions(heap="512m"))
+    assert started.url
+    return started.url
+
+
+@pytest.fixture(scope="session")
+def client(cluster: str) -> Iterator[Elasticsearch]:
+    """A client for it."""
+    from driftline.elastic.client import connect
+
+    with connect() as connected:
+        yield connected
+
+
+@pytest.fixture
+def prefix(client: Elasticsearch) -> Iterator[str]:
+    """A name that no other test uses, for indices and ids; indices that begin with it are deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}-"
+    yield name
+    _delete_indices(client, name)
+
+
+@pytest.fixture(scope="module")
+def module_prefix(client: Elasticsearch) -> Iterator[str]:
+    """The same for what the tests of one file share."""
+    name = f"test-{uuid.uuid4().hex[:8]}-"
+    yield name
+    _delete_indices(client, name)
+
+
+def _delete_indices(client: Elasticsearch, prefix: str) -> None:
+    names = list(client.indices.get(index=f"{prefix}*", expand_wildcards="all").body)
+    if names:
+        client.indices.delete(index=names, ignore_unavailable=True)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state folder for one test."""
+    monkeypatch.setenv("DRIFTLINE_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def no_cluster(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names no cluster, where no node runs."""
+    for name in ("DRIFTLINE_ELASTICSEARCH_URL", "AIRFLOW_CONN_ELASTICSEARCH_DEFAULT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def write() -> Callable[[Path, str], Path]:
+    """Writes a text file, with the folders that it needs."""
+
+    def write_file(path: Path, text: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write_file

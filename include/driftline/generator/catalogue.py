@@ -128,7 +128,7 @@ SIZES: dict[int, tuple[float, float]] = {
     API: (2_400, 0.6),
     ASSET: (48_000, 0.25),
     FORM: (6_500, 0.4),
-    DOWNLOAD: (260_000, 0.6),
+    DOWNLOAD: (120_000, 0.4),
 }
 """Median bytes of a body and the spread of its logarithm, for each kind of endpoint."""
 FAILURES = (500, 502, 503)  # what an endpoint answers that fails now and then

@@ -56,8 +56,8 @@ def freeze(counts: Ints, minutes: Ints, events: Iterable[Event], rates: Rates) -
         if event.kind != "flatline":
             continue
         level = rates.expected(np.arange(event.first, event.last), event.endpoints).mean(axis=1) * event.magnitude
-        # a whole number a minute, or where that would be none, a whole number a quarter of an hour
-        quarter = np.where(level >= 1, np.round(level) * 15, np.maximum(1, np.round(level * 15))).astype(np.int64)
+        # a whole number a minute, or where rounding would change the level, a whole number a quarter of an hour
+        quarter = np.where(level >= 4, np.round(level) * 15, np.maximum(1, np.round(level * 15))).astype(np.int64)
         inside = (minutes >= event.first) & (minutes < event.last)
         now = minutes[inside]
         counts[np.ix_(event.endpoints, inside)] = (now + 1) * quarter[:, None] // 15 - now * quarter[:, None] // 15

@@ -18,16 +18,16 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 
 MAGNITUDES: dict[str, float] = {
-    "spike": 10, "drop": 0.4, "silence": 0, "level_shift": 1.6, "ramp": 2.5, "flatline": 1, "variance": 0.8,
+    "spike": 10, "drop": 0.4, "silence": 0, "level_shift": 1.6, "ramp": 2.5, "flatline": 1, "variance": 0.7,
     "contextual": 12,
-    "population": 40, "not_found": 0.15, "outage": 0.03, "intermittent_errors": 0.35, "site_drop": 0.85,
+    "population": 15, "not_found": 0.15, "outage": 0.03, "intermittent_errors": 0.35, "site_drop": 0.85,
     "ip_collapse": 0.1,
-    "response_size": 4,
+    "response_size": 5,
 }  # fmt: skip
 """What `magnitude` means, and is by default, for each kind.
 
 A factor on the rate: spike, drop, silence, level_shift, ramp (at its end), outage, site_drop; on the level that it
-freezes at: flatline; on response sizes: response_size. The relative swing: variance. Hours that the daily curve is moved:
+freezes at: flatline; on response sizes: response_size. The relative swing: variance. Hours that the daily curve moves:
 contextual. Downloads an hour: population. Requests at the peak, as a share of the site's: not_found. The share of
 requests that fail: intermittent_errors; that keep their own address: ip_collapse.
 """
@@ -54,12 +54,8 @@ class Injection(Definition):
         description="When it begins: an offset from the start of the source (21d14h) or a time (2026-03-22T14:00Z)."
     )
     duration: Span = Field(description="How long it lasts. It is cut at the end of the source.")
-    magnitude: float | None = Field(
-        None, ge=0, le=10_000, description="How strong; its meaning and default depend on the kind."
-    )
-    endpoints: list[str | int] = Field(
-        default_factory=list, description="Paths, or ranks (0 is the busiest). Default: all."
-    )
+    magnitude: float | None = Field(None, ge=0, le=10_000, description="How strong; its meaning and default depend on the kind.")
+    endpoints: list[str | int] = Field(default_factory=list, description="Paths, or ranks (0 is the busiest). Default: all.")
     share: float | None = Field(None, gt=0, le=1, description="Instead of endpoints: this share of them, by seed.")
     host: str | int | None = Field(None, description="Only requests that this host (name or number from 0) answers.")
     overlap: bool = Field(False, description="Allow it to overlap others on the same partition at the same time.")
@@ -97,18 +93,14 @@ class AccessLogOptions(Definition):
     )
     endpoints: int = Field(40, ge=1, le=20_000, description="Different values of url.path.")
     hosts: int = Field(5, ge=1, le=1_000, description="Different values of host.name.")
-    countries: int = Field(
-        16, ge=1, le=24, description="Countries that visitors come from, each with its own time of day."
-    )
+    countries: int = Field(16, ge=1, le=24, description="Countries that visitors come from, each with its own time of day.")
     clients: int = Field(
         30_000, ge=100, le=2_000_000, description="Different values of source.ip; few are heard often, most rarely."
     )
     daily: float = Field(1.0, ge=0, le=1, description="How deep the daily rhythm is; 0: none.")
     weekly: float = Field(1.0, ge=0, le=1, description="How much weekends differ; 0: not at all.")
     drift: float = Field(1.0, ge=0, le=5, description="How much the level of each endpoint wanders.")
-    noise: float = Field(
-        1.0, ge=0, le=10, description="How much more counts vary than chance alone would have it; 0: Poisson."
-    )
+    noise: float = Field(1.0, ge=0, le=10, description="How much more counts vary than chance alone would have it; 0: Poisson.")
     schedule: Literal["default", "none"] = Field(
         "default", description="Inject one of everything in the last quarter, or nothing."
     )

@@ -61,8 +61,7 @@ class Rates:
         # levels move so slowly that one value an hour is enough
         hours, back = np.unique(minutes // 60, return_inverse=True)
         turn = (
-            2 * np.pi * hours[None, None, :] / 24 / world.wave_period[endpoints, :, None]
-            + world.wave_phase[endpoints, :, None]
+            2 * np.pi * hours[None, None, :] / 24 / world.wave_period[endpoints, :, None] + world.wave_phase[endpoints, :, None]
         )
         level = np.exp((world.wave_height[endpoints, :, None] * np.sin(turn)).sum(axis=1))
         result: Floats = rate * level[:, back]

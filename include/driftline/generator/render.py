@@ -59,9 +59,7 @@ class Tables:
     def json(self) -> tuple[Objects, Objects, Objects, Objects, Objects]:
         """host, url, source, user_agent and the beginning of the request, by method and referrer, as pieces of JSON."""
         begin = [
-            f'"method":"{method}","referrer":{orjson.dumps(referrer).decode()},'
-            if referrer != "-"
-            else f'"method":"{method}",'
+            f'"method":"{method}","referrer":{orjson.dumps(referrer).decode()},' if referrer != "-" else f'"method":"{method}",'
             for method in METHODS
             for referrer in self.referrers
         ]
@@ -109,9 +107,7 @@ class Traffic(Chunk):
         host, url, source, agent = self.tables.objects
         numbers = (columns.method, columns.referrer, columns.request, columns.status, columns.response, columns.body)
         shared = (host[columns.host], url[columns.endpoint], source[columns.client], agent[columns.agent])
-        rows = zip(
-            self._stamps(), *(part.tolist() for part in shared), *(part.tolist() for part in numbers), strict=True
-        )
+        rows = zip(self._stamps(), *(part.tolist() for part in shared), *(part.tolist() for part in numbers), strict=True)
         return [
             {
                 "@timestamp": stamp, "host": on, "url": what, "source": who, "user_agent": how,
@@ -158,8 +154,7 @@ class Traffic(Chunk):
             columns.status.tolist(), columns.body.tolist(), end[last].tolist(), strict=True,
         )  # fmt: skip
         return [
-            f"{who} - - [{clock}] {line} {status} {body or '-'} {rest}".encode()
-            for who, clock, line, status, body, rest in rows
+            f"{who} - - [{clock}] {line} {status} {body or '-'} {rest}".encode() for who, clock, line, status, body, rest in rows
         ]
 
 

@@ -21,7 +21,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 SLOT = 15  # minutes that share one mix of countries
 NORMAL, NOT_FOUND, SUSPICIOUS = range(3)
 STRAY_AGENT = 0.1  # share of requests that do not come with the client's usual browser
-BIG_FILE = (1_500_000, 0.5)  # median and spread of what the suspicious client downloads
+BIG_FILE = (600_000, 0.5)  # median and spread of what the suspicious client downloads: +30 % on the demo's mean
 
 
 @dataclass
@@ -65,9 +65,7 @@ class Requests:
             if event.kind in {"population", "not_found"}:
                 more = effects.extra_requests(rng, event, minutes, self.options.events_per_day / 1440)
                 what, rank = (
-                    (SUSPICIOUS, int(event.endpoints[0]))
-                    if event.kind == "population"
-                    else (NOT_FOUND, len(self.world.paths))
+                    (SUSPICIOUS, int(event.endpoints[0])) if event.kind == "population" else (NOT_FOUND, len(self.world.paths))
                 )
                 minute, endpoint = np.append(minute, more), np.append(endpoint, np.full(len(more), rank))
                 host = np.append(host, _pick(rng, self._host_cdf, len(more)))

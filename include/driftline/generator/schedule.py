@@ -20,19 +20,19 @@ OWN_PARTITION = {"population", "not_found"}  # they add requests of their own an
 DEFAULTS: list[tuple[str, float, float, float | None, list[str | int], int | None]] = [
     ("site_drop", 10, 8, None, [], None),
     ("ip_collapse", 36, 4, None, [], None),
-    ("spike", 42, 0.5, 10, [0], None),
+    ("spike", 42, 0.5, 10, [1], None),
     ("outage", 61, 2, None, [4, 7, 9], None),
     ("outage", 68, 3, 0.02, [], 2),
     ("level_shift", 72, WEEK_HOURS, None, [10], None),
-    ("silence", 81, 6, None, [8], None),
+    ("silence", 75, 4, None, [26], None),
     ("spike", 84, 1, 3, [5], None),
-    ("drop", 86, 3, None, [1], None),
+    ("drop", 87, 3, None, [0], None),
     ("not_found", 90, 6, None, [], None),
     ("flatline", 98, 12, None, [3], None),
     ("ramp", 100, 36, None, [12], None),
     ("intermittent_errors", 112, 6, None, [], None),
     ("variance", 126, 12, None, [6], None),
-    ("response_size", 148, 4, None, [13], None),
+    ("response_size", 148, 4, None, [5], None),
     ("contextual", 154, 8, None, [2], None),
 ]
 """Kind, hour it begins, hours it lasts, magnitude, ranks of its endpoints, host: over the last week of four.
@@ -99,9 +99,7 @@ def _default(options: AccessLogOptions, minutes: int) -> list[Injection]:
         entries.append(_injection(kind, at, length, magnitude, endpoints, number, share))
     first, last = ((day - 1 + place) * 1440 for day, place in zip(options.suspicious_days, (0, 1), strict=True))
     if first < minutes:
-        entries.append(
-            _injection("population", first, last - first, None, [17 if options.endpoints > 17 else 0], None, None)
-        )
+        entries.append(_injection("population", first, last - first, None, [17 if options.endpoints > 17 else 0], None, None))
     return entries
 
 
@@ -148,9 +146,7 @@ class _Resolver:
         """One of the default schedule: on a small site it moves to a free endpoint; without one it is left out."""
         wanted: list[str | int] = [int(rank) % len(self.world.paths) for rank in entry.endpoints]
         wholesale = not wanted and entry.share is None
-        candidates = (
-            [wanted] if wholesale or entry.share else [wanted, *([rank] for rank in range(len(self.world.paths)))]
-        )
+        candidates = [wanted] if wholesale or entry.share else [wanted, *([rank] for rank in range(len(self.world.paths)))]
         for endpoints in candidates:
             event = self._event(entry.model_copy(update={"endpoints": endpoints}), entry.kind)
             if not any(event.clashes(other) for other in self.events if not other.overlap):

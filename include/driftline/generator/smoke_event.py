@@ -37,13 +37,9 @@ class SmokeEventOptions(Definition):
     """What of the classic can be changed; the defaults are the classic."""
 
     interval: Span = Field(5 * SECOND, description="One event this often; whole seconds that divide a minute.")
-    magnitude: int = Field(
-        10, ge=1, le=1000, description="How many times as many events there are in the spike; 1: no spike."
-    )
+    magnitude: int = Field(10, ge=1, le=1000, description="How many times as many events there are in the spike; 1: no spike.")
     duration: Span = Field(30 * MINUTE, description="How long the spike lasts.")
-    at: Span | None = Field(
-        None, description="Where it begins, counted from the start. Default: somewhere late, by seed."
-    )
+    at: Span | None = Field(None, description="Where it begins, counted from the start. Default: somewhere late, by seed.")
 
 
 @dataclass
@@ -85,9 +81,7 @@ class SmokeEvent(Generated):
         self.options = options
         seconds = options.interval.total_seconds()
         if seconds < 1 or 60 % seconds:
-            raise WindowError(
-                f"interval {format_span(options.interval)}: whole seconds that divide a minute were expected"
-            )
+            raise WindowError(f"interval {format_span(options.interval)}: whole seconds that divide a minute were expected")
         self.spike = self._place()
 
     def _place(self) -> Window:
@@ -100,9 +94,7 @@ class SmokeEvent(Generated):
             at = min(round(share * room / MINUTE) * MINUTE, room - self.options.duration)
         begin = self.start + at
         if begin + self.options.duration > self.end:
-            raise WindowError(
-                f"a spike at {format_span(at)} ends after the last event", fix="Move it, or generate more days."
-            )
+            raise WindowError(f"a spike at {format_span(at)} ends after the last event", fix="Move it, or generate more days.")
         return Window(begin, begin + self.options.duration)
 
     @property

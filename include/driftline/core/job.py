@@ -39,7 +39,9 @@ Cron = Annotated[str, AfterValidator(_cron)]
 class Detector(Definition):
     """One function over one field, optionally split into a series for each value of one or two fields."""
 
-    function: str = Field(description="count, distinct_count, mean, min, max, sum, median; with high_ or low_ in front for one side only")
+    function: str = Field(
+        description="count, distinct_count, mean, min, max, sum, median; with high_ or low_ in front for one side only"
+    )
     field_name: str | None = Field(None, min_length=1, description="The field that the function reads. Not for count.")
     partition_field_name: str | None = Field(None, min_length=1, description="A series of its own for each value of this field.")
     by_field_name: str | None = Field(None, min_length=1, description="A second split within the partition.")
@@ -76,12 +78,20 @@ class Datafeed(Definition):
     """Where the documents are and how often they are looked at."""
 
     indices: list[str] = Field(min_length=1, description="Index names or patterns.")
-    query: dict[str, Any] = Field(default_factory=lambda: {"match_all": {}}, description="An Elasticsearch query; only what matches is counted.")
-    query_delay: Span = Field(timedelta(seconds=60), description="How long documents may take to arrive; the newest data is left alone for that long.")
+    query: dict[str, Any] = Field(
+        default_factory=lambda: {"match_all": {}}, description="An Elasticsearch query; only what matches is counted."
+    )
+    query_delay: Span = Field(
+        timedelta(seconds=60), description="How long documents may take to arrive; the newest data is left alone for that long."
+    )
     frequency: Span | None = Field(None, description="How often to score. Default: the bucket span, but at least a minute.")
     start: Time | None = Field(None, description="For a historical job: first bucket. Default: the oldest document.")
-    end: Time | None = Field(None, description="For a historical job: end of the last bucket. Giving it makes the job historical.")
-    historical: bool = Field(False, description="Run once over [start, end) or the full range of the data, walked forward, then close.")
+    end: Time | None = Field(
+        None, description="For a historical job: end of the last bucket. Giving it makes the job historical."
+    )
+    historical: bool = Field(
+        False, description="Run once over [start, end) or the full range of the data, walked forward, then close."
+    )
     after_source: str | None = Field(None, description="Score whenever this source has ingested, instead of by the clock.")
 
     @field_validator("indices", mode="before")
@@ -103,9 +113,15 @@ class Training(Definition):
     min_history: Span = Field(timedelta(weeks=2), description="A historical job trains first when it has walked this far.")
     schedule: Cron = Field("0 3 * * 0", description="When to retrain: cron in UTC, or 'none'.")
     min_buckets: int = Field(20, ge=2, description="A partition with fewer non-empty buckets is too sparse to train, and listed.")
-    backtest: Span | None = Field(None, description="The end of the window that is held back to compare models. Default: a seventh of the window.")
-    transform: Literal["auto", "none", "sqrt"] = Field("auto", description="Train in sqrt space (auto: counts and distinct counts).")
-    prophet: dict[str, Any] = Field(default_factory=dict, description="Options handed to Prophet, by its names (changepoint_prior_scale, …).")
+    backtest: Span | None = Field(
+        None, description="The end of the window that is held back to compare models. Default: a seventh of the window."
+    )
+    transform: Literal["auto", "none", "sqrt"] = Field(
+        "auto", description="Train in sqrt space (auto: counts and distinct counts)."
+    )
+    prophet: dict[str, Any] = Field(
+        default_factory=dict, description="Options handed to Prophet, by its names (changepoint_prior_scale, …)."
+    )
     max_partitions: int = Field(20_000, ge=1, description="More series than this are named, not silently dropped.")
 
 
@@ -129,7 +145,9 @@ class Quality(Definition):
     finite: Check = Field("stop", description="Infinite values.")
     volume: Check = Field("warn", description="The volume differs from the history's by more than max_volume_ratio.")
     max_volume_ratio: float = Field(5.0, gt=1)
-    partitions: Check = Field("warn", description="More partitions than training.max_partitions, or a drop below min_partition_ratio.")
+    partitions: Check = Field(
+        "warn", description="More partitions than training.max_partitions, or a drop below min_partition_ratio."
+    )
     min_partition_ratio: float = Field(0.5, ge=0, le=1)
 
 
@@ -147,8 +165,12 @@ class Job(Definition):
     groups: list[str] = Field(default_factory=list)
     bucket_span: Span = Field(timedelta(minutes=15), description="The width of a bucket, 1s to 30d.")
     detectors: list[Detector] = Field(min_length=1)
-    influencers: list[str] = Field(default_factory=list, description="Fields whose values are blamed or acquitted for an anomaly.")
-    time_field: str = Field("@timestamp", min_length=1, description="A date field, or epoch milliseconds mapped as a date or a long.")
+    influencers: list[str] = Field(
+        default_factory=list, description="Fields whose values are blamed or acquitted for an anomaly."
+    )
+    time_field: str = Field(
+        "@timestamp", min_length=1, description="A date field, or epoch milliseconds mapped as a date or a long."
+    )
     datafeed: Datafeed
     training: Training = Field(default_factory=Training)
     forecast: Forecast = Field(default_factory=Forecast)
@@ -168,7 +190,8 @@ class Job(Definition):
     def _consistent(self) -> Job:
         if self.training.window < 10 * self.bucket_span:
             raise ValueError(
-                f"training.window {format_span(self.training.window)} holds fewer than 10 buckets of {format_span(self.bucket_span)}"
+                f"training.window {format_span(self.training.window)} holds fewer than 10 buckets "
+                f"of {format_span(self.bucket_span)}"
             )
         descriptions = [detector.model_dump_json() for detector in self.detectors]
         if len(set(descriptions)) < len(descriptions):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from driftline.core.job import Detector, Job
     from driftline.core.series import SeriesKey
 
 
-def result_id(
-    job: Job, result_type: str, timestamp_ms: int, *, key: SeriesKey | None = None, extra: tuple[str, ...] = ()
-) -> str:
+def result_id(job: Job, result_type: str, timestamp_ms: int, *, key: SeriesKey | None = None, extra: tuple[str, ...] = ()) -> str:
     """The `_id` of a result: a hash of what it is about, never of when or by which run it was made."""
     parts: list[str] = [job.job_id, job.version, result_type, str(timestamp_ms), str(job.span_seconds)]
     if key is not None:
@@ -72,7 +71,11 @@ def compare(actual: float, typical: float) -> str:
     if typical > 0 and actual > 0:
         ratio = max(actual / typical, typical / actual)
         if ratio >= 1.5:
-            return f"{ratio:.0f} times {direction} than expected {pair}" if ratio >= 3 else f"{ratio:.1f} times {direction} than expected {pair}"
+            return (
+                f"{ratio:.0f} times {direction} than expected {pair}"
+                if ratio >= 3
+                else f"{ratio:.1f} times {direction} than expected {pair}"
+            )
         return f"{direction} than expected {pair}"
     return f"nothing at all, {readable(typical)} expected" if actual == 0 < typical else f"{direction} than expected {pair}"
 

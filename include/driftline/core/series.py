@@ -56,7 +56,7 @@ class SeriesFrame:
     @property
     def end(self) -> datetime:
         """End of the last bucket."""
-        return self.start + self.values.shape[1] * self.span
+        return self.start + int(self.values.shape[1]) * self.span
 
     @property
     def window(self) -> Window:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from driftline.core.errors import WriteError
 from driftline.elastic.client import explained
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from elasticsearch import Elasticsearch
 
 CHUNK_BYTES = 8 * 1024 * 1024  # large enough to amortise the round trip, small against http.max_content_length (100 MB)
@@ -58,7 +59,10 @@ def bulk(client: Elasticsearch, actions: Iterable[bytes]) -> Outcome:
     if refused:
         total = outcome.total + len(refused)
         raise WriteError(
-            f"{len(refused)} of {total} documents were refused: {refused[0]}", failed=len(refused), total=total, sample=refused[:5]
+            f"{len(refused)} of {total} documents were refused: {refused[0]}",
+            failed=len(refused),
+            total=total,
+            sample=refused[:5],
         )
     return outcome
 

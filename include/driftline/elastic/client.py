@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
 from elasticsearch import ApiError, ConnectionError, ConnectionTimeout, Elasticsearch, SerializationError, TransportError
 
 from driftline.core.errors import ClusterDownError, ClusterError, SourceIndexError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,7 +68,9 @@ def split_credentials(url: str) -> dict[str, Any]:
     """`http://user:secret@host:9200` as a bare URL and `basic_auth`, so that no message ever prints the secret."""
     parts = urlsplit(url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ClusterError(f"'{parts.scheme}://{parts.hostname or ''}' is no address of a cluster", where=URL, expected="http(s)://host:port")
+        raise ClusterError(
+            f"'{parts.scheme}://{parts.hostname or ''}' is no address of a cluster", where=URL, expected="http(s)://host:port"
+        )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port or (443 if parts.scheme == "https" else 9200)
     settings: dict[str, Any] = {"url": f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"}
@@ -111,7 +115,7 @@ def as_url(settings: dict[str, Any]) -> str:
     parts = urlsplit(settings["url"])
     if auth := settings.get("basic_auth"):
         parts = parts._replace(netloc=f"{quote(auth[0], safe='')}:{quote(auth[1], safe='')}@{parts.netloc}")
-    return parts.geturl()
+    return str(parts.geturl())
 
 
 @contextmanager
@@ -138,11 +142,15 @@ def explained(where: str = "") -> Iterator[None]:
 def _explain(error: ApiError, where: str) -> ClusterError | SourceIndexError:
     reason = _reason(error)
     if error.status_code == 401:
-        return ClusterError("Elasticsearch refuses the user name, password or API key", where=where, fix="Check the connection's credentials.")
+        return ClusterError(
+            "Elasticsearch refuses the user name, password or API key", where=where, fix="Check the connection's credentials."
+        )
     if error.status_code == 403:
         return ClusterError(f"the user may not do this: {reason}", where=where, fix="Grant the right to the user's role.")
     if "index_not_found" in str(error.error):
-        return SourceIndexError(f"the index does not exist: {reason}", where=where, fix="Check datafeed.indices, or ingest first.")
+        return SourceIndexError(
+            f"the index does not exist: {reason}", where=where, fix="Check datafeed.indices, or ingest first."
+        )
     if error.status_code in {429, 502, 503, 504}:
         return ClusterDownError(f"Elasticsearch is overloaded or not ready: {reason}", where=where)
     return ClusterError(f"Elasticsearch answers {error.status_code}: {reason}", where=where)

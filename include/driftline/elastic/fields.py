@@ -31,7 +31,9 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
     where = f"job {job.job_id}"
     if not caps["indices"]:
         raise SourceIndexError(
-            f"no index matches {', '.join(job.datafeed.indices)}", where=f"{where}, datafeed.indices", fix="Check the name, or ingest first."
+            f"no index matches {', '.join(job.datafeed.indices)}",
+            where=f"{where}, datafeed.indices",
+            fix="Check the name, or ingest first.",
         )
     fields: dict[str, Any] = caps["fields"]
     _require(fields, job.time_field, f"{where}, time_field", _TIMES | {"long"}, "a date")
@@ -58,7 +60,9 @@ def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | No
         if kind == "text" or not caps["aggregatable"]:
             keyword = f"{name}.keyword"
             fix = f"Use '{keyword}'." if keyword in fields else "Map it as a keyword or a number."
-            raise SourceIndexError(f"field '{name}' is of type {kind}, which cannot be aggregated", where=where, expected=wanted, fix=fix)
+            raise SourceIndexError(
+                f"field '{name}' is of type {kind}, which cannot be aggregated", where=where, expected=wanted, fix=fix
+            )
         if types is not None and kind not in types:
             raise SourceIndexError(f"field '{name}' is of type {kind}", where=where, expected=wanted)
 

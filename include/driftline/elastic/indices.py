@@ -120,7 +120,8 @@ TEMPLATE_VERSION = 1
 @talks_to_cluster
 def ensure_templates(client: Elasticsearch) -> None:
     """Makes our index templates if they are missing or of an older version. Cheap when they are there."""
-    have = client.indices.get_index_template(name="driftline-*").body["index_templates"]
+    # a pattern that matches nothing is a 404 here
+    have = client.options(ignore_status=404).indices.get_index_template(name="driftline-*").body["index_templates"]
     current = {entry["name"] for entry in have if entry["index_template"].get("version", 0) >= TEMPLATE_VERSION}
     for name, properties in MAPPINGS.items():
         if name not in current:

@@ -32,7 +32,9 @@ def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, An
         ]
     if not asked:
         return
-    worst = sorted(records, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[:MAX_RECORDS]
+    worst = sorted(records, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[
+        :MAX_RECORDS
+    ]
     for first in range(0, len(worst), SEARCHES):
         _ask(client, job, worst[first : first + SEARCHES], asked)
 
@@ -61,7 +63,9 @@ def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, An
         if name := record.get(f"{kind}_field_name"):
             value = record[f"{kind}_field_value"]
             missing = {"bool": {"must_not": {"exists": {"field": name}}}}
-            query["bool"]["filter"].append({"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}})
+            query["bool"]["filter"].append(
+                {"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}}
+            )
     measure = {"amount": {"sum": {"field": record["field_name"]}}} if record["function_description"] in WEIGHED else {}
     aggs: dict[str, Any] = dict(measure)
     for number, field in enumerate(fields):

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from driftline.core.timespan import Window
 
 PAGE = 65_535  # search.max_buckets; twice as fast as pages of 10 000
-_AGGREGATIONS = {"mean": "avg", "min": "min", "max": "max", "sum": "sum", "distinct_count": "cardinality", "median": "percentiles"}
+_AGGREGATIONS = {
+    "mean": "avg",
+    "min": "min",
+    "max": "max",
+    "sum": "sum",
+    "distinct_count": "cardinality",
+    "median": "percentiles",
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +11,14 @@ from driftline.elastic.client import explained
 from driftline.elastic.query import Split, composite, splits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
+    from driftline.core.progress import Progress
     from driftline.core.timespan import Window
-
-Progress = Callable[[str, int, int], None]
 
 
 def read_frame(client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None) -> SeriesFrame:
@@ -32,10 +32,15 @@ def read_frame(client: Elasticsearch, job: Job, window: Window, *, progress: Pro
     """
     length = window.buckets(job.bucket_span)
     docs = np.zeros(length, dtype=np.int64)
-    parts = [_read_split(client, job, split, window, docs if number == 0 else None, progress) for number, split in enumerate(splits(job))]
+    parts = [
+        _read_split(client, job, split, window, docs if number == 0 else None, progress)
+        for number, split in enumerate(splits(job))
+    ]
     keys = [key for part_keys, _ in parts for key in part_keys]
     values = np.concatenate([part for _, part in parts]) if parts else np.empty((0, length))
-    order = sorted(range(len(keys)), key=lambda row: (keys[row].detector_index, keys[row].partition_value or "", keys[row].by_value or ""))
+    order = sorted(
+        range(len(keys)), key=lambda row: (keys[row].detector_index, keys[row].partition_value or "", keys[row].by_value or "")
+    )
     frame = SeriesFrame(window.start, job.bucket_span, keys, values, docs).take(order)
     return _limited(frame, job)
 
@@ -51,7 +56,9 @@ def _read_split(
     places: list[NDArray[np.int64]] = []
     for buckets in _pages(client, job, split, window):
         times = np.fromiter((bucket["key"]["time"] for bucket in buckets), np.int64, len(buckets))
-        series = np.fromiter((rows.setdefault(_split_values(bucket["key"]), len(rows)) for bucket in buckets), np.int64, len(buckets))
+        series = np.fromiter(
+            (rows.setdefault(_split_values(bucket["key"]), len(rows)) for bucket in buckets), np.int64, len(buckets)
+        )
         column = (times - origin) // step
         places.append(series * length + column)
         if docs is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import RESULTS, ensure_templates, monthly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
@@ -30,7 +31,13 @@ class Replaced:
 
 
 def replace(
-    client: Elasticsearch, job: Job, window: Window, documents: Iterable[Document], *, types: list[str], within: list[dict[str, Any]] | None = None
+    client: Elasticsearch,
+    job: Job,
+    window: Window,
+    documents: Iterable[Document],
+    *,
+    types: list[str],
+    within: list[dict[str, Any]] | None = None,
 ) -> Replaced:
     """Makes the stored results of an interval exactly these documents.
 
@@ -75,7 +82,9 @@ def interval(job: Job, window: Window) -> list[dict[str, Any]]:
     return [{"term": {"job_id": job.job_id}}, {"term": {"driftline.job_version": job.version}}, {"range": {"timestamp": edges}}]
 
 
-def scan(client: Elasticsearch, query: dict[str, Any], *, source: bool = True, index: str = f"{RESULTS}-*") -> Iterator[dict[str, Any]]:
+def scan(
+    client: Elasticsearch, query: dict[str, Any], *, source: bool = True, index: str = f"{RESULTS}-*"
+) -> Iterator[dict[str, Any]]:
     """All hits of a query, page by page, by point in time."""
     with explained(f"index {index}"):
         if not client.indices.exists(index=index, allow_no_indices=False):
@@ -84,9 +93,15 @@ def scan(client: Elasticsearch, query: dict[str, Any], *, source: bool = True, i
         try:
             after = None
             while True:
-                options = {"search_after": after} if after else {}
+                options: dict[str, Any] = {"search_after": after} if after else {}
                 answer = client.search(
-                    pit={"id": pit, "keep_alive": "2m"}, query=query, size=PAGE, sort=["_shard_doc"], source=source, track_total_hits=False, **options
+                    pit={"id": pit, "keep_alive": "2m"},
+                    query=query,
+                    size=PAGE,
+                    sort=["_shard_doc"],
+                    source=source,
+                    track_total_hits=False,
+                    **options,
                 )
                 hits = answer["hits"]["hits"]
                 yield from hits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import MODELS, SNAPSHOTS, ensure_templates
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elasticsearch import Elasticsearch
 
 Manifest = dict[str, Any]
@@ -39,8 +40,19 @@ def write(client: Elasticsearch, manifest: Manifest, chunks: list[dict[str, Any]
     ensure_templates(client)
     name = manifest_id(manifest["job_id"], manifest["snapshot_id"])
     common = {"job_id": manifest["job_id"], "snapshot_id": manifest["snapshot_id"]}
-    bulk(client, (index_action(MODELS, _chunk_id(name, number), {**common, "row": number, "model": chunk}) for number, chunk in enumerate(chunks)))
-    client.index(index=SNAPSHOTS, id=name, document={**manifest, "detail": {**manifest["detail"], "chunks": len(chunks)}}, refresh="wait_for")
+    bulk(
+        client,
+        (
+            index_action(MODELS, _chunk_id(name, number), {**common, "row": number, "model": chunk})
+            for number, chunk in enumerate(chunks)
+        ),
+    )
+    client.index(
+        index=SNAPSHOTS,
+        id=name,
+        document={**manifest, "detail": {**manifest["detail"], "chunks": len(chunks)}},
+        refresh="wait_for",
+    )
 
 
 @talks_to_cluster
@@ -99,7 +111,9 @@ def chunks(client: Elasticsearch, manifest: Manifest) -> Iterator[dict[str, Any]
         loaded += client.mget(index=MODELS, ids=ids[first : first + MGET])["docs"]
     missing = [doc["_id"] for doc in loaded if not doc.get("found")]
     if missing:
-        raise SnapshotError(f"{len(missing)} chunks are missing", where=f"snapshot {name}", fix="Train again, or revert to another snapshot.")
+        raise SnapshotError(
+            f"{len(missing)} chunks are missing", where=f"snapshot {name}", fix="Train again, or revert to another snapshot."
+        )
     return iter([doc["_source"]["model"] for doc in loaded])
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from elasticsearch import ConflictError, NotFoundError
 
 from driftline.core.timespan import iso, parse_time
-from driftline.elastic.client import explained, talks_to_cluster
+from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RUNS, STATE, ensure_templates
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
+
+ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
 
 
 @talks_to_cluster
@@ -24,31 +26,30 @@ def scored_until(client: Elasticsearch, job_id: str) -> datetime | None:
         return None
 
 
+@talks_to_cluster
 def advance(client: Elasticsearch, job_id: str, until: datetime) -> None:
-    """Moves `scored_until` forward; a run over older data leaves it where it is.
-
-    The time itself is the document's version, so that runs that overlap cannot move it back.
-    """
+    """Moves `scored_until` forward; a run over older data leaves it where it is, also when runs overlap."""
     ensure_templates(client)
-    with explained(f"job {job_id}"):
+    name, document = f"scored:{job_id}", {"job_id": job_id, "kind": "scored", "scored_until": iso(until)}
+    for _ in range(ATTEMPTS):
         try:
-            client.index(
-                index=STATE,
-                id=f"scored:{job_id}",
-                document={"job_id": job_id, "kind": "scored", "scored_until": iso(until)},
-                version=int(until.timestamp() * 1000),
-                version_type="external",
-                refresh="wait_for",
-            )
+            stored = client.get(index=STATE, id=name)
+            if parse_time(stored["_source"]["scored_until"]) >= until:
+                return
+            unchanged = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
+        except NotFoundError:
+            unchanged = {"op_type": "create"}
+        try:
+            client.index(index=STATE, id=name, document=document, refresh="wait_for", **unchanged)
         except ConflictError:
-            return
+            continue
+        return
 
 
 @talks_to_cluster
 def forget(client: Elasticsearch, job_id: str) -> None:
     """Drops what is remembered of a job."""
-    # a fresh external version is refused below the deleted one's for a minute (index.gc_deletes): so it is overwritten, not deleted
-    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}")
+    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}", refresh="wait_for")
 
 
 @talks_to_cluster

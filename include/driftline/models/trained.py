@@ -57,14 +57,21 @@ class Trained:
         keys = [SeriesKey(*key) for key in numbers["keys"]]
         if not keys:
             return cls([], np.empty(0), np.empty((0, 2)), Fleet.from_numbers(numbers["fleet"]))
-        return cls(keys, unpack(numbers["first"], len(keys))[:, 0], unpack(numbers["noise"], len(keys)), Fleet.from_numbers(numbers["fleet"]))
+        return cls(
+            keys,
+            unpack(numbers["first"], len(keys))[:, 0],
+            unpack(numbers["noise"], len(keys)),
+            Fleet.from_numbers(numbers["fleet"]),
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Trained]) -> Trained:
         """Several batches as one. Prophet's options must be the same."""
         if not parts:
             return cls([], np.empty(0), np.empty((0, 2)), Fleet(0, {}, [], {}, np.empty(0, dtype=bool)))
-        offset, groups, failed = 0, [], {}
+        offset = 0
+        groups: list[Group] = []
+        failed: dict[int, str] = {}
         for part in parts:
             groups += [Group(group.grid, group.rows + offset, group.numbers) for group in part.fleet.groups]
             failed |= {row + offset: reason for row, reason in part.fleet.failed.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from scipy.stats import norm
 
 from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import milliseconds, number, result, result_id, series_fields
-from driftline.core.series import SeriesKey
 from driftline.core.timespan import floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import bulk, index_action
@@ -21,10 +19,13 @@ from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
 from driftline.models.trained import Trained
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
+    from driftline.core.series import SeriesKey
 
 BOUND = float(norm.ppf(0.975))
 MAX_STEPS = 100_000
@@ -53,7 +54,8 @@ def forecast(
         run: Who asks, for the journal.
 
     Returns:
-        `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`, `summary` (largest series: first and last prediction), `notes`.
+        `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`,
+        `summary` (largest series: first and last prediction), `notes`.
 
     Raises:
         SnapshotError: There is no snapshot to forecast from.
@@ -64,13 +66,16 @@ def forecast(
     steps = int(length / job.bucket_span)
     if not 1 <= steps <= MAX_STEPS:
         raise WindowError(
-            f"a forecast of {format_span(length)} is {steps} buckets of {format_span(job.bucket_span)}", where=f"job {job.job_id}",
+            f"a forecast of {format_span(length)} is {steps} buckets of {format_span(job.bucket_span)}",
+            where=f"job {job.job_id}",
             expected=f"1 to {MAX_STEPS}",
-        )  # fmt: skip
+        )
     manifest, begin = _choose(client, job, snapshot_id, start)
     trained, notes = _series(client, job, manifest, partitions)
     end = begin + steps * job.bucket_span
-    identity = hashlib.blake2b(f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10).hexdigest()
+    identity = hashlib.blake2b(
+        f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10
+    ).hexdigest()
     times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
     lower, typical, upper = _predict(job, trained, times)
     ensure_templates(client)
@@ -93,8 +98,8 @@ def forecast(
         "summary": _summary(trained.keys, lower, typical, upper),
         "notes": notes,
     }
-    state.journal(client, run, "forecast", started, job_id=job.job_id, job_version=job.version, snapshot_id=manifest["snapshot_id"],
-                  window_start=iso(begin), window_end=iso(end), detail=outcome)  # fmt: skip
+    facts = {"job_id": job.job_id, "job_version": job.version, "snapshot_id": manifest["snapshot_id"]}
+    state.journal(client, run, "forecast", started, **facts, window_start=iso(begin), window_end=iso(end), detail=outcome)
     return outcome
 
 
@@ -104,19 +109,21 @@ def _choose(
     found = [m for m in snapshots.manifests(client, job.job_id) if m["job_version"] == job.version]
     valid = [m for m in found if m["detail"]["valid"]]
     if not valid:
-        raise SnapshotError("there is no snapshot to forecast from", where=f"job {job.job_id}", fix=f"Train first: driftline train {job.job_id}")
+        raise SnapshotError(
+            "there is no snapshot to forecast from", where=f"job {job.job_id}", fix=f"Train first: driftline train {job.job_id}"
+        )
     until = state.scored_until(client, job.job_id)
     newest = max(parse_time(m["training_end"]) for m in valid)
     begin = floor_time(parse_time(start), job.bucket_span) if start else max(filter(None, (until, newest)))
     manifest = snapshots.find(found, snapshot_id, job.job_id) if snapshot_id else snapshots.choose(found, job.version, begin)
     if manifest is None:
-        raise SnapshotError(f"no snapshot is in force at {iso(begin)}", where=f"job {job.job_id}", fix="Name one with snapshot_id, or train.")
+        raise SnapshotError(
+            f"no snapshot is in force at {iso(begin)}", where=f"job {job.job_id}", fix="Name one with snapshot_id, or train."
+        )
     return manifest, begin
 
 
-def _series(
-    client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None
-) -> tuple[Trained, list[str]]:
+def _series(client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None) -> tuple[Trained, list[str]]:
     wanted = set(partitions or ())
     parts = []
     for chunk in snapshots.chunks(client, manifest):
@@ -138,20 +145,27 @@ def _series(
     for group in trained.fleet.groups:
         level[group.rows] = np.abs(group.numbers[:, 3])  # y_scale, the largest value of the history
     rows = np.sort(np.argsort(-level, kind="stable")[:limit]).tolist()
-    return trained.select(rows), [f"{len(trained.keys) - limit} of {len(trained.keys)} series are left out (forecast.max_partitions={limit})"]
+    return trained.select(rows), [
+        f"{len(trained.keys) - limit} of {len(trained.keys)} series are left out (forecast.max_partitions={limit})"
+    ]
 
 
 def _predict(
     job: Job, trained: Trained, times: NDArray[np.datetime64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """lower, typical, upper, each (N, H). Nobody knows more about a later bucket than about an earlier one, so the distance of
-    each bound is at least that of every bucket before it, also where the level falls (at night, a count's noise is smaller)."""
+    """lower, typical, upper, each (N, H).
+
+    Nobody knows more about a later bucket than about an earlier one, so the distance of each bound is at least that of every
+    bucket before it, also where the level falls (at night, a count's noise is smaller).
+    """
     mean, trend = trained.fleet.moments(times)
     half = BOUND * np.sqrt(trend**2 + trained.noise[:, :1] ** 2)
     low, typical, high = (trained.fleet.to_units(part) for part in (mean - half, mean, mean + half))
     lower = typical - np.maximum.accumulate(typical - low, axis=1)
     upper = typical + np.maximum.accumulate(high - typical, axis=1)
-    never_negative = np.array([job.detectors[key.detector_index].spec.metric in {"count", "distinct_count"} for key in trained.keys])
+    never_negative = np.array(
+        [job.detectors[key.detector_index].spec.metric in {"count", "distinct_count"} for key in trained.keys]
+    )
     clipped = [np.where(never_negative[:, None], np.maximum(part, 0.0), part) for part in (lower, typical, upper)]
     return clipped[0], clipped[1], clipped[2]
 
@@ -196,7 +210,9 @@ def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
     history = parse_time(manifest["training_end"]) - parse_time(manifest["training_start"])
     notes = []
     if history < SHORT_HORIZONS * length:
-        notes.append(f"the history is {format_span(history)}, less than {SHORT_HORIZONS} times the forecast: treat the far end with care")
+        notes.append(
+            f"the history is {format_span(history)}, less than {SHORT_HORIZONS} times the forecast: treat the far end with care"
+        )
     if history < SHORT_CYCLES * timedelta(weeks=1):
         notes.append("the history holds fewer than two weeks: no weekly pattern is known")
     return notes
@@ -212,7 +228,11 @@ def _summary(keys: list[SeriesKey], *bounds: NDArray[np.float64]) -> list[dict[s
             "detector_index": keys[row].detector_index,
             "mean": number(float(np.nanmean(typical[row])), 4),
             **{
-                name: {"lower": number(lower[row, at], 4), "prediction": number(typical[row, at], 4), "upper": number(upper[row, at], 4)}
+                name: {
+                    "lower": number(lower[row, at], 4),
+                    "prediction": number(typical[row, at], 4),
+                    "upper": number(upper[row, at], 4),
+                }
                 for name, at in (("first", 0), ("last", -1))
             },
         }

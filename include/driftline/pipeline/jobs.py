@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from elasticsearch import NotFoundError
 
-from driftline.core.definition import Definition
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
 from driftline.core.paths import jobs_dir, sources_dir
@@ -23,6 +23,8 @@ from driftline.elastic.indices import FORECASTS, JOBS, QUALITY, RESULTS, RUNS, e
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
+
+    from driftline.core.definition import Definition
 
 Kind = Literal["job", "source"]
 MAX_DEFINITIONS = 10_000
@@ -170,11 +172,8 @@ def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
             f"job '{job_id}' is defined in a file", where=entry.where, fix=f"Remove the file, then: driftline jobs reset {job_id}"
         )
     removed = reset(client, job_id)
-    with explained(f"job {job_id}"):
-        try:
-            client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
-        except NotFoundError:
-            pass
+    with explained(f"job {job_id}"), contextlib.suppress(NotFoundError):
+        client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
     return removed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,13 +11,15 @@ from driftline.core.job import NO_SCHEDULE
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
-from driftline.pipeline.train import MIN_BUCKETS, Progress, train
+from driftline.pipeline.backtest import MIN_BUCKETS
+from driftline.pipeline.train import train
 from driftline.scoring.settings import LOOKBACK
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.progress import Progress
 
 Model = Literal["as_of", "latest"]
 WEEK = timedelta(weeks=1)
@@ -112,7 +115,7 @@ def _segments(job: Job, found: list[dict[str, Any]], window: Window, model: Mode
     newest = max(found, key=lambda m: parse_time(m["training_end"]))
     earliest = min(found, key=lambda m: parse_time(m["training_end"]))
     segments: list[dict[str, Any]] = []
-    for start, end in zip(inside, inside[1:], strict=False):
+    for start, end in itertools.pairwise(inside):
         chosen = newest if model == "latest" else snapshots.choose(found, job.version, start) or earliest
         entry = {
             "start": iso(start),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 BATCH = 500  # series a mapped task: a minute of plain Prophet, against a second or two of Airflow's overhead
 
 
@@ -72,7 +71,9 @@ def _with_silent(frame: SeriesFrame, keys: list[SeriesKey]) -> SeriesFrame:
     if not silent:
         return frame
     nothing = np.full((len(silent), frame.values.shape[1]), np.nan)
-    return SeriesFrame(frame.start, frame.span, [*frame.keys, *silent], np.concatenate([frame.values, nothing]), frame.docs, frame.notes)
+    return SeriesFrame(
+        frame.start, frame.span, [*frame.keys, *silent], np.concatenate([frame.values, nothing]), frame.docs, frame.notes
+    )
 
 
 def batches(handle: dict[str, Any], size: int = BATCH) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from driftline.pipeline import gate
 from driftline.pipeline.files import read_json, write_json
 from driftline.pipeline.plan import Model, prepare
 from driftline.pipeline.read import batches, read_series
-from driftline.pipeline.train import Progress
 from driftline.pipeline.window import resolve
 from driftline.scoring.aggregate import bucket_results, influencer_results
 from driftline.scoring.evidence import Evidence, impact, weigh
@@ -28,10 +26,13 @@ from driftline.scoring.score import to_score
 from driftline.scoring.settings import MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
+    from driftline.core.progress import Progress
 
 __all__ = ["known_keys", "prepare", "read_plan", "score", "score_batch", "write"]
 BOUNDS = 1.959964  # of the 95 % interval that model bounds show, as in Elastic's model plot
@@ -49,7 +50,9 @@ def known_keys(client: Elasticsearch, job: Job, plan: dict[str, Any]) -> list[Se
     return list(keys)
 
 
-def read_plan(client: Elasticsearch, job: Job, plan: dict[str, Any], *, uri: str, progress: Progress | None = None) -> dict[str, Any]:
+def read_plan(
+    client: Elasticsearch, job: Job, plan: dict[str, Any], *, uri: str, progress: Progress | None = None
+) -> dict[str, Any]:
     """Reads what a plan needs: its interval with the look-back, silent series included. Returns the frame's handle."""
     window = Window.parse(plan["read_start"], plan["end"])
     return read_series(client, job, window, uri=uri, keys=known_keys(client, job, plan), progress=progress)
@@ -177,7 +180,12 @@ class _View:
         lower, median, upper = (number(bound[row, column]) for bound in self.bounds)
         document = result(self.job, "model_plot", time, self.lineage)
         document |= series_fields(self.job.detectors[key.detector_index], key)
-        document |= {"actual": number(self.values[row, column], 10), "model_lower": lower, "model_median": median, "model_upper": upper}
+        document |= {
+            "actual": number(self.values[row, column], 10),
+            "model_lower": lower,
+            "model_median": median,
+            "model_upper": upper,
+        }
         document["model_feature"] = f"'{document['function_description']} value by {document.get('field_name', 'bucket')}'"
         return result_id(self.job, "model_plot", time, key=key), document
 
@@ -295,5 +303,3 @@ def default_window(client: Elasticsearch, job: Job) -> Window:
         # the range's last bucket counts even if it is not full: no more will come
         return floored if floored.end >= whole.end else Window(floored.start, floored.end + job.bucket_span)
     return resolve(job, scored_until=state.scored_until(client, job.job_id), oldest=data.start)
-
-

@@ -49,7 +49,9 @@ def resolve(
             raise WindowError(f"end {iso(last)} lies before start {iso(first)}", where=f"job {job.job_id}", fix="Exchange them.")
         return Window(first, last).floored(job.bucket_span)
     if interval is not None and not interval.empty:
-        delayed = Window(interval.start - job.datafeed.query_delay, interval.end - job.datafeed.query_delay).floored(job.bucket_span)
+        delayed = Window(interval.start - job.datafeed.query_delay, interval.end - job.datafeed.query_delay).floored(
+            job.bucket_span
+        )
         return Window(min(delayed.start, scored_until), delayed.end) if scored_until else delayed
     begin = scored_until or (floor_time(oldest, job.bucket_span) if oldest else due - job.frequency)
     return Window(min(begin, due), due)

@@ -27,9 +27,19 @@ def bucket_results(job: Job, records: list[dict[str, Any]], series: int) -> list
         score = float(to_score(among(surprise, max(series, len(members)))))
         document = result(job, "bucket", time, {key: members[0]["driftline"].get(key) for key in LINEAGE})
         document["driftline"]["series"] = series
-        document |= {"anomaly_score": score, "initial_anomaly_score": score, "event_count": len(members), "bucket_influencers": []}
+        document |= {
+            "anomaly_score": score,
+            "initial_anomaly_score": score,
+            "event_count": len(members),
+            "bucket_influencers": [],
+        }
         document["bucket_influencers"] = [
-            {"influencer_field_name": "bucket_time", "anomaly_score": score, "initial_anomaly_score": score, "probability": 10.0**-surprise}
+            {
+                "influencer_field_name": "bucket_time",
+                "anomaly_score": score,
+                "initial_anomaly_score": score,
+                "probability": 10.0**-surprise,
+            }
         ]
         documents.append((result_id(job, "bucket", time), document))
     return documents

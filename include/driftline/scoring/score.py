@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def to_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """−log10(probability) → 0–100 along the score curve; monotone, so ranks are kept."""
     x, y = zip(*SCORE_CURVE, strict=True)
-    return np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4)
+    return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
 
 
 def severity(score: float) -> str:
-    """warning < 25 ≤ minor < 50 ≤ major < 75 ≤ critical."""
+    """Warning < 25 ≤ minor < 50 ≤ major < 75 ≤ critical."""
     return next(name for least, name in SEVERITIES if score >= least)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from driftline.models.baseline.options import new_prophet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Progress = Callable[[str, int, int], None]
+    from driftline.core.progress import Progress
 
 
 def fit_fleet(
@@ -44,7 +43,7 @@ def fit_fleet(
     Returns:
         A fleet of N; series that cannot be fitted are in `failed` with the reason.
     """
-    flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(Y),)).copy()
+    flags: NDArray[np.bool_] = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(Y),)).copy()
     fleet = Fleet(len(Y), options, [], _unfit(Y), flags)
     space = fleet.to_space(Y)
     if mask is not None:
@@ -73,7 +72,7 @@ def _unfit(values: NDArray[np.float64]) -> dict[int, str]:
     """Series that no model can be made of, each with the reason."""
     failed: dict[int, str] = {}
     observed = (~np.isnan(values)).sum(axis=1)
-    infinite = np.isinf(values).any(axis=1)
+    infinite: NDArray[np.bool_] = np.isinf(values).any(axis=1)
     for row in range(len(values)):
         if infinite[row]:
             failed[row] = "holds infinite values"

@@ -138,7 +138,8 @@ class Fleet:
             "failed": {str(row): reason for row, reason in self.failed.items()},
             "sqrt": np.flatnonzero(self.sqrt).tolist(),
             "groups": [
-                {"grid": group.grid.to_numbers(), "rows": group.rows.tolist(), "numbers": pack(group.numbers)} for group in self.groups
+                {"grid": group.grid.to_numbers(), "rows": group.rows.tolist(), "numbers": pack(group.numbers)}
+                for group in self.groups
             ],
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ class Grid:
     @property
     def changepoints(self) -> NDArray[np.float64]:
         """(S,) changepoints in scaled time."""
-        return cast("NDArray[np.float64]", np.asarray(self.template.changepoints_t, dtype=np.float64))
+        return np.asarray(self.template.changepoints_t, dtype=np.float64)
 
     def scaled(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """(T,) Prophet's t: 0 at the first observation, 1 at the last."""
@@ -52,7 +52,7 @@ class Grid:
         """(T, K) seasonality and holiday features."""
         frame = pd.DataFrame({"ds": pd.DatetimeIndex(times)})
         features, *_ = self.template.make_all_seasonality_features(frame)
-        return features.to_numpy(dtype=np.float64)
+        return np.asarray(features, dtype=np.float64)
 
     def to_numbers(self) -> dict[str, Any]:
         """JSON data that `from_numbers` rebuilds the grid from."""

@@ -1,0 +1,173 @@
+"""`driftline jobs …`: list, validate, show, save, reset, delete, and the JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driftline.cli.output import Json, emit, safe, say, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer(help="Jobs: what is watched, and how.", no_args_is_help=True, rich_markup_mode=None)
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("list", epilog="Example: driftline jobs list --json")
+def list_(json: Json = False) -> None:
+    """List all jobs, those that are broken too."""
+    from driftline.core.errors import ClusterDownError
+    from driftline.core.job import Job
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import as_json, list_definitions
+
+    try:
+        entries = list_definitions(connect())
+    except ClusterDownError as error:
+        entries = list_definitions()
+        if not json:
+            say(f"Only files are listed: {safe(error)}")
+    found = [entry for entry in entries if entry.kind == "job"]
+    if json:
+        return emit([as_json(entry) for entry in found])
+    rows: list[list[object]] = []
+    for entry in found:
+        if entry.text is None:
+            rows.append([entry.id, "broken", "", entry.error])
+        else:
+            job = Job.model_validate_json(entry.text)
+            rows.append([job.job_id, entry.origin, "; ".join(d.description for d in job.detectors), job.description])
+    table("Jobs", ["job", "from", "detectors", "description"], rows)
+    return None
+
+
+@app.command(epilog="Examples: driftline jobs validate include/jobs/web.yaml | driftline jobs validate web --offline")
+def validate(
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Job files or ids.")],
+    offline: Annotated[bool, typer.Option(help="Check the definition only, not its index and fields.")] = False,
+    json: Json = False,
+) -> None:
+    """Check jobs: the definition, Prophet's options, and that the index and its fields are there."""
+    from driftline.elastic.client import connect
+    from driftline.elastic.fields import check_fields
+    from driftline.models.baseline.options import check_options
+    from driftline.pipeline.jobs import load_job
+
+    client = None if offline else connect()
+    checked = []
+    for name in jobs:
+        job = load_job(name, client)
+        check_options(job.training.prophet, f"job {job.job_id}")
+        if client is not None:
+            check_fields(client, job)
+        checked.append({"job_id": job.job_id, "version": job.version, "valid": True, "notes": job.notes})
+    if json:
+        return emit(checked)
+    for entry in checked:
+        say(f"{entry['job_id']}: valid (version {entry['version']})")
+        for note in entry["notes"]:  # type: ignore[attr-defined]
+            say(f"  Note: {safe(note)}")
+    return None
+
+
+@app.command(epilog="Example: driftline jobs show web")
+def show(job: JobArgument, json: Json = False) -> None:
+    """Show a job with its defaults filled in, how far it is scored, and its snapshot."""
+    import yaml
+
+    from driftline.core.errors import ClusterDownError
+    from driftline.core.timespan import iso
+    from driftline.elastic import snapshots, state
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import load_job
+
+    try:
+        client = connect()
+        definition = load_job(job, client)
+        until = state.scored_until(client, definition.job_id)
+        found = snapshots.manifests(client, definition.job_id)
+    except ClusterDownError:
+        definition, until, found = load_job(job), None, []
+    facts = {
+        "version": definition.version,
+        "scored_until": iso(until) if until else None,
+        "snapshots": len(found),
+        "snapshot": next((m["snapshot_id"] for m in found if m["state"] == "promoted"), None),
+        "notes": definition.notes,
+    }
+    if json:
+        return emit({"definition": definition.as_dict(), **facts})
+    say(safe(yaml.safe_dump(definition.as_dict(), sort_keys=False, allow_unicode=True)))
+    for name, value in facts.items():
+        say(f"{name.replace('_', ' ')}: {safe(value if value not in (None, []) else '–')}")
+    return None
+
+
+@app.command(epilog="Example: driftline jobs save new-job.yaml")
+def save(file: Annotated[Path, typer.Argument(help="A job file.")], json: Json = False) -> None:
+    """Store a job in Elasticsearch instead of include/jobs; its DAGs appear within seconds."""
+    from driftline.core.job import Job
+    from driftline.elastic.client import connect
+    from driftline.elastic.fields import check_fields
+    from driftline.pipeline.jobs import save as save_job
+
+    client = connect()
+    job = Job.load(file)
+    check_fields(client, job)
+    save_job(client, job)
+    if json:
+        return emit({"job_id": job.job_id, "saved": True})
+    say(f"{job.job_id} is saved.")
+    return None
+
+
+@app.command(epilog="Example: driftline jobs reset web --yes")
+def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
+    """Forget all that a job has learned and found: results, forecasts, snapshots, quality, runs."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import load_job
+    from driftline.pipeline.jobs import reset as reset_job
+
+    client = connect()
+    job_id = load_job(job, client).job_id
+    _confirm(f"Remove all results, forecasts and snapshots of {job_id}?", yes or json)
+    removed = reset_job(client, job_id)
+    _removed(job_id, removed, json)
+
+
+@app.command(epilog="Example: driftline jobs delete web --yes")
+def delete(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
+    """Delete a job that is stored in Elasticsearch, with all that it has. A job in a file is removed by removing the file."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import delete as delete_job
+
+    client = connect()
+    _confirm(f"Delete {job} with all its results, forecasts and snapshots?", yes or json)
+    removed = delete_job(client, job)
+    _removed(job, removed, json)
+
+
+@app.command(epilog="Example: driftline jobs schema > job.schema.json")
+def schema(kind: Annotated[str, typer.Argument(help="job or source")] = "job") -> None:
+    """Print the JSON Schema of job or source files, for editors."""
+    from driftline.core.errors import DefinitionError
+    from driftline.pipeline.schema import json_schema
+
+    if kind not in {"job", "source"}:
+        raise DefinitionError(f"there is no schema of '{kind}'", expected="job or source")
+    emit(json_schema(kind))
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if not yes:
+        typer.confirm(question, abort=True)
+
+
+def _removed(job_id: str, removed: dict[str, int], json: bool) -> None:
+    if json:
+        emit({"job_id": job_id, "removed": removed})
+    else:
+        say(f"{job_id}: removed " + ", ".join(f"{count} {kind}" for kind, count in removed.items()) + ".")

@@ -1,0 +1,84 @@
+"""How commands speak: tables and progress for people, one JSON document for machines, errors that teach for both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from driftline.core.errors import DriftlineError
+
+Report = Callable[[str, int, int], None]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def emit(data: Any) -> None:  # noqa: ANN401 - any JSON
+    """Prints one JSON document."""
+    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=str).decode() + "\n")
+
+
+def say(text: str) -> None:
+    """Prints a line; what came from data must be passed through `safe` first."""
+    out.print(text)
+
+
+def safe(value: object) -> str:
+    """Text from data, with markup and control characters made harmless."""
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+
+
+def table(title: str, columns: list[str], rows: list[list[object]]) -> None:
+    """Prints a table; every cell is treated as text from data."""
+    grid = Table(title=title or None, title_justify="left", header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(safe(cell) for cell in row))
+    out.print(grid)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Report | None]:
+    """Progress bars on stderr for a command's long work: `report(what, done, total)`; none when `quiet`."""
+    if quiet:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=not err.is_terminal) as bars:
+        known: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=total)
+            bars.update(known[what], completed=done, total=total)
+
+        yield report
+
+
+def fail(error: DriftlineError, as_json: bool) -> None:
+    """Prints an error in full, without a stack trace."""
+    if as_json:
+        emit(error.as_dict())
+        return
+    err.print(f"[bold red]Error[/] {safe(error.what)}")
+    for label, text in (("where", error.where), ("expected", error.expected), ("do", error.fix)):
+        if text:
+            err.print(f"  [dim]{label:>8}[/] {safe(text)}")
+
+
+def wants_json() -> bool:
+    """Whether the command line asks for JSON; for errors, which know no options."""
+    return "--json" in sys.argv[1:] or os.environ.get("DRIFTLINE_JSON") == "1"

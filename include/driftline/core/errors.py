@@ -50,7 +50,7 @@ class DefinitionError(DriftlineError):
     """A job or source file that does not say what it must."""
 
 
-class WindowError(DriftlineError):
+class WindowError(DriftlineError, ValueError):  # a ValueError, so that validation names the field
     """A time, a span or an interval that cannot be used."""
 
 

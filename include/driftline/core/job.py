@@ -92,6 +92,7 @@ class Datafeed(Definition):
     historical: bool = Field(
         False, description="Run once over [start, end) or the full range of the data, walked forward, then close."
     )
+    on_request: bool = Field(False, description="Score only when asked (by hand, by a backfill), never by the clock.")
     after_source: str | None = Field(None, description="Score whenever this source has ingested, instead of by the clock.")
 
     @field_validator("indices", mode="before")
@@ -207,6 +208,11 @@ class Job(Definition):
     def historical(self) -> bool:
         """Whether the job runs once over old data rather than by the clock."""
         return self.datafeed.historical or self.datafeed.end is not None
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether scoring goes on with the clock, so that missing documents mean silence and not merely data to come."""
+        return not (self.historical or self.datafeed.on_request or self.datafeed.after_source)
 
     @property
     def frequency(self) -> timedelta:

@@ -32,7 +32,9 @@ def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, An
         ]
     if not asked:
         return
-    worst = sorted(records, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[
+    # who is there when others are missing is not to blame: only a surplus is shared out
+    surplus = [record for record in records if record["actual"][0] > record["typical"][0]]
+    worst = sorted(surplus, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[
         :MAX_RECORDS
     ]
     for first in range(0, len(worst), SEARCHES):

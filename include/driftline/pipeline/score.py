@@ -10,7 +10,7 @@ import numpy as np
 from driftline.core.paths import staging_uri
 from driftline.core.results import compare, milliseconds, number, result, result_id, series_fields
 from driftline.core.series import SeriesFrame, SeriesKey
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.fields import data_range
 from driftline.elastic.influencers import find_influencers
@@ -293,7 +293,7 @@ def score(
     return {**outcome, "quality": verdict, "segments": plan["segments"], "notes": [*plan["notes"], *handle["notes"]]}
 
 
-def default_window(client: Elasticsearch, job: Job) -> Window:
+def default_window(client: Elasticsearch, job: Job, *, run_after: datetime | None = None) -> Window:
     """What to score when nobody says: a historical job's whole range, or what is new since the last run."""
     data = data_range(client, job)
     if job.historical:
@@ -302,4 +302,7 @@ def default_window(client: Elasticsearch, job: Job) -> Window:
         floored = whole.floored(job.bucket_span)
         # the range's last bucket counts even if it is not full: no more will come
         return floored if floored.end >= whole.end else Window(floored.start, floored.end + job.bucket_span)
-    return resolve(job, scored_until=state.scored_until(client, job.job_id), oldest=data.start)
+    fresh = resolve(job, run_after=run_after, scored_until=state.scored_until(client, job.job_id), oldest=data.start)
+    # where data comes in lots, what has not come yet is not silence: the newest bucket waits for the next lot
+    end = fresh.end if job.by_clock else min(fresh.end, floor_time(data.end, job.bucket_span))
+    return Window(min(fresh.start, end), end)

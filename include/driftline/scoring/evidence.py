@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from driftline.scoring.calibration import multi_bucket_mean
-from driftline.scoring.settings import MULTI_CURRENT
+from driftline.scoring.settings import MULTI_CURRENT, MULTI_MOST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def weigh(
     mean = multi_bucket_mean(z) / multi_noise[:, None]
     speaks = (np.sign(mean) == np.sign(z)) & (np.abs(z) >= MULTI_CURRENT)
     multi = np.where(speaks, mean, 0.0)
-    surprise = np.maximum(_surprise(z, sign), _surprise(multi, sign)) - np.log10(2.0)
+    surprise = np.maximum(_surprise(z, sign), np.minimum(_surprise(multi, sign), MULTI_MOST)) - np.log10(2.0)
     return Evidence(z, multi, np.maximum(np.nan_to_num(surprise, nan=0.0, posinf=300.0), 0.0))
 
 

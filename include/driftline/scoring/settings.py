@@ -27,6 +27,9 @@ MASK_REACH = timedelta(hours=12)
 MULTI_CLIP = 4.0
 # The mean speaks only while the bucket itself still deviates the same way by this many deviations.
 MULTI_CURRENT = 1.0
+# It is worth this much at most (−log10 of its probability): a level that moved is news for a day, and must not outrank
+# buckets that are far out by themselves for as long as it lasts. 9.5 is a score of 47, minor.
+MULTI_MOST = 9.5
 
 # Score 0–100 as a function of −log10(probability). 3.3 is 3.5 deviations: once in two weeks of 15-minute buckets by chance, the
 # least that is worth a record. 26 is ten and a half: a tenfold rate of even six events a bucket.

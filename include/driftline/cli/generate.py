@@ -212,8 +212,8 @@ def _tell(found: dict[str, Any]) -> None:
             console.print(f"Anomaly Start Time {fact['start']}")
             console.print(f"Anomaly End Time {fact['end']}")
     elif console is out and found["truth"]:
-        rows = [[fact["start"], fact["end"], fact["kind"], fact["description"]] for fact in found["truth"]]
-        table("Injected", ["start", "end", "kind", "what"], rows)
+        rows = [[fact["start"].replace("T", " ")[:16], fact["description"]] for fact in found["truth"]]
+        table("Injected", ["begins (UTC)", "what"], rows)
     if "truth_file" in found:
         console.print(f"The truth: {safe(found['truth_file'])}")
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from driftline.core.errors import DataError
 
@@ -20,6 +20,13 @@ FORMATS = ("access_log", "ndjson", "csv")
 _SUFFIXES = {".log": "access_log", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv"}
 
 Progress = Callable[[str, int, int], None]
+
+
+class Sink(Protocol):
+    """Anything that takes bytes: a file, a gzip stream, stdout."""
+
+    def write(self, data: bytes, /) -> int:
+        """Writes all of the data."""
 
 
 def find_format(name: str, wanted: str | None) -> str:
@@ -58,7 +65,7 @@ def write_file(source: Generated, path: Path, form: str, progress: Progress | No
     return count
 
 
-def write(source: Generated, stream: IO[bytes], form: str, progress: Progress | None = None) -> int:
+def write(source: Generated, stream: Sink, form: str, progress: Progress | None = None) -> int:
     """Writes all events to a stream, a chunk at a time; returns how many they are."""
     count, columns = 0, _columns(source)
     if form == "csv":
@@ -99,7 +106,7 @@ def _csv(rows: list[list[Any]]) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path, *, compressed: bool) -> Iterator[IO[bytes]]:
+def _opened(path: Path, *, compressed: bool) -> Iterator[Sink]:
     with path.open("wb") as raw:
         if not compressed:
             yield raw

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from driftline.generator.options import AccessLogOptions
     from driftline.generator.world import Floats, Ints, World
 
-SHARPNESS = 0.9  # exp(0.9 cos): a country's busiest hour sees six times its quietest
+SHARPNESS = 1.1  # exp(1.1 cos): a country's busiest hour sees nine times its quietest
 PEAK, EVENING = 15.5, 20.5  # local hours
 NOISE_HOUR, NOISE_SITE = (
     0.04,

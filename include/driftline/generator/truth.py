@@ -34,7 +34,7 @@ def document(event: Event, world: World, start: datetime, digest: str) -> dict[s
         "start": iso(first),
         "end": iso(last),
         "function": function,
-        "magnitude": event.magnitude,
+        "magnitude": float(event.magnitude),
         "description": _sentence(event, world, last - first),
     }
     if field:

@@ -1,0 +1,45 @@
+"""Buttons on a task that lead to its quality report and to its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
+PREFIX = "/driftline"
+
+
+def page(path: str, **query: str) -> str:
+    """A page of ours on Airflow's own web server, below its base path when it has one."""
+    from airflow.sdk.configuration import conf
+
+    base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return f"{base}{PREFIX}/{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+class QualityReportLink(BaseOperatorLink):
+    """The HTML report of the gate that the run passed, or was stopped by."""
+
+    name = "Quality report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ANN401 - Airflow's signature
+        """Called in the task's own process once it is done; empty (no button) when there is no report."""
+        report_id = getattr(operator, "report_id", None)
+        return page(f"reports/{quote(report_id, safe='')}") if report_id else ""
+
+
+class ResultsLink(BaseOperatorLink):
+    """The top records of the interval that the run scored."""
+
+    name = "Results"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ANN401 - Airflow's signature
+        """Called in the task's own process once it is done; empty (no button) when nothing was scored."""
+        plan, job = getattr(operator, "plan", None), getattr(operator, "job", None)
+        if not isinstance(plan, dict) or job is None:
+            return ""
+        return page(f"results/{quote(getattr(job, 'job_id', job), safe='')}", start=plan["start"], end=plan["end"])

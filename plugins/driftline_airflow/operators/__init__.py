@@ -1,0 +1,27 @@
+"""Operators: one verb a file, each a thin cover over a function of `driftline.pipeline`."""
+
+from driftline_airflow.operators.fit import FitBatchOperator
+from driftline_airflow.operators.forecast import ForecastOperator
+from driftline_airflow.operators.gate import QualityGateOperator
+from driftline_airflow.operators.index import FinishIngestOperator, IndexRowsOperator, PendingFilesOperator
+from driftline_airflow.operators.maintain import MaintainOperator
+from driftline_airflow.operators.plan import PlanScoreOperator
+from driftline_airflow.operators.promote import PromoteSnapshotOperator
+from driftline_airflow.operators.read import ReadSeriesOperator
+from driftline_airflow.operators.score import ScoreBatchOperator
+from driftline_airflow.operators.write import WriteResultsOperator
+
+__all__ = [
+    "FinishIngestOperator",
+    "FitBatchOperator",
+    "ForecastOperator",
+    "IndexRowsOperator",
+    "MaintainOperator",
+    "PendingFilesOperator",
+    "PlanScoreOperator",
+    "PromoteSnapshotOperator",
+    "QualityGateOperator",
+    "ReadSeriesOperator",
+    "ScoreBatchOperator",
+    "WriteResultsOperator",
+]

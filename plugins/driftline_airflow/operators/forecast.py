@@ -1,0 +1,31 @@
+"""Forecast: the snapshot in force carried forward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline_airflow.operators.base import JobOperator, wanted_partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from elasticsearch import Elasticsearch
+
+
+class ForecastOperator(JobOperator):
+    """Writes forecast documents of a job; the params `duration` and `partitions` narrow it.
+
+    Returns `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`.
+    """
+
+    def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
+        """See the class."""
+        from driftline.pipeline.forecast import forecast
+
+        job = self.definition(client)
+        duration = context["params"].get("duration") or None
+        outcome = forecast(client, job, duration=duration, partitions=wanted_partitions(context), run=context["run_id"])
+        for note in outcome["notes"]:
+            self.log.warning("%s", note)
+        self.log.info("%(documents)s documents for %(series)s series, %(start)s to %(end)s", outcome)
+        return {key: outcome[key] for key in ("forecast_id", "snapshot_id", "start", "end", "series", "documents")}

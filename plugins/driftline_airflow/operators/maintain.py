@@ -1,0 +1,33 @@
+"""Maintain: what is too old is removed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from driftline_airflow.operators.base import ClusterOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from elasticsearch import Elasticsearch
+
+
+class MaintainOperator(ClusterOperator):
+    """Removes old months of results, superseded snapshots, expired forecasts and stale staged files of all jobs.
+
+    The params `results_kept` (days) and `snapshots_kept` (a number for each job) say what is old.
+    """
+
+    def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
+        """See the class."""
+        from driftline.pipeline.jobs import list_definitions
+        from driftline.pipeline.maintain import maintain
+
+        jobs = [entry.id for entry in list_definitions(client) if entry.kind == "job" and entry.text is not None]
+        params = context["params"]
+        removed = maintain(
+            client, jobs, results_kept=timedelta(days=params["results_kept"]), snapshots_kept=params["snapshots_kept"]
+        )
+        self.log.info("Removed: %s", removed)
+        return removed

@@ -1,0 +1,51 @@
+"""Schedules and assets of a job's DAGs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable
+
+from driftline.core.job import NO_SCHEDULE
+from driftline_airflow.timetable import CLOCK, ONCE, REQUEST, JobTimetable
+
+if TYPE_CHECKING:
+    from driftline.core.job import Job
+
+UTC = "UTC"
+
+
+def snapshot_asset(job_id: str) -> Asset:
+    """Updated whenever a job's snapshot is promoted."""
+    return Asset(name=f"driftline snapshots of {job_id}", uri=f"driftline://snapshots/{job_id}")
+
+
+def source_asset(source_id: str) -> Asset:
+    """Updated whenever a source has ingested something."""
+    return Asset(name=f"driftline source {source_id}", uri=f"driftline://sources/{source_id}")
+
+
+def cron(expression: str | None) -> CronDataIntervalTimetable | None:
+    """A cron expression in UTC with real data intervals, or None where there is none."""
+    return CronDataIntervalTimetable(expression, UTC) if expression and expression != NO_SCHEDULE else None
+
+
+def train_schedule(job: Job) -> CronDataIntervalTimetable | None:
+    """As `training.schedule` says; a historical job trains as it walks, not by the clock."""
+    return None if job.historical else cron(job.training.schedule)
+
+
+def score_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's schedules
+    """By the clock; once for a historical job; after each ingest with `after_source`."""
+    delay = job.datafeed.query_delay
+    if job.datafeed.after_source:
+        on_request = JobTimetable(job.frequency, delay, REQUEST)
+        return AssetOrTimeSchedule(timetable=on_request, assets=[source_asset(job.datafeed.after_source)])
+    return JobTimetable(job.frequency, delay, ONCE if job.historical else CLOCK)
+
+
+def forecast_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's schedules
+    """After a retrain, and by the clock as `forecast.schedule` says (not for a historical job, whose data does not grow)."""
+    retrained = [snapshot_asset(job.job_id)]
+    by_clock = None if job.historical else cron(job.forecast.schedule)
+    return AssetOrTimeSchedule(timetable=by_clock, assets=retrained) if by_clock else retrained

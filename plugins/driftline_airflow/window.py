@@ -1,0 +1,84 @@
+"""Which interval a DAG run is about: the one place that looks at Airflow's context for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.timespan import Window, floor_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow.sdk.types import DagRunProtocol
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+BACKFILL, SCHEDULED = "backfill", "scheduled"
+
+
+def data_interval(run: DagRunProtocol) -> Window | None:
+    """The run's data interval; None for a run without a logical date, and for one of no length."""
+    start, end = run.data_interval_start, run.data_interval_end
+    return Window(start, end) if start and end and start < end else None
+
+
+def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) -> Window:
+    """The interval to score, in whole buckets.
+
+    The params `start` and `end` come first. A backfill means exactly its interval. A scheduled run means its interval and all
+    since the job was scored last; a manual run with a logical date the newest interval complete by then; one without, or one
+    started by an asset, all that is new. A historical job that nobody gives an interval is walked from end to end.
+
+    Raises:
+        WindowError: The params make no interval.
+        SourceIndexError: The beginning of the data is needed, and there is none.
+    """
+    from driftline.elastic.state import scored_until
+    from driftline.pipeline.score import default_window
+    from driftline.pipeline.window import resolve
+
+    run, params = context["dag_run"], context["params"]
+    start, end, interval = params.get("start"), params.get("end"), data_interval(run)
+    if start or end:
+        if job.historical and not (start and end):
+            whole = default_window(client, job)
+            start, end = start or whole.start, end or whole.end
+        return resolve(job, start=start or None, end=end or None, run_after=run.run_after)
+    if run.run_type == BACKFILL and interval:
+        return resolve(job, start=interval.start, end=interval.end, run_after=run.run_after)
+    if job.historical:
+        return default_window(client, job)
+    if interval:
+        # the interval is data time already: its run was due a query delay after its end
+        delay = job.datafeed.query_delay
+        until = scored_until(client, job.job_id) if run.run_type == SCHEDULED else None
+        return resolve(job, interval=Window(interval.start + delay, interval.end + delay), scored_until=until)
+    return _what_is_new(job, client, run.run_after)
+
+
+def _what_is_new(job: Job, client: Elasticsearch, run_after: datetime) -> Window:
+    from driftline.elastic.fields import data_range
+    from driftline.elastic.state import scored_until
+    from driftline.pipeline.window import resolve
+
+    data = data_range(client, job)
+    window = resolve(job, run_after=run_after, scored_until=scored_until(client, job.job_id), oldest=data.start)
+    if not job.datafeed.after_source:
+        return window
+    # what is not ingested yet is not silence: the newest bucket waits for the next ingest
+    end = min(window.end, floor_time(data.end, job.bucket_span))
+    return Window(min(window.start, end), end)
+
+
+def training_time(context: Mapping[str, Any]) -> str | datetime | None:
+    """As of when to train: the param `as_of`, then the end of the data interval of a scheduled run or a backfill.
+
+    None (the newest data) for a manual run, whose logical date is only when the button was pressed.
+    """
+    if as_of := context["params"].get("as_of"):
+        return as_of
+    run = context["dag_run"]
+    interval = data_interval(run) if run.run_type in {BACKFILL, SCHEDULED} else None
+    return interval.end if interval else None

@@ -1,0 +1,18 @@
+"""Registration with Airflow, and nothing else: Airflow runs this file in each of its parts."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+from driftline_airflow.links import PREFIX, QualityReportLink, ResultsLink
+from driftline_airflow.timetable import JobTimetable
+from driftline_airflow.web import app
+
+
+class DriftlinePlugin(AirflowPlugin):
+    """Timetable, links and pages of Driftline."""
+
+    name = "driftline"
+    timetables = [JobTimetable]  # noqa: RUF012 - as Airflow's plugins are written
+    operator_extra_links = [QualityReportLink(), ResultsLink()]  # noqa: RUF012
+    fastapi_apps = [{"app": app, "url_prefix": PREFIX, "name": "Driftline"}]  # noqa: RUF012

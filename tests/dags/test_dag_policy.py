@@ -1,0 +1,137 @@
+"""What every DAG of ours promises: its id, its tags, how fast it parses, and what it must not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+from dag_definitions import make_job, write_job
+
+from driftline.core.errors import DefinitionError
+from driftline.pipeline.jobs import list_definitions
+from driftline_airflow.bundle import DefinitionBundle
+from driftline_airflow.stubs import write_stubs
+from driftline_dags.build import dags_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import DAG
+
+JOBS = 100
+HEAVY = ["elasticsearch", "fastapi", "great_expectations", "numpy", "pandas", "plotly", "prophet", "pyarrow", "scipy"]
+
+
+@pytest.fixture
+def stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stubs of three jobs: one by the clock, one historical, one that waits for a source."""
+    jobs = tmp_path / "jobs"
+    write_job(jobs, make_job("by-clock"))
+    write_job(jobs, make_job("old-data", datafeed={"historical": True}))
+    write_job(jobs, make_job("after-logs", datafeed={"after_source": "logs"}, forecast={"schedule": "none"}))
+    monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(jobs))
+    monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
+    write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
+    return tmp_path / "stubs"
+
+
+@pytest.fixture
+def dags(stubs: Path) -> dict[str, DAG]:
+    bag = DagBag(dag_folder=str(stubs))
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_each_job_has_its_three_dags(dags: dict[str, DAG]) -> None:
+    jobs = ("by-clock", "old-data", "after-logs")
+    assert set(dags) == {f"{job}.{stage}" for job in jobs for stage in ("train", "score", "forecast")}
+
+
+def test_dags_do_not_catch_up_start_early_and_are_documented(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        assert dag.catchup is False
+        assert dag.start_date.year == 2000
+        assert dag.doc_md
+        assert "detector 0: `count partitionfield=url.path`" in dag.doc_md
+        assert {"driftline", dag.dag_id.split(".")[1], "web"} == dag.tags
+        assert all(task.retries == 3 for task in dag.tasks)
+
+
+def test_every_dag_survives_serialisation_and_scoring_dags_can_be_backfilled(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+        assert stored.dag_id == dag.dag_id
+        if dag.dag_id.endswith(".score"):
+            assert stored.timetable.periodic
+
+
+def test_only_reducing_tasks_have_outlets(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        assert {task.task_id for task in dag.tasks if task.outlets} <= {"promote", "write"}
+
+
+def test_the_forecast_follows_a_retrain(dags: dict[str, DAG]) -> None:
+    (asset,) = dags["by-clock.train"].get_task("promote").outlets
+    for job in ("by-clock", "old-data", "after-logs"):
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dags[f"{job}.forecast"]))
+        waits_for = [key.uri for key, _ in stored.timetable.asset_condition.iter_assets()]
+        assert waits_for == [f"driftline://snapshots/{job}"]
+    assert asset.uri == "driftline://snapshots/by-clock"
+
+
+def test_notes_of_a_job_are_in_its_documentation(tmp_path: Path) -> None:
+    from driftline_dags.score import score_dag
+
+    dag = score_dag(make_job(datafeed={"frequency": "1m"}), "here.yaml")
+    assert "frequency 1m is below the bucket span; raised to 15m" in str(dag.doc_md)
+
+
+def test_a_broken_definition_raises_its_own_message(tmp_path: Path) -> None:
+    broken: dict[str, Any] = {"kind": "job", "where": "x.yaml", "definition": None, "error": "x.yaml: detectors: required"}
+    (tmp_path / "job_x.json").write_text(json.dumps(broken))
+    with pytest.raises(DefinitionError, match=r"^x\.yaml: detectors: required$"):
+        dags_of(str(tmp_path / "job_x.py"))
+
+
+def test_parsing_imports_nothing_heavy(stubs: Path) -> None:
+    code = (
+        "import sys, json, importlib.util\n"
+        "for number, path in enumerate(sys.argv[1:]):\n"
+        "    spec = importlib.util.spec_from_file_location(f'stub_{number}', path)\n"
+        "    spec.loader.exec_module(importlib.util.module_from_spec(spec))\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+    )
+    paths = [str(path) for path in sorted(stubs.glob("*.py"))]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_hundred_jobs_parse_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
+    for number in range(JOBS):
+        write_job(tmp_path / "jobs", make_job(f"job-{number:03}"))
+    monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "jobs"))
+    monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
+    began = time.perf_counter()
+    write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
+    listed = time.perf_counter() - began
+    bag = DagBag(dag_folder=str(tmp_path / "stubs"))
+    assert len(bag.dags) == 3 * JOBS
+    seconds = [stat.duration.total_seconds() for stat in bag.dagbag_stats]
+    record_property("listing_seconds", round(listed, 3))
+    record_property("parse_seconds", round(sum(seconds), 3))
+    record_property("slowest_file_seconds", round(max(seconds), 3))
+    print(f"\n{JOBS} jobs: listed in {listed:.2f} s, parsed in {sum(seconds):.2f} s, slowest file {max(seconds):.3f} s")
+    assert sum(seconds) < 10
+    assert max(seconds) < 0.3
+
+
+def test_the_bundle_is_one_that_airflow_can_configure() -> None:
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    assert isinstance(DagBundlesManager().get_bundle("definitions"), DefinitionBundle)

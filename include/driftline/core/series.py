@@ -126,12 +126,11 @@ class SeriesFrame:
             table = table.slice(rows[0], rows[1] - rows[0])
         docs = np.asarray(meta["docs"], dtype=np.int64)
         matrix = table["values"].combine_chunks()
-        values = matrix.flatten().to_numpy(zero_copy_only=False).reshape(len(matrix), -1)[:, : len(docs)]
+        flat = matrix.flatten().to_numpy(zero_copy_only=False)  # a frame without buckets was written as nulls, which flatten drops
+        values = flat[: len(matrix) * len(docs)].reshape(len(matrix), len(docs)).astype(np.float64)
         keys = [
             SeriesKey(*key)
             for key in zip(*(table[name].to_pylist() for name in ("detector_index", "partition_value", "by_value")), strict=True)
         ]
-        if not len(keys):
-            values = np.empty((0, len(docs)))
         start = datetime.fromtimestamp(meta["start"], UTC)
-        return cls(start, timedelta(seconds=meta["span"]), keys, values.astype(np.float64), docs, meta["notes"])
+        return cls(start, timedelta(seconds=meta["span"]), keys, values, docs, meta["notes"])

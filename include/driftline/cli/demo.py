@@ -1,20 +1,107 @@
-"""`driftline demo`."""
+"""`driftline demo`: the main job from end to end, and what it found."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from driftline.cli.output import Json, emit, err, progress, safe, say, table
 
 if TYPE_CHECKING:
     import typer
 
-    from driftline.cli.output import Json
+    from driftline.services.demo import Demo
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog="Example: driftline demo")(demo)
+    app.command(epilog="Example: driftline demo --json")(demo)
 
 
 def demo(json: Json = False) -> None:
-    """Run the whole main job on a demo source through Airflow, and print what it found."""
-    raise NotImplementedError
+    """Run the whole main job on a demo source through Airflow, and print what it found.
+
+    Starts what is not running: Elasticsearch (unless a cluster of your own is set) and Airflow. Both stay up until
+    'driftline down'.
+    """
+    from driftline.services.demo import run
+
+    with progress(json) as report:
+        done = run(lambda text: err.print(safe(text)), report)
+    if json:
+        return emit(done.as_dict())
+    return show(done)
+
+
+def show(done: Demo) -> None:
+    """Prints what the demo found and where to look further."""
+    from driftline.cli.services import login
+
+    _anomalies(done)
+    _injected(done)
+    _forecasts(done)
+    verdicts: list[list[object]] = [
+        [entry["dag_id"], entry["verdict"], ", ".join(map(str, entry["failed"])) or "–", entry["report"] or "–"]
+        for entry in done.quality
+    ]
+    table("Quality", ["run", "verdict", "failed checks", "report"], verdicts)
+    say(f"Done in {done.seconds:.0f} s. Both services stay up until 'make down' (or 'driftline down').")
+    login(done.services)
+    for page in done.pages:
+        say(f"  {safe(page)}")
+
+
+def _anomalies(done: Demo) -> None:
+    rows: list[list[object]] = [
+        [
+            f"{record['record_score']:.0f}", _time(record["timestamp"]), record["job_id"], _what(record),
+            _number(record.get("actual")), _number(record.get("typical")), ", ".join(record["injected"]) or "–",
+        ]
+        for record in done.found["anomalies"]
+    ]  # fmt: skip
+    table(
+        f"Top anomalies of {done.found['records']} records",
+        ["score", "time (UTC)", "job", "what", "actual", "typical", "injected"],
+        rows,
+    )
+
+
+def _injected(done: Demo) -> None:
+    rows: list[list[object]] = [
+        [
+            entry["kind"], f"{_time(entry['start'])} – {_time(entry['end'])}", entry.get("partition_field_value") or "everything",
+            entry["found_by"] or "not found", "–" if entry["score"] is None else f"{entry['score']:.0f}",
+        ]
+        for entry in done.found["injected"]
+    ]  # fmt: skip
+    table("What was injected in the scored week", ["kind", "time (UTC)", "where", "found by", "score"], rows)
+
+
+def _forecasts(done: Demo) -> None:
+    rows: list[list[object]] = []
+    for forecast in done.forecasts:
+        for entry in forecast.get("summary", [])[:3]:
+            last = entry["last"]
+            bounds = f"{_number(last['lower'])} … {_number(last['upper'])}"
+            rows.append([forecast["job_id"], entry["series"], _number(entry["mean"]), _number(last["prediction"]), bounds])
+    table("Forecasts (the largest series)", ["job", "series", "mean", "last bucket", "its bounds"], rows)
+
+
+def _what(record: dict[str, Any]) -> str:
+    what = str(record["function"])
+    if record.get("field_name"):
+        what += f"({record['field_name']})"
+    for role in ("partition", "by"):
+        if record.get(f"{role}_field_name"):
+            what += f" {record[f'{role}_field_name']}={record.get(f'{role}_field_value')}"
+    return what
+
+
+def _number(value: Any) -> str:  # noqa: ANN401 - a number, or Elastic's list of one
+    value = value[0] if isinstance(value, list) and value else value
+    return f"{value:,.4g}" if isinstance(value, int | float) else "–"
+
+
+def _time(value: str | int) -> str:
+    moment = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
+    return f"{moment.astimezone(UTC):%a %d %b %H:%M}"

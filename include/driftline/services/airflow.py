@@ -70,6 +70,12 @@ def status() -> Airflow:
     return Airflow(True, healthy, state["url"], parent.pid, str(log_file()), parts)
 
 
+def dead_parts() -> list[str]:
+    """The components whose process is gone. Cheap: nothing is asked over the network."""
+    parent = _parent()
+    return sorted(set(PARTS) - _living_parts(parent)) if parent else ["main process"]
+
+
 def start(cluster_url: str | None, say: Callable[[str], None] = lambda _: None) -> Airflow:
     """Starts Airflow and waits until all its parts are healthy.
 

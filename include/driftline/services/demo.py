@@ -1,0 +1,137 @@
+"""The main job from end to end on the demo source, through Airflow's scheduler: ingest, train, score, forecast."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from driftline.core.errors import ServiceError
+from driftline.core.job import Job
+from driftline.core.timespan import Window, iso
+from driftline.elastic.client import connect, own_cluster
+from driftline.pipeline.jobs import list_definitions, load_source
+from driftline.services import control, findings
+from driftline.services.api import AirflowApi
+from driftline.services.runs import Run, follow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from driftline.core.source import Source
+    from driftline.services.runs import Progress
+
+SOURCE = "demo"
+PREFIX = "demo-"
+SCORED = timedelta(days=7)
+"""The last week is scored; what lies before it is learned from."""
+
+
+@dataclass
+class Demo:
+    """What the demo did and found."""
+
+    services: control.Services
+    window: Window
+    jobs: list[Job]
+    runs: list[Run]
+    seconds: float
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def quality(self) -> list[dict[str, Any]]:
+        """Each run's verdict with its report."""
+        verdicts = []
+        for run in self.runs:
+            told = run.returned.get("gate") or run.returned.get("finish")
+            if isinstance(told, dict) and told.get("verdict"):
+                verdicts.append(
+                    {
+                        "dag_id": run.dag_id,
+                        "verdict": told["verdict"],
+                        "failed": told.get("failed") or [],
+                        "report": told.get("report"),
+                    }
+                )
+        return verdicts
+
+    @property
+    def forecasts(self) -> list[dict[str, Any]]:
+        """What each forecast run returned."""
+        return [
+            {"job_id": run.dag_id.rpartition(".")[0], **run.returned["forecast"]}
+            for run in self.runs
+            if run.returned.get("forecast")
+        ]
+
+    @property
+    def pages(self) -> list[str]:
+        """The DAGs' pages."""
+        return [f"{self.services.airflow.url}/dags/{run.dag_id}" for run in self.runs]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "seconds": self.seconds,
+            "services": self.services.as_dict(),
+            "scored": self.window.as_dict(),
+            "runs": [{"dag_id": run.dag_id, "run_id": run.run_id, "seconds": run.seconds} for run in self.runs],
+            **self.found,
+            "forecasts": self.forecasts,
+            "quality": self.quality,
+            "pages": self.pages,
+        }
+
+
+def run(say: Callable[[str], None], report: Progress | None = None) -> Demo:
+    """Starts the services, runs the demo and collects what it found. Twice gives the same documents.
+
+    Raises:
+        NodeError, ServiceError: Something does not come up, or a run failed.
+        DefinitionError: The demo's source or jobs are not there.
+    """
+    began = time.monotonic()
+    source, jobs = load_source(SOURCE), demo_jobs()
+    if source.window is None:
+        raise ServiceError("the demo's source must be a generator", where=f"source {SOURCE}")
+    window = Window(source.window.end - SCORED, source.window.end)
+    services = control.up(say)
+    assert services.airflow.url is not None
+    say("Ingesting, training, scoring and forecasting through Airflow …")
+    with AirflowApi(services.airflow.url) as api:
+        runs = follow(api, [[[Run(f"{SOURCE}.ingest")]]], report)
+        runs += follow(api, [_stages(job, window) for job in jobs], report)
+    demo = Demo(services, window, jobs, runs, 0.0)
+    demo.found = _found(source, demo)
+    demo.seconds = round(time.monotonic() - began, 1)
+    return demo
+
+
+def demo_jobs() -> list[Job]:
+    """The jobs whose names begin with `demo-`.
+
+    Raises:
+        ServiceError: There is none.
+    """
+    entries = [entry for entry in list_definitions() if entry.kind == "job" and entry.id.startswith(PREFIX)]
+    jobs = [Job.parse(orjson.loads(entry.text), where=entry.where) for entry in entries if entry.text is not None]
+    if not jobs:
+        raise ServiceError(f"there is no job whose name begins with '{PREFIX}'", where="include/jobs")
+    return jobs
+
+
+def _stages(job: Job, window: Window) -> list[list[Run]]:
+    learned = iso(window.start)
+    scored = {"start": learned, "end": iso(window.end)}
+    return [[Run(f"{job.job_id}.train", {"as_of": learned})], [Run(f"{job.job_id}.score", scored), Run(f"{job.job_id}.forecast")]]
+
+
+def _found(source: Source, demo: Demo) -> dict[str, Any]:
+    """The services' cluster is the tasks' cluster."""
+    client = connect(own_cluster() or {"url": demo.services.cluster_url})
+    with client:
+        injected = findings.truth(client, source.source_id, demo.window)
+        return findings.compare(client, demo.jobs, injected, demo.window)

@@ -1,0 +1,84 @@
+"""What the demo found, held against what was injected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.timespan import Window, iso, parse_time
+from driftline.elastic import results
+from driftline.elastic.client import talks_to_cluster
+from driftline.elastic.indices import TRUTH
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+ALL = 10_000
+NOTABLE = 50.0  # record scores from here on count as a finding; Elastic calls 50 to 75 major
+
+
+@talks_to_cluster
+def truth(client: Elasticsearch, source_id: str, window: Window) -> list[dict[str, Any]]:
+    """What was injected into a source within a window, by time."""
+    inside = [
+        {"term": {"source_id": source_id}},
+        {"range": {"start": {"lt": iso(window.end)}}},
+        {"range": {"end": {"gt": iso(window.start)}}},
+    ]
+    found = client.search(index=TRUTH, query={"bool": {"filter": inside}}, size=1000, sort=["start"], ignore_unavailable=True)
+    return [hit["_source"] for hit in found["hits"]["hits"]]
+
+
+def compare(
+    client: Elasticsearch, jobs: list[Job], injected: list[dict[str, Any]], window: Window, limit: int = 10
+) -> dict[str, Any]:
+    """The top records over all jobs, each with what was injected there; and for each injection, what found it.
+
+    Returns:
+        `anomalies` (records, the highest score first, with `injected`: kinds) and `injected` (with `score`, `found_by`).
+    """
+    records = []
+    for job in jobs:
+        records += results.top_records(client, job.job_id, version=job.version, window=window, limit=ALL)
+    records.sort(key=lambda record: (-record["record_score"], record["probability"], record["timestamp"]))
+    for record in records:
+        record["injected"] = sorted({entry["kind"] for entry in injected if matches(record, entry)})
+    told = []
+    for entry in injected:
+        best = next((record for record in records if matches(record, entry)), None)
+        found = best is not None and best["record_score"] >= NOTABLE
+        told.append(
+            {**entry, "score": best["record_score"] if best else None, "found_by": best["job_id"] if best and found else None}
+        )
+    return {"anomalies": records[:limit], "injected": told, "records": len(records)}
+
+
+def matches(record: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Whether a record overlaps an injection in time and is about the same thing.
+
+    The same thing: it has that partition, or names that value among its influencers; or the injection concerns everything,
+    or the record does (it has no partition).
+    """
+    begin = record["timestamp"]
+    end = begin + record["bucket_span"] * 1000
+    if begin >= _milliseconds(entry["end"]) or end <= _milliseconds(entry["start"]):
+        return False
+    name, value = entry.get("partition_field_name"), entry.get("partition_field_value")
+    if not name or value is None:
+        return True
+    own = {
+        record[f"{role}_field_name"]: record.get(f"{role}_field_value")
+        for role in ("partition", "by")
+        if record.get(f"{role}_field_name")
+    }
+    if not own:
+        return True
+    if name in own:
+        return bool(own[name] == value)
+    influencers = {entry["influencer_field_name"]: entry["influencer_field_values"] for entry in record.get("influencers") or []}
+    return value in influencers.get(name, [])
+
+
+def _milliseconds(time: str | int) -> int:
+    return int(parse_time(time).timestamp() * 1000)

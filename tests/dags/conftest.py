@@ -5,33 +5,43 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from dag_definitions import PASSWORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from elasticsearch import Elasticsearch
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def airflow_settings(home: Path) -> dict[str, str]:
-    """What Airflow's own parts need in a test: a home, our folders, an SQLite database."""
+    """What Airflow's own parts need in a test: a home, our folders, an SQLite database, users."""
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps(PASSWORDS))
+    bundle = {
+        "name": "definitions",
+        "classpath": "driftline_airflow.bundle.DefinitionBundle",
+        "kwargs": {"refresh_interval": 5},
+    }
+    folder = {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}}
     return {
         "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__SECRET_KEY": "a-key-of-tests-that-is-long-enough-for-everything",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "another-key-of-tests-that-is-long-enough-for-a-signature-of-512-bits",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([folder, bundle]),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-            [
-                {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
-                {
-                    "name": "definitions",
-                    "classpath": "driftline_airflow.bundle.DefinitionBundle",
-                    "kwargs": {"refresh_interval": 5},
-                },
-            ]
-        ),
     }
 
 
@@ -41,3 +51,24 @@ def pytest_configure() -> None:
     home = Path(os.environ["DRIFTLINE_STATE_DIR"]) / "airflow-of-dag-tests"
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(airflow_settings(home))
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's tables."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture(scope="module")
+def own_jobs(module_prefix: str, client: Elasticsearch) -> Iterator[str]:
+    """A prefix for job ids; what the jobs of that prefix have left is removed afterwards."""
+    yield module_prefix
+    from driftline.elastic import results, snapshots
+    from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS, STATE
+
+    for index in (f"{RESULTS}-*", f"{FORECASTS}-*", QUALITY, RUNS, STATE):
+        results.delete(client, index, {"prefix": {"job_id": module_prefix}})
+    for manifest in results.scan(client, {"prefix": {"job_id": module_prefix}}, index="driftline-snapshots"):
+        snapshots.delete(client, manifest["_source"]["job_id"])

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PASSWORDS = {"admin": "admin-of-tests", "viewer": "viewer-of-tests"}
+
+
 def make_job(job_id: str = "web-requests", **changes: Any) -> Job:
     data: dict[str, Any] = {
         "job_id": job_id,

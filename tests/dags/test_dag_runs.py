@@ -1,0 +1,159 @@
+"""The DAGs of one source and one job, run by Airflow itself on a real Elasticsearch: ingest, train, score, forecast."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DagRunState, TaskInstanceState
+from dag_definitions import make_job, write_job
+from dag_traffic import END, SPIKE, TRAINED, rows
+
+from driftline.core.timespan import iso
+from driftline.elastic import results
+from driftline.elastic.snapshots import manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow.models.dagrun import DagRun
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+
+class House:
+    """One source, one job, and Airflow's way to run their DAGs."""
+
+    def __init__(self, client: Elasticsearch, job: Job, source_id: str) -> None:
+        self.client, self.job, self.source_id = client, job, source_id
+
+    def run(self, dag_id: str, **params: Any) -> DagRun:
+        """Runs a DAG of the bundle to its end, as a manual run without a logical date."""
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+        from airflow.dag_processing.dagbag import DagBag
+
+        bundle = DagBundlesManager().get_bundle("definitions")
+        bundle.initialize()
+        bag = DagBag(dag_folder=str(bundle.path))
+        assert bag.import_errors == {}
+        return bag.dags[dag_id].test(logical_date=None, run_conf=params)
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """All results of the job, by id."""
+        query = {"term": {"job_id": self.job.job_id}}
+        return {hit["_id"]: hit["_source"] for hit in results.scan(self.client, query)}
+
+
+def states(run: DagRun) -> dict[str, str | None]:
+    return {ti.task_id: ti.state for ti in run.get_task_instances()}
+
+
+@pytest.fixture(scope="module")
+def house(
+    client: Elasticsearch, own_jobs: str, airflow_database: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """Traffic in a file, a source that reads it, and a job over the source's index."""
+    folder: Path = tmp_path_factory.mktemp("house")
+    (folder / "traffic.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    source = {
+        "source_id": f"{own_jobs}traffic",
+        "index": f"{own_jobs}traffic",
+        "files": {"paths": str(folder / "traffic.ndjson"), "format": "ndjson", "final": True},
+    }
+    (folder / "sources").mkdir()
+    (folder / "sources" / "traffic.yaml").write_text(json.dumps(source))
+    job = make_job(
+        f"{own_jobs}requests",
+        bucket_span="1h",
+        datafeed={"indices": [source["index"]]},
+        training={"window": "21d"},
+        forecast={"duration": "2d"},
+    )
+    write_job(folder / "jobs", job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRIFTLINE_JOBS_DIR", str(folder / "jobs"))
+        patch.setenv("DRIFTLINE_SOURCES_DIR", str(folder / "sources"))
+        yield House(client, job, source["source_id"])
+
+
+def test_an_ingest_run_indexes_every_row_once(house: House) -> None:
+    index = f"{house.source_id}"
+    expected = sum(1 for _ in rows())
+    assert house.run(f"{house.source_id}.ingest").state == DagRunState.SUCCESS
+    house.client.indices.refresh(index=index)
+    assert house.client.count(index=index)["count"] == expected
+    again = house.run(f"{house.source_id}.ingest")
+    assert states(again)["pending"] == TaskInstanceState.SKIPPED
+    assert house.client.count(index=index)["count"] == expected
+
+
+def test_a_training_run_promotes_a_snapshot_as_of_its_param(house: House) -> None:
+    run = house.run(f"{house.job.job_id}.train", as_of=iso(TRAINED))
+    assert run.state == DagRunState.SUCCESS
+    assert set(states(run).values()) == {TaskInstanceState.SUCCESS}
+    (manifest,) = manifests(house.client, house.job.job_id)
+    assert manifest["state"] == "promoted"
+    assert manifest["training_end"] == iso(TRAINED)
+    assert manifest["trained"] == 2
+
+
+def test_a_scoring_run_with_start_and_end_finds_the_spike(house: House) -> None:
+    run = house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(END))
+    assert run.state == DagRunState.SUCCESS
+    top = results.top_records(house.client, house.job.job_id, limit=1)[0]
+    assert top["timestamp"] == int(SPIKE.timestamp() * 1000)
+    assert top["partition_field_value"] == "/cart"
+    assert top["record_score"] > 75
+    assert top["driftline"]["snapshot_id"] == manifests(house.client, house.job.job_id)[0]["snapshot_id"]
+
+
+def test_the_same_interval_again_leaves_the_same_documents(house: House) -> None:
+    before = house.documents()
+    assert house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(END)).state == DagRunState.SUCCESS
+    assert house.documents() == before
+
+
+def test_partitions_narrow_a_run_and_leave_the_others_alone(house: House) -> None:
+    before = house.documents()
+    run = house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(END), partitions=["/cart"])
+    assert run.state == DagRunState.SUCCESS
+    assert house.documents() == before
+
+
+def test_an_interval_without_a_whole_bucket_is_skipped_with_the_reason(house: House) -> None:
+    run = house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(TRAINED))
+    assert states(run)["plan"] == TaskInstanceState.SKIPPED
+    assert states(run)["write"] == TaskInstanceState.SKIPPED
+    assert run.state == DagRunState.SUCCESS
+
+
+def test_a_forecast_run_writes_bounds_for_every_series(house: House) -> None:
+    run = house.run(f"{house.job.job_id}.forecast", duration="1d")
+    assert run.state == DagRunState.SUCCESS
+    query = {"bool": {"filter": [{"term": {"job_id": house.job.job_id}}, {"term": {"result_type": "model_forecast"}}]}}
+    documents = [hit["_source"] for hit in results.scan(house.client, query, index="driftline-forecasts-*")]
+    assert len(documents) == 2 * 24
+    assert all(doc["forecast_lower"] <= doc["forecast_prediction"] <= doc["forecast_upper"] for doc in documents)
+
+
+def test_the_buttons_of_the_written_task_lead_to_report_and_results(house: House) -> None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    run = house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(END))
+    with create_session() as session:
+        found = XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id, task_ids=["write", "gate"]).with_session(session).all()
+        links = {(row.task_id, row.key): json.loads(row.value) for row in found if row.key.startswith("_link_")}
+    assert links["write", "_link_ResultsLink"].startswith(f"/driftline/results/{house.job.job_id}?start=2026-03-22")
+    assert links["gate", "_link_QualityReportLink"].startswith("/driftline/reports/")
+
+
+def test_a_mistake_of_the_user_fails_at_once_with_its_message(house: House) -> None:
+    run = house.run(f"{house.job.job_id}.score", start=iso(END), end=iso(TRAINED))
+    assert run.state == DagRunState.FAILED
+    (plan,) = [ti for ti in run.get_task_instances() if ti.task_id == "plan"]
+    assert plan.state == TaskInstanceState.FAILED
+    assert plan.try_number <= 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from driftline.cli.output import Json, emit, safe, say, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 app = typer.Typer(help="Jobs: what is watched, and how.", no_args_is_help=True, rich_markup_mode=None)
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]

@@ -36,7 +36,8 @@ class DriftlineError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON: `error` (the class), `what`, `where`, `expected`, `fix` and what a subclass adds."""
-        return {"error": type(self).__name__, **self.__dict__}
+        facts = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}  # typer leaves marks
+        return {"error": type(self).__name__, **facts}
 
 
 def _rebuild(kind: type[DriftlineError], state: dict[str, Any]) -> DriftlineError:

@@ -126,7 +126,8 @@ class SeriesFrame:
             table = table.slice(rows[0], rows[1] - rows[0])
         docs = np.asarray(meta["docs"], dtype=np.int64)
         matrix = table["values"].combine_chunks()
-        flat = matrix.flatten().to_numpy(zero_copy_only=False)  # a frame without buckets was written as nulls, which flatten drops
+        # a frame without buckets was written as nulls, which flatten drops
+        flat = matrix.flatten().to_numpy(zero_copy_only=False)
         values = flat[: len(matrix) * len(docs)].reshape(len(matrix), len(docs)).astype(np.float64)
         keys = [
             SeriesKey(*key)

@@ -14,6 +14,7 @@ from driftline.core.job import NO_SCHEDULE, Check, Cron, JobId, Time
 from driftline.core.timespan import Span, Window
 
 Format = Literal["auto", "access_log", "ndjson", "csv", "parquet"]
+FieldType = Literal["keyword", "long", "double", "ip", "date", "boolean", "geo_point"]
 Constant = str | int | float | bool
 
 _INDEX = re.compile(r"[a-z0-9.][^A-Z\\/*?\"<>|\s,#:]{0,229}")
@@ -69,6 +70,9 @@ class Files(Definition):
     fields: dict[str, str] = Field(
         default_factory=dict, description="New names: {column: field}; an empty field drops the column."
     )
+    types: dict[str, FieldType] = Field(
+        default_factory=dict, description="{field: type} in a new index. Default: as the first rows look."
+    )
     add: dict[str, Constant] = Field(
         default_factory=dict, description="Fields with the same value in every row: {host.name: web-1}"
     )
@@ -102,6 +106,15 @@ class Generator(Definition):
     options: dict[str, Any] = Field(default_factory=dict, description="What the kind can be told; see docs/generator.md.")
 
 
+RANGES: dict[str, tuple[float | None, float | None]] = {
+    "http.response.status_code": (100, 599),
+    "http.response.body.bytes": (0, None),
+    "http.response.bytes": (0, None),
+    "http.request.bytes": (0, None),
+}
+"""What every access log keeps to; fields that a source lacks are not looked at."""
+
+
 class RowQuality(Definition):
     """What makes a row bad, and the verdict when some are.
 
@@ -116,13 +129,7 @@ class RowQuality(Definition):
     past: Check = Field("warn", description="Rows stamped before `oldest`.")
     oldest: Time | None = Field(None, description="No row can be older than this. Default: no limit.")
     ranges: dict[str, tuple[float | None, float | None]] = Field(
-        default_factory=lambda: {
-            "http.response.status_code": (100.0, 599.0),
-            "http.response.body.bytes": (0.0, None),
-            "http.response.bytes": (0.0, None),
-            "http.request.bytes": (0.0, None),
-        },
-        description="{field: [least, most]}, null for no limit.",
+        default_factory=lambda: dict(RANGES), description="{field: [least, most]}, null for no limit."
     )
     range: Check = Field("warn", description="Rows with a value outside its range.")
     values: dict[str, list[str | int]] = Field(default_factory=dict, description="{field: [all values that are allowed]}")

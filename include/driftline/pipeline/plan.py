@@ -41,10 +41,12 @@ def cut_offs(job: Job, window: Window, data: Window) -> list[datetime]:
     if first >= window.end:
         return [window.end]
     weeks = [first]
-    moment = max(week_floor(window.start), first)
+    moment = week_floor(window.start)
     while moment < window.end:
-        weeks.append(moment)
-        moment = week_floor(moment) + WEEK
+        # less than a week after the first there is little to add, and `_train_missing` would take the first one's for it
+        if moment - first >= WEEK:
+            weeks.append(moment)
+        moment += WEEK
     inside = [w for w in weeks if w <= window.start]
     return sorted({*([max(inside)] if inside else []), *(w for w in weeks if w > window.start)})
 

@@ -37,7 +37,7 @@ LOG_BYTES = 20 * 1024**2
 
 @dataclass(frozen=True)
 class Airflow:
-    """Airflow as it is now. `parts` tells of each component `healthy`, `unhealthy` or `dead`."""
+    """Airflow as it is now. `parts` tells of each component `healthy`, `unhealthy`, `dead` or (nobody answers) `unknown`."""
 
     running: bool
     healthy: bool
@@ -148,7 +148,7 @@ def _parent() -> psutil.Process | None:
 def _parts(parent: psutil.Process, url: str) -> dict[str, str]:
     alive = _living_parts(parent)
     said = _health(url)
-    return {part: "dead" if part not in alive else said.get(part, "unhealthy") for part in PARTS}
+    return {part: "dead" if part not in alive else said.get(part, "unknown") for part in PARTS}
 
 
 def _living_parts(parent: psutil.Process) -> set[str]:

@@ -67,16 +67,17 @@ def score_batch(
         `uri`, `scored` (series with a model), `unscored` (without), `records`.
     """
     frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
-    if partitions:
-        wanted = set(partitions)
-        frame = frame.take([row for row, key in enumerate(frame.keys) if wanted & {key.partition_value, key.by_value}])
+    wanted = set(partitions or [])
     manifests = snapshots.manifests(client, job.job_id)
     documents: list[tuple[str, dict[str, Any]]] = []
     scored: set[SeriesKey] = set()
     for segment in plan["segments"]:
         trained = _models(client, snapshots.find(manifests, segment["snapshot_id"], job.job_id), set(frame.keys))
+        # counted before it is narrowed: a bucket's score allows for all series that it has, whichever of them are scored again
         scored |= set(trained.keys)
-        documents += _score_segment(job, frame, trained, segment)
+        rows = [row for row, key in enumerate(trained.keys) if not wanted or wanted & {key.partition_value, key.by_value}]
+        if rows:
+            documents += _score_segment(job, frame, trained.select(rows), segment)
     write_json(out, documents)
     records = sum(document["result_type"] == "record" for _, document in documents)
     return {"uri": out, "scored": len(scored), "unscored": len(frame.keys) - len(scored), "records": records}

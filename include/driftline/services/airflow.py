@@ -30,7 +30,7 @@ __all__ = ["Airflow", "airflow_environment", "start", "status", "stop"]
 
 PARTS = ("scheduler", "dag-processor", "api-server", "triggerer")
 START_SECONDS = 240  # 17 to 27 s on two idle cores, the first time twice that (its database is made)
-STOP_SECONDS = 40  # it takes about 7 s
+STOP_SECONDS = 15  # it takes about 5 s; with a task running it would wait for what can no longer report to the API server
 PATIENCE_SECONDS = 30  # a part that lives but is late (a busy machine) gets this long before all is started anew
 LOG_BYTES = 20 * 1024**2
 

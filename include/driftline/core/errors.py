@@ -106,6 +106,6 @@ class QualityStopError(DriftlineError):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, report: str, where: str = "", fix: str = "") -> None:
+    def __init__(self, what: str, *, report: str, report_id: str = "", where: str = "", fix: str = "") -> None:
         super().__init__(what, where=where, fix=fix)
-        self.report = report
+        self.report, self.report_id = report, report_id

@@ -72,7 +72,7 @@ def _unfit(values: NDArray[np.float64]) -> dict[int, str]:
     """Series that no model can be made of, each with the reason."""
     failed: dict[int, str] = {}
     observed = (~np.isnan(values)).sum(axis=1)
-    infinite: NDArray[np.bool_] = np.isinf(values).any(axis=1)
+    infinite = np.asarray(np.isinf(values).any(axis=1))
     for row in range(len(values)):
         if infinite[row]:
             failed[row] = "holds infinite values"

@@ -1,0 +1,186 @@
+"""The command line, with the mistakes that users make: each has its message and its exit code, and no stack trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import yaml
+
+from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.jobs import reset
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def run(*arguments, **environment):
+    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300, stdin=subprocess.DEVNULL
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def refused(*arguments, **environment):
+    """The JSON error of a command that a user got wrong, checked to say the same in words."""
+    done = run(*arguments, "--json", **environment)
+    error = json.loads(done.stdout)
+    spoken = run(*arguments, **environment)
+    assert spoken.returncode == done.returncode
+    assert error["what"].split()[0] in spoken.stderr
+    return done.returncode, error
+
+
+@pytest.fixture(scope="module")
+def index(client, module_prefix):
+    name = f"{module_prefix}cli"
+    client.indices.create(index=name, mappings={"properties": {"@timestamp": {"type": "date"}, "message": {"type": "text"}}})
+    rates = 40 * (1 + 0.4 * np.sin(2 * np.pi * np.arange(15 * 24) / 24))
+    counts = np.random.default_rng(1).poisson(rates)
+    counts[14 * 24 + 5] *= 10
+    at = ((START + timedelta(hours=h)).timestamp() * 1000 for h, n in enumerate(counts.tolist()) for _ in range(n))
+    bulk(client, (index_action(name, None, {"@timestamp": int(t), "message": "hello"}) for t in at))
+    client.indices.refresh(index=name)
+    return name
+
+
+@pytest.fixture
+def job_file(tmp_path, index, prefix, client):
+    def write(**changes):
+        data = {
+            "job_id": f"{prefix}job",
+            "bucket_span": "1h",
+            "detectors": [{"function": "count"}],
+            "datafeed": {"indices": index, "on_request": True},
+            "training": {"window": "14d", "schedule": "none"},
+            **changes,
+        }
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    yield write
+    reset(client, f"{prefix}job")
+
+
+def test_the_main_path_by_hand(job_file):
+    job = job_file()
+    valid = json.loads(run("jobs", "validate", job, "--json").stdout)
+    assert valid[0]["valid"] is True
+    trained = json.loads(run("train", job, "--as-of", "2026-03-15", "--json").stdout)
+    assert (trained["trained"], trained["promoted"], trained["quality"]["verdict"]) == (1, True, trained["quality"]["verdict"])
+    scored = json.loads(run("score", job, "--start", "2026-03-15", "--end", "2026-03-16", "--json").stdout)
+    assert scored["records"] >= 1
+    top = json.loads(run("anomalies", job, "--json").stdout)[0]
+    assert top["timestamp"] == int((START + timedelta(days=14, hours=5)).timestamp() * 1000)
+    assert top["severity"] == "critical"
+    forecast = json.loads(run("forecast", job, "--duration", "2d", "--json").stdout)
+    assert forecast["documents"] == 48
+    listed = json.loads(run("snapshots", "list", job, "--json").stdout)
+    assert [s["snapshot_id"] for s in listed] == [trained["snapshot_id"]]
+    words = run("anomalies", job)
+    assert "times higher than expected" in words.stdout
+    assert words.returncode == 0
+
+
+def test_an_unknown_field_in_a_job_file(job_file):
+    code, error = refused("jobs", "validate", job_file(bucket_spam="15m"))
+    assert code == 2
+    assert "bucket_spam: unknown field; did you mean 'bucket_span'?" in error["what"]
+    assert error["where"].endswith("job.yaml")
+
+
+def test_a_wrong_function_suggests_the_nearest(job_file):
+    code, error = refused("jobs", "validate", job_file(detectors=[{"function": "coutn"}]))
+    assert code == 2
+    assert "did you mean 'count'?" in error["what"]
+
+
+def test_an_unknown_index(job_file):
+    code, error = refused("train", job_file(datafeed={"indices": "nowhere-at-all"}))
+    assert code == 2
+    assert error["error"] == "SourceIndexError"
+    assert "nowhere-at-all" in error["what"]
+
+
+def test_an_empty_index(job_file, client, prefix):
+    client.indices.create(index=f"{prefix}empty", mappings={"properties": {"@timestamp": {"type": "date"}}})
+    code, error = refused("train", job_file(datafeed={"indices": f"{prefix}empty"}))
+    assert code == 2
+    assert "holds no document that the query matches" in error["what"]
+
+
+def test_a_field_that_is_text(job_file):
+    code, error = refused("train", job_file(detectors=[{"function": "count", "partition_field_name": "message"}]))
+    assert code == 2
+    assert "field 'message' is of type text, which cannot be aggregated" in error["what"]
+    assert error["fix"]
+
+
+def test_a_query_that_elasticsearch_does_not_understand(job_file, index):
+    code, error = refused("train", job_file(datafeed={"indices": index, "query": {"mach_all": {}}}))
+    assert code == 2
+    assert "mach_all" in error["what"]
+
+
+def test_a_cluster_that_is_down(job_file):
+    code, error = refused("train", job_file(), DRIFTLINE_ELASTICSEARCH_URL="http://127.0.0.1:9")
+    assert code == 1
+    assert error["error"] == "ClusterDownError"
+    assert "does not answer" in error["what"]
+
+
+def test_an_address_that_is_none(job_file):
+    code, error = refused("train", job_file(), DRIFTLINE_ELASTICSEARCH_URL="localhost:9200")
+    assert code == 2
+    assert error["expected"] == "http(s)://host:port"
+
+
+def test_a_job_that_does_not_exist_names_the_nearest():
+    code, error = refused("jobs", "show", "demo-endpoint")
+    assert code == 2
+    assert error["fix"] == "Did you mean 'demo-endpoints'?"
+
+
+def test_a_time_that_is_none(job_file):
+    code, error = refused("score", job_file(), "--start", "yesterday")
+    assert code == 2
+    assert "'yesterday' is not a time" in error["what"]
+
+
+def test_an_option_that_prophet_does_not_have(job_file):
+    code, error = refused("jobs", "validate", job_file(training={"prophet": {"changepoint_prior": 1}}))
+    assert code == 2
+    assert error["fix"] == "Did you mean 'changepoint_prior_scale'?"
+
+
+def test_a_snapshot_that_does_not_exist(job_file):
+    code, error = refused("snapshots", "revert", job_file(), "20200101t000000-000000000000")
+    assert code == 2
+    assert error["error"] == "SnapshotError"
+
+
+def test_help_has_examples_for_every_command():
+    for command in ("train", "score", "forecast", "anomalies", "ingest", "generate", "up"):
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert f"driftline {command}" in done.stdout
+
+
+def test_saved_jobs_are_listed_and_deleted(job_file, prefix):
+    path = job_file()
+    assert run("jobs", "save", path).returncode == 0
+    listed = {entry["id"]: entry for entry in json.loads(run("jobs", "list", "--json").stdout)}
+    assert listed[f"{prefix}job"]["origin"] == "index"
+    assert {"demo-endpoints", "demo-hosts", "demo-visitors"} <= set(listed)
+    assert run("jobs", "delete", f"{prefix}job", "--yes").returncode == 0
+    assert f"{prefix}job" not in run("jobs", "list", "--json").stdout
+    code, error = refused("jobs", "delete", "demo-endpoints", "--yes")
+    assert code == 2
+    assert "is defined in a file" in error["what"]

@@ -46,8 +46,13 @@ def delete_action(index: str, id_: str) -> bytes:
     return orjson.dumps({"delete": {"_index": index, "_id": id_}}) + b"\n"
 
 
-def bulk(client: Elasticsearch, actions: Iterable[bytes]) -> Outcome:
+def bulk(client: Elasticsearch, actions: Iterable[bytes], *, unfit: list[dict[str, Any]] | None = None) -> Outcome:
     """Sends actions, in order, in chunks of about 8 MB.
+
+    Args:
+        client: The cluster.
+        actions: The actions.
+        unfit: Takes the answers to documents that do not fit the mapping, which are then no error.
 
     Raises:
         WriteError: Some items were refused, or the cluster stayed busy; all others were written.
@@ -55,7 +60,7 @@ def bulk(client: Elasticsearch, actions: Iterable[bytes]) -> Outcome:
     """
     outcome, refused = Outcome(), []
     for chunk in _chunks(actions):
-        refused += _send(client, chunk, outcome)
+        refused += _send(client, chunk, outcome, unfit)
     if refused:
         total = outcome.total + len(refused)
         raise WriteError(
@@ -80,7 +85,7 @@ def _chunks(actions: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome) -> list[str]:
+def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome, unfit: list[dict[str, Any]] | None) -> list[str]:
     """Sends one chunk until nothing in it is retriable; returns why items were refused."""
     refused: list[str] = []
     for attempt in range(RETRIES + 1):
@@ -97,6 +102,8 @@ def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome) -> list[s
                 _count(outcome, result)
             elif result["status"] in BUSY and attempt < RETRIES:
                 busy.append(action)
+            elif unfit is not None and result["status"] == 400:
+                unfit.append(result)
             else:
                 reason = result.get("error") or {}
                 refused.append(f"{result['_index']}/{result.get('_id')}: {reason.get('type')}: {reason.get('reason')}"[:400])

@@ -21,7 +21,12 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 def run(*arguments, **environment):
     command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "300", **environment},
+        timeout=300,
+        stdin=subprocess.DEVNULL,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -17,8 +17,8 @@ RULES = RowRules(
 
 
 def rows(n=6, **changes):
-    good = {"@timestamp": pd.date_range("2026-03-01", periods=n, freq="1h", tz="UTC"), "url.path": "/", "status": 200, "bytes": 10.0,
-            "method": "GET"}  # fmt: skip
+    times = pd.date_range("2026-03-01", periods=n, freq="1h", tz="UTC")
+    good = {"@timestamp": times, "url.path": "/", "status": 200, "bytes": 10.0, "method": "GET"}
     frame = pd.DataFrame(good)
     for place, value in changes.items():  # column_row
         column, row = place.rsplit("_", 1)

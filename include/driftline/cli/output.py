@@ -76,7 +76,8 @@ def fail(error: DriftlineError, as_json: bool) -> None:
     err.print(f"[bold red]Error[/] {safe(error.what)}")
     for label, text in (("where", error.where), ("expected", error.expected), ("do", error.fix)):
         if text:
-            err.print(f"  [dim]{label:>8}[/] {safe(text)}")
+            lines = ("\n" + " " * 11).join(safe(line) for line in text.splitlines())  # a log's end has several
+            err.print(f"  [dim]{label:>8}[/] {lines}", soft_wrap=True)
 
 
 def wants_json() -> bool:

@@ -11,14 +11,13 @@ from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import QUALITY, ensure_templates
-from driftline.quality import CheckResult, Report, render
+from driftline.quality import Report, render
 from driftline.quality.series import check_series as judge_series
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
-    from driftline.core.source import Source
     from driftline.core.timespan import Window
     from driftline.quality.series import Stage
 
@@ -56,40 +55,36 @@ def check_series(
     return conclude(client, report, where=f"job {job.job_id}, {stage}")
 
 
-def row_report(
-    client: Elasticsearch, source: Source, checks: list[CheckResult], *, window: Window, run: str, facts: dict[str, Any]
-) -> dict[str, Any]:
-    """Keeps the report of an ingest.
+def write_report(client: Elasticsearch, report: Report) -> dict[str, Any]:
+    """Keeps a report, in Elasticsearch and as a page; checking the same interval again replaces both.
 
     Returns:
-        As `check_series`.
-
-    Raises:
-        QualityStopError: A check that is set to `stop` failed.
+        As `check_series`. It raises nothing on `stop`: that is for who knows what has to end.
     """
-    report = Report("source", source.source_id, "ingest", window, checks, run, facts)
-    return conclude(client, report, where=f"source {source.source_id}")
-
-
-def conclude(client: Elasticsearch, report: Report, *, where: str) -> dict[str, Any]:
-    """Writes a report to Elasticsearch and as a page, and raises where the run must stop."""
     uri = staging_uri("reports", f"{report.report_id}.html")
     document = {**report.as_dict(), "report": uri}
     with fsspec.open(uri, "w", encoding="utf-8", auto_mkdir=True) as page:
         page.write(render(document))
     ensure_templates(client)
     with explained(f"index {QUALITY}"):
-        client.index(index=QUALITY, id=report.report_id, document=document)
+        # visible at once, for the button of a task and for who asks the command line next; it is one document a run
+        client.index(index=QUALITY, id=report.report_id, document=document, refresh=True)
+    return {"verdict": report.verdict, "report_id": report.report_id, "report": uri, "failed": report.failed}
+
+
+def conclude(client: Elasticsearch, report: Report, *, where: str) -> dict[str, Any]:
+    """Keeps a report, and raises where the run must stop."""
+    outcome = write_report(client, report)
     if report.verdict == "stop":
         reasons = "; ".join(f"{check.name}: {check.message}" for check in report.checks if check.verdict == "stop")
         raise QualityStopError(
             f"the quality gate stops the run: {reasons}",
-            report=uri,
+            report=outcome["report"],
             report_id=report.report_id,
             where=where,
-            fix=f"Read the report ({uri}), or change quality.",
+            fix=f"Read the report ({outcome['report']}) and mend the data, or change the verdicts under 'quality'.",
         )
-    return {"verdict": report.verdict, "report_id": report.report_id, "report": uri, "failed": report.failed}
+    return outcome
 
 
 @talks_to_cluster

@@ -69,7 +69,9 @@ def ingest_file(
         read(client, source, entry, sink, progress)
     except QualityStopError as error:
         report = rowreport.write(client, source, [_result(entry.path, sink.counts, entry)], run)
-        raise QualityStopError(error.what, report=report["report_id"], where=error.where, fix=error.fix) from None
+        raise QualityStopError(
+            error.what, report=report["report"], report_id=report["report_id"], where=error.where, fix=error.fix
+        ) from None
     _check_sums(entry)
     return _result(entry.path, sink.counts, entry)
 
@@ -109,7 +111,7 @@ def finish(client: Elasticsearch, source: Source, results: Iterable[dict[str, An
     """Concludes a run: the truth of a generator, the quality report, the journal, and documents that can be found.
 
     Returns:
-        Sums of what `ingest_file` returned, `files`, `verdict` (pass or warn), `report_id`, `failed` checks.
+        Sums of what `ingest_file` returned, `files`, `verdict` (pass or warn), `report_id`, `report` (its page), `failed` checks.
     """
     done = list(results)
     ensure_templates(client)
@@ -121,7 +123,7 @@ def finish(client: Elasticsearch, source: Source, results: Iterable[dict[str, An
     if source.generator:
         summary["truth"] = ingest_generated.write_truth(client, source)
     report = rowreport.write(client, source, done, run)
-    summary |= {name: report[name] for name in ("verdict", "report_id", "failed")}
+    summary |= {name: report[name] for name in ("verdict", "report_id", "report", "failed")}
     _journal(client, source, run, summary)
     with explained(f"index {source.index}"):
         names = [source.index, source.quarantine, LEDGER, QUALITY, TRUTH]

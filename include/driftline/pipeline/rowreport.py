@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.timespan import Window
+from driftline.pipeline import gate
 from driftline.pipeline.rowgate import add, no_counts, results_of
-from driftline.quality import store
 from driftline.quality.report import Report
 from driftline.quality.rows import RowRules
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from driftline.core.source import Source
 
-NOTHING: dict[str, Any] = {"verdict": "pass", "report_id": None, "failed": []}
+NOTHING: dict[str, Any] = {"verdict": "pass", "report_id": None, "report": None, "failed": []}
 
 
 def write(client: Elasticsearch, source: Source, results: Iterable[dict[str, Any]], run: str) -> dict[str, Any]:
     """Writes the report of what a run did.
 
     Returns:
-        `verdict`, `report_id` (None where there was nothing to judge) and `failed`, the messages of checks that did not pass.
+        `verdict`, `report_id` and `report` (None where there was nothing to judge), and `failed`, the messages of checks that
+        did not pass.
     """
     counts, done = no_counts(), list(results)
     for result in done:
@@ -43,8 +44,7 @@ def write(client: Elasticsearch, source: Source, results: Iterable[dict[str, Any
         "pending": sum(result["pending"] for result in done),
     }
     report = Report("source", source.source_id, "ingest", _window(counts), checks, run, facts)
-    store.write(client, report)
-    return {"verdict": report.verdict, "report_id": report.report_id, "failed": report.failed}
+    return gate.write_report(client, report)
 
 
 def _window(counts: dict[str, Any]) -> Window:

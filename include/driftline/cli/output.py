@@ -32,7 +32,7 @@ def emit(data: Any) -> None:  # noqa: ANN401 - any JSON
 
 def say(text: str) -> None:
     """Prints a line; what came from data must be passed through `safe` first."""
-    out.print(text)
+    out.print(text, soft_wrap=True)
 
 
 def safe(value: object) -> str:

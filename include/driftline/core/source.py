@@ -47,7 +47,9 @@ IndexName = Annotated[str, AfterValidator(_index_name)]
 class Csv(Definition):
     """How a CSV file is cut into columns."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1, description="What stands between columns; '\\t' for a tab.")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="What stands between columns. Default: found out among , ; | and tab."
+    )
     quote: str = Field('"', min_length=1, max_length=1, description="What stands around a column that holds a delimiter.")
     columns: list[str] = Field(default_factory=list, description="Column names where the file has no header line.")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from driftline.sources.documents import Shaper
     from driftline.sources.lines import LineReader
 
+COMMA = ","
 MAX_RECORD_LINES = 200  # a quote that is opened and not closed must not swallow the rest of the file
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,18})")
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
@@ -76,7 +77,8 @@ def read_header(line: bytes, layout: Csv, encoding: str, where: str) -> list[str
     """
     try:
         names = [
-            name.strip() for name in next(csv.reader([_text(line, encoding)], delimiter=layout.delimiter, quotechar=layout.quote))
+            name.strip()
+            for name in next(csv.reader([_text(line, encoding)], delimiter=layout.delimiter or COMMA, quotechar=layout.quote))
         ]
     except (csv.Error, StopIteration, ValueError) as error:
         raise DataError(f"the header line cannot be read: {error or 'it is empty'}", where=where) from None
@@ -155,7 +157,7 @@ class CsvReader:
     def _records(self, places: list[Place], rows: Rows, *, ended: bool) -> tuple[list[tuple[Place, list[str]]], list[Place]]:
         """Whole records, and the lines of one that is not whole yet."""
         records: list[tuple[Place, list[str]]] = []
-        quote, delimiter, number = self._layout.quote.encode(), self._layout.delimiter, 0
+        quote, delimiter, number = self._layout.quote.encode(), self._layout.delimiter or COMMA, 0
         while number < len(places):
             offset, line, raw = places[number]
             number += 1
@@ -218,7 +220,7 @@ def _closed(raw: bytes, layout: Csv, encoding: str = "latin-1") -> list[str] | N
     Raises:
         csv.Error: The record is wrong whatever follows.
     """
-    reader = csv.reader([_text(raw, encoding)], delimiter=layout.delimiter, quotechar=layout.quote, strict=True)
+    reader = csv.reader([_text(raw, encoding)], delimiter=layout.delimiter or COMMA, quotechar=layout.quote, strict=True)
     try:
         return next(reader)
     except csv.Error as error:

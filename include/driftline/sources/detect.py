@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from driftline.sources.lines import BOM
 from driftline.sources.opening import PARQUET, check_text
 
 SAMPLE = 50
-DELIMITERS = ",;\t|"
+DELIMITERS = ";\t|,"  # the comma last: where another one cuts as often, commas are decimal
 Found = Literal["access_log", "ndjson", "csv", "parquet"]
 
 
@@ -89,14 +90,12 @@ def _is_object(line: bytes) -> bool:
 
 
 def _delimiter(lines: list[bytes]) -> str:
-    """The delimiter that cuts all lines in the same number of columns, more than one; empty where there is none."""
-    texts = [line.decode("latin-1") for line in lines]
+    """The delimiter that cuts most lines in the same number of columns, more than one; empty where there is none."""
+    texts = [line.decode("latin-1") + "\n" for line in lines]
     best = ("", 1)
     for delimiter in DELIMITERS:
-        try:
-            widths = {len(row) for row in csv.reader(texts, delimiter=delimiter, strict=True)}
-        except csv.Error:
-            continue
-        if len(widths) == 1 and (width := widths.pop()) > best[1]:
+        widths = Counter(len(row) for row in csv.reader(texts, delimiter=delimiter))
+        width, often = widths.most_common(1)[0] if widths else (1, 0)
+        if width > best[1] and often * 2 > widths.total():
             best = (delimiter, width)
     return best[0]

@@ -70,13 +70,13 @@ class LineReader:
         buffer = b""
         while chunk := self._stream.read(CHUNK):
             buffer += chunk
+            if len(buffer) > MAX_LINE and b"\n" not in buffer:
+                oversize, buffer = self._skip(buffer)
+                yield from oversize
             cut = buffer.rfind(b"\n") + 1
             if cut:
                 yield from self._cut(buffer[: cut - 1])
                 buffer = buffer[cut:]
-            elif len(buffer) > MAX_LINE:
-                oversize, buffer = self._skip(buffer)
-                yield from oversize
         if buffer and self.final:
             yield self._batch([buffer], ended=False)
         elif buffer:

@@ -103,7 +103,7 @@ def _csv(
 ) -> CsvReader:
     files = source.files
     assert files is not None
-    layout = files.csv if files.csv.delimiter != "," else files.csv.model_copy(update={"delimiter": delimiter})
+    layout = files.csv if files.csv.delimiter else files.csv.model_copy(update={"delimiter": delimiter})
     columns = layout.columns
     if not columns:
         header = _first_line(uri, compressed) if position.offset else stream.readline(MAX_LINE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, TriggerRule
 
 from driftline_airflow.operators import FinishIngestOperator, IndexRowsOperator, PendingFilesOperator
 from driftline_airflow.schedules import cron, source_asset
@@ -30,5 +31,14 @@ def ingest_dag(source: Source, where: str) -> DAG:
         indexed = IndexRowsOperator.partial(task_id="ingest_file", source=source, max_active_tis_per_dagrun=FILES_AT_ONCE).expand(
             handle=files
         )
-        FinishIngestOperator(task_id="finish", source=source, results=indexed.output, outlets=[source_asset(source.source_id)])
+        # a file that cannot be read must not keep the others from those who wait for them …
+        FinishIngestOperator(
+            task_id="finish",
+            source=source,
+            results=indexed.output,
+            outlets=[source_asset(source.source_id)],
+            trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+        )
+        # … but the run has failed, and says so
+        indexed >> EmptyOperator(task_id="all_read")
     return dag

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from driftline_airflow.operators.base import JobOperator, wanted_partitions
+from driftline_airflow.window import SCHEDULED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,16 +18,23 @@ if TYPE_CHECKING:
 class ForecastOperator(JobOperator):
     """Writes forecast documents of a job; the params `duration` and `partitions` narrow it.
 
-    Returns `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`.
+    Returns `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`. A run by the clock is skipped while the job has
+    no snapshot yet.
     """
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
+        from driftline.core.errors import SnapshotError
         from driftline.pipeline.forecast import forecast
 
         job = self.definition(client)
         duration = context["params"].get("duration") or None
-        outcome = forecast(client, job, duration=duration, partitions=wanted_partitions(context), run=context["run_id"])
+        try:
+            outcome = forecast(client, job, duration=duration, partitions=wanted_partitions(context), run=context["run_id"])
+        except SnapshotError as error:
+            if context["dag_run"].run_type != SCHEDULED:
+                raise
+            raise AirflowSkipException(str(error)) from None
         for note in outcome["notes"]:
             self.log.warning("%s", note)
         self.log.info("%(documents)s documents for %(series)s series, %(start)s to %(end)s", outcome)

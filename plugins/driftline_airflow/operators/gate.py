@@ -40,15 +40,14 @@ class QualityGateOperator(JobOperator):
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
-        from driftline.pipeline.gate import check_series
-
         from driftline.core.errors import QualityStopError
+        from driftline.pipeline.gate import check_series
 
         job = self.definition(client)
         try:
             verdict = check_series(client, job, self.handle, stage=self.stage, run=context["run_id"])
         except QualityStopError as stop:
-            self.report_id = getattr(stop, "report_id", None)
+            self.report_id = stop.report_id
             raise
         self.report_id = verdict["report_id"]
         if verdict["failed"]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from driftline_airflow.links import QualityReportLink
 from driftline_airflow.operators.base import ClusterOperator
 
 if TYPE_CHECKING:
@@ -66,16 +67,23 @@ class IndexRowsOperator(SourceOperator):
     """
 
     template_fields: Sequence[str] = ("handle",)
+    operator_extra_links = (QualityReportLink(),)
 
     def __init__(self, *, handle: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
         super().__init__(**kwargs)
         self.handle = handle
+        self.report_id: str | None = None
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
+        from driftline.core.errors import QualityStopError
         from driftline.pipeline.ingest import ingest_file
 
-        return ingest_file(client, self.definition(), self.handle, context["run_id"])
+        try:
+            return ingest_file(client, self.definition(), self.handle, context["run_id"], self.progress())
+        except QualityStopError as stop:
+            self.report_id = stop.report_id or stop.report
+            raise
 
 
 class FinishIngestOperator(SourceOperator):
@@ -89,13 +97,18 @@ class FinishIngestOperator(SourceOperator):
     """
 
     template_fields: Sequence[str] = ("results",)
+    operator_extra_links = (QualityReportLink(),)
 
     def __init__(self, *, results: Iterable[dict[str, Any]], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
         super().__init__(**kwargs)
         self.results = results
+        self.report_id: str | None = None
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
         from driftline.pipeline.ingest import finish
 
-        return finish(client, self.definition(), list(self.results), context["run_id"])
+        outcome = finish(client, self.definition(), list(self.results), context["run_id"])
+        self.report_id = outcome["report_id"]
+        self.log.info("%(rows)s rows of %(files)s files: %(indexed)s indexed, %(quarantined)s in quarantine", outcome)
+        return outcome

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class PlanScoreOperator(JobOperator):
     """Resolves the run's interval and chooses its snapshots; trains first where there is none.
 
-    Returns the plan: `start`, `end`, `read_start`, `segments`, and `trained`, the snapshots that it had to make.
-    Skips the run when there is nothing new to score.
+    Returns the plan: `start`, `end`, `read_start`, `segments`, and `renewed`: whether it had to make what is now the job's
+    newest snapshot. Skips the run when there is nothing new to score.
     """
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
@@ -37,5 +37,6 @@ class PlanScoreOperator(JobOperator):
         plan = prepare(client, job, window, model=model, run=context["run_id"], progress=self.progress())
         for note in plan["notes"]:
             self.log.info("%s", note)
-        after = {manifest["snapshot_id"] for manifest in manifests(client, job.job_id)}
-        return {**plan, "trained": sorted(after - before)}
+        valid = [manifest for manifest in manifests(client, job.job_id) if manifest["detail"]["valid"]]
+        newest = max(valid, key=lambda manifest: manifest["training_end"])["snapshot_id"]
+        return {**plan, "renewed": newest not in before}

@@ -66,6 +66,6 @@ class WriteResultsOperator(JobOperator):
             run=context["run_id"],
         )
         self.log.info("%(written)s documents written, %(deleted)s stale removed; highest score %(max_anomaly_score)s", outcome)
-        if self.plan.get("trained") and self.outlets:
+        if self.plan.get("renewed") and self.outlets:
             context["outlet_events"][trained_alias(job)].add(snapshot_asset(job.job_id))
         return outcome

@@ -135,9 +135,23 @@ class RowQuality(Definition):
     )
     range: Check = Field("warn", description="Rows with a value outside its range.")
     values: dict[str, list[str | int]] = Field(default_factory=dict, description="{field: [all values that are allowed]}")
-    value: Check = Field("warn", description="Rows with a value that is not allowed.")
+    # None rather than empty, so that the versions of sources that use none stay what they were
+    patterns: dict[str, str] | None = Field(
+        None, description="{field: regular expression} that must be found in the value; ^ and $ bind it to the ends."
+    )
+    value: Check = Field("warn", description="Rows with a value that is not allowed, or that does not match its pattern.")
     max_bad_ratio: float = Field(0.5, ge=0, le=1, description="The share of bad rows in a file above which `bad_ratio` applies.")
     bad_ratio: Check = Field("stop", description="Too many bad rows: most often a wrong format or time zone.")
+
+    @field_validator("patterns")
+    @classmethod
+    def _compiles(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        for name, pattern in (value or {}).items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{name}: '{pattern}' is not a regular expression: {error}") from None
+        return value
 
 
 class IndexSettings(Definition):

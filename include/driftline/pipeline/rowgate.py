@@ -36,7 +36,9 @@ class RowGate:
     def __init__(self, source: Source, now: datetime | None = None) -> None:
         self._source, self.rules = source, RowRules.of(source, now=now)
         quality = source.quality
-        self._watched = sorted({*quality.required, *quality.ranges, *quality.values} - {source.time_field})
+        self._watched = sorted(
+            {*quality.required, *quality.ranges, *quality.values, *(quality.patterns or {})} - {source.time_field}
+        )
 
     def judge(self, rows: Rows) -> Counts:
         """Moves rows that break a check from the good to the bad, and counts what each check found."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from driftline.core.source import Source
 
 UNPARSED, BAD_RATIO = "unparsed", "bad_ratio"
+FINITE = float(np.finfo(np.float64).max)  # infinity is no null to great-expectations, so every range ends at a number
 _EXPECTATIONS = {
     UNPARSED: "ExpectColumnValuesToNotBeNull",
     "missing": "ExpectColumnValuesToNotBeNull",
@@ -42,6 +43,7 @@ class RowRules:
         oldest: No stamp may lie before it; None for no limit.
         ranges: Column → (least, most), None for no limit.
         values: Column → all values that are allowed.
+        patterns: Column → a regular expression that must be found in the value; part of the check `value`.
         verdicts: Check (missing, future, past, range, value, unparsed, bad_ratio) → pass, warn or stop.
         max_bad_ratio: The share of bad rows above which `bad_ratio` fails.
     """
@@ -53,6 +55,7 @@ class RowRules:
     oldest: datetime | None = None
     ranges: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=dict)
+    patterns: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     max_bad_ratio: float = 0.5
 
@@ -69,6 +72,7 @@ class RowRules:
             oldest=stated.oldest,
             ranges=dict(stated.ranges),
             values=dict(stated.values),
+            patterns=dict(stated.patterns or {}),
             verdicts={name: getattr(stated, name) for name in names},
             max_bad_ratio=stated.max_bad_ratio,
         )
@@ -101,59 +105,107 @@ class RowCheck:
         return {"rows": self.rows, "bad": int(self.bad.sum()), "failed": self.failed, "samples": self.samples}
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """One expectation about one column: the check it belongs to, and what a failure says."""
+
+    check: str
+    column: str
+    sentence: str
+    kind: str
+    arguments: dict[str, Any]
+
+
 def check_rows(frame: pd.DataFrame, rules: RowRules) -> RowCheck:
     """Checks a batch of parsed rows. Columns that no row has are missing values; a rule for one is met unless it is required."""
-    frame = frame.reset_index(drop=True)
+    frame = _typed(frame.reset_index(drop=True), rules)
     outcome = RowCheck(len(frame), np.zeros(len(frame), dtype=bool))
     if frame.empty:
         return outcome
-    planned, told = _plan(frame, rules)
-    for name, result in validate(frame, planned).items():
-        check, column, sentence = told[name]
-        rows = list(range(len(frame))) if result["error"] else result["unexpected"]
-        if not rows:
-            continue
-        values = frame.get(column, None)
-        outcome.failed[check] = outcome.failed.get(check, 0) + len(rows)
-        sample = outcome.samples.setdefault(check, [])
-        for row in rows:
-            shown = "" if values is None or check == "missing" else f": {shorten(values.iloc[row])}"
-            reason = f"{column} {sentence}{shown}"
-            if len(sample) < MAX_SAMPLE:
-                sample.append(reason)
-            if rules.verdict(check) != "pass":
-                outcome.bad[row] = True
-                outcome.reasons[row] = f"{outcome.reasons[row]}; {reason}" if row in outcome.reasons else reason
+    planned = {f"{plan.check} {plan.kind} {plan.column}": plan for plan in _plan(frame, rules)}
+    found = validate(frame, {name: (plan.kind, plan.arguments) for name, plan in planned.items()})
+    caught: dict[str, NDArray[np.bool_]] = {}
+    for name, plan in planned.items():
+        rows = _note(outcome, frame, plan, found[name], refused=rules.verdict(plan.check) != "pass")
+        caught.setdefault(plan.check, np.zeros(len(frame), dtype=bool))[rows] = True
+    # a row that lacks two fields has failed once
+    outcome.failed = {check: int(mask.sum()) for check, mask in caught.items() if mask.any()}
     return outcome
 
 
-def _plan(frame: pd.DataFrame, rules: RowRules) -> tuple[dict[str, tuple[str, dict[str, Any]]], dict[str, tuple[str, str, str]]]:
-    """The expectations by name, and for each its check, column and what a failure says."""
-    planned: dict[str, tuple[str, dict[str, Any]]] = {}
-    told: dict[str, tuple[str, str, str]] = {}
+def _note(outcome: RowCheck, frame: pd.DataFrame, plan: _Planned, result: dict[str, Any], *, refused: bool) -> list[int]:
+    """Adds what one expectation found and returns its rows; `refused` says whether they are bad or merely counted."""
+    sentence, shown = plan.sentence, plan.check != "missing"
+    rows: list[int] = result["unexpected"]
+    if result["error"]:  # nothing is known of any row, which must not pass for good
+        rows, shown = list(range(len(frame))), False
+        if plan.column in frame:
+            sentence = f"could not be judged: {result['error']}"
+    if not rows:
+        return rows
+    values = frame[plan.column].iloc[rows].tolist() if shown else [None] * len(rows)
+    told = [f"{plan.column} {sentence}" + (f": {shorten(value)}" if shown else "") for value in values]
+    sample = outcome.samples.setdefault(plan.check, [])
+    sample += told[: MAX_SAMPLE - len(sample)]
+    if refused:
+        outcome.bad[rows] = True
+        for row, reason in zip(rows, told, strict=True):
+            outcome.reasons[row] = f"{outcome.reasons[row]}; {reason}" if row in outcome.reasons else reason
+    return rows
 
-    def add(check: str, column: str, sentence: str, **arguments: Any) -> None:  # noqa: ANN401 - an expectation's arguments
-        name = f"{check} {column}"
-        planned[name] = (_EXPECTATIONS[check], {"column": column, **arguments})
-        told[name] = (check, column, sentence)
 
-    for column in dict.fromkeys((rules.time_field, *rules.required)):
-        if column in frame:
-            add("missing", column, "has no value")
-        else:
-            add("missing", column, "is not there at all")
-    if rules.time_field in frame and frame[rules.time_field].notna().any():
-        latest = pd.Timestamp(rules.now + rules.max_future)
-        add("future", rules.time_field, f"lies in the future (after {iso(rules.now + rules.max_future)})", max_value=latest)
-        if rules.oldest is not None:
-            add("past", rules.time_field, f"lies before {iso(rules.oldest)}", min_value=pd.Timestamp(rules.oldest))
-    for column, (least, most) in rules.ranges.items():
-        if column in frame and pd.api.types.is_numeric_dtype(frame[column]) and frame[column].notna().any():
-            add("range", column, f"is not within {_edge(least)} to {_edge(most)}", min_value=least, max_value=most)
+def _typed(frame: pd.DataFrame, rules: RowRules) -> pd.DataFrame:
+    """The frame with numbers where there is a range, and text where there is a pattern.
+
+    What is no number is for the index to refuse, not for a range. A column with both is judged by its range.
+    """
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in rules.ranges.keys() & set(frame.columns):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            changed[name] = pd.to_numeric(frame[name], errors="coerce")
+    for name in rules.patterns.keys() & set(frame.columns) - rules.ranges.keys():
+        if not pd.api.types.is_string_dtype(frame[name].dtype):
+            changed[name] = frame[name].map(str, na_action="ignore")
+    return frame.assign(**changed) if changed else frame
+
+
+def _plan(frame: pd.DataFrame, rules: RowRules) -> list[_Planned]:
+    """What to expect of this frame. A column without any value has only `missing` to fail: the others skip nulls."""
+    null, between = "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"
+    required, time = tuple(dict.fromkeys((rules.time_field, *rules.required))), rules.time_field
+    filled = {name for name in frame.columns if frame[name].notna().any()}
+    plans = [
+        _Planned("missing", name, "has no value" if name in frame else "is not there at all", null, {"column": name})
+        for name in required
+    ]
+
+    def add(check: str, column: str, sentence: str, kind: str, **arguments: Any) -> None:  # noqa: ANN401 - of an expectation
+        if column in filled:
+            plans.append(_Planned(check, column, sentence, kind, {"column": column, **arguments}))
+
+    latest = rules.now + rules.max_future
+    add("future", time, f"lies in the future (after {iso(latest)})", between, max_value=pd.Timestamp(latest))
+    if rules.oldest is not None:
+        add("past", time, f"lies before {iso(rules.oldest)}", between, min_value=pd.Timestamp(rules.oldest))
+    for column, edges in _ranges(frame, rules, required).items():
+        least, most = (-FINITE if edges[0] is None else edges[0]), (FINITE if edges[1] is None else edges[1])
+        wanted = "finite" if edges == (None, None) else f"within {_edge(edges[0])} to {_edge(edges[1])}"
+        add("range", column, f"is not {wanted}", between, min_value=least, max_value=most)
     for column, allowed in rules.values.items():
-        if column in frame and frame[column].notna().any():
-            add("value", column, "is not one of the allowed values", value_set=allowed)
-    return planned, told
+        add("value", column, "is not one of the allowed values", "ExpectColumnValuesToBeInSet", value_set=allowed)
+    for column, pattern in rules.patterns.items():
+        if column in rules.ranges:
+            continue
+        add("value", column, f"does not match {shorten(pattern)}", "ExpectColumnValuesToMatchRegex", regex=pattern)
+    return plans
+
+
+def _ranges(frame: pd.DataFrame, rules: RowRules, required: tuple[str, ...]) -> dict[str, tuple[float | None, float | None]]:
+    """The ranges that are stated, and that every other required number be finite."""
+    floats: dict[str, tuple[float | None, float | None]] = {
+        name: (None, None) for name in required if name in frame and pd.api.types.is_float_dtype(frame[name])
+    }
+    return {**floats, **rules.ranges}
 
 
 def _edge(value: float | None) -> str:
@@ -184,8 +236,8 @@ def row_results(
         "missing": f"a value in {', '.join(dict.fromkeys((rules.time_field, *rules.required)))}",
         "future": f"no stamp more than {format_span(rules.max_future)} ahead of the clock",
         "past": f"no stamp before {iso(rules.oldest)}" if rules.oldest else "",
-        "range": "values within their ranges" if rules.ranges else "",
-        "value": "allowed values only" if rules.values else "",
+        "range": "values within their ranges, none infinite" if rules.ranges or rules.required else "",
+        "value": "allowed values only" if rules.values or rules.patterns else "",
     }
     results = [
         _result(check, rules.verdict(check), failed.get(check, 0), rows, expected, shown.get(check, []))
@@ -199,7 +251,7 @@ def row_results(
             name=BAD_RATIO,
             expectation=_EXPECTATIONS[BAD_RATIO],
             verdict=rules.verdict(BAD_RATIO) if over else "pass",  # type: ignore[arg-type]
-            observed=f"{bad} of {rows} rows ({ratio:.2%})",
+            observed=f"{bad:,} of {rows:,} rows ({ratio:.2%})",
             expected=f"at most {rules.max_bad_ratio:.0%}",
             message=f"{ratio:.1%} of the rows are bad; is the format or the time zone right?"
             if over
@@ -216,9 +268,9 @@ def _result(check: str, verdict: str, failed: int, rows: int, expected: str, sam
         name=check,
         expectation=_EXPECTATIONS[check],
         verdict=verdict if failed else "pass",  # type: ignore[arg-type]
-        observed=f"{failed} of {rows} rows",
+        observed=f"{failed:,} of {rows:,} rows",
         expected=expected,
-        message=f"{failed} rows fail this check and are {kept}." if failed else "All rows pass.",
+        message=f"{failed:,} of {rows:,} rows failed: {kept}." if failed else "All rows pass.",
         failed=failed,
         sample=sample,
     )

@@ -43,10 +43,9 @@ def ingest(
     changes = {"index": index, "time_field": time_field, "timezone": timezone}
     definition = _definition(files or [], source, changes, {"format": form, "final": final or None})
     client = connect()
-    run = f"cli-{time.time_ns():x}"
     started = time.monotonic()
     with progress(json) as report:
-        summary = pipeline.ingest(client, definition, run=run, progress=report)
+        summary = pipeline.ingest(client, definition, progress=report)
     seconds = time.monotonic() - started
     summary |= {"elapsed": round(seconds, 3), "docs_per_second": round(summary["indexed"] / max(seconds, 1e-3))}
     if json:

@@ -137,8 +137,8 @@ def _journal(client: Elasticsearch, source: Source, run: str, summary: dict[str,
     state.journal(client, run, "ingest", started, **facts)
 
 
-def ingest(client: Elasticsearch, source: Source, *, run: str = "cli", progress: Progress | None = None) -> dict[str, Any]:
-    """All of it in one process.
+def ingest(client: Elasticsearch, source: Source, *, run: str | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """All of it in one process; `run` is an id of its own for each call unless it is given.
 
     Returns:
         As `finish`, with `known`: the files that had nothing new, each with the reason.
@@ -147,6 +147,7 @@ def ingest(client: Elasticsearch, source: Source, *, run: str = "cli", progress:
         DriftlineError: The first error of a file, after all other files were taken.
     """
     ensure_templates(client)
+    run = run or f"ingest-{time.time_ns():x}"
     survey = ingest_files.survey(client, source) if source.files else ingest_files.Survey(pending(client, source))
     results: list[dict[str, Any]] = []
     problems: list[DriftlineError] = []

@@ -49,7 +49,7 @@ class RowSink:
         self._again = entry.state != "new"
         last: dict[str, Any] = entry.detail.get("run") or {}
         fresh: dict[str, Any] = {"id": run, "seconds": 0.0, "checks": no_counts(), **dict.fromkeys(ledger.COUNTS, 0)}
-        self.counts = last if last.get("id") == run else fresh
+        self.counts = last if last.get("id") == run and entry.state in {"running", "stopped"} else fresh
         entry.detail["run"] = self.counts
         self._quarantine_ready = False
         self._started = time.monotonic()

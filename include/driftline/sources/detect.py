@@ -15,6 +15,7 @@ from driftline.sources.lines import BOM
 from driftline.sources.opening import PARQUET, check_text
 
 SAMPLE = 50
+ENOUGH = 0.2  # no prose looks like a log by chance, and a log may be full of garbage
 DELIMITERS = ";\t|,"  # the comma last: where another one cuts as often, commas are decimal
 Found = Literal["access_log", "ndjson", "csv", "parquet"]
 
@@ -48,9 +49,9 @@ def detect(head: bytes, where: str, wanted: str = "auto") -> Detected:
     lines = _sample(head)
     if wanted != "auto":
         return Detected(_known(wanted), _delimiter(lines) or ",")
-    if _most(lines, _is_object):
+    if _enough(lines, _is_object):
         return Detected("ndjson")
-    if _most(lines, lambda line: split(line) is not None):
+    if _enough(lines, lambda line: split(line) is not None):
         return Detected("access_log")
     if delimiter := _delimiter(lines):
         return Detected("csv", delimiter)
@@ -77,9 +78,9 @@ def _sample(head: bytes) -> list[bytes]:
     return [line.rstrip(b"\r") for line in lines if line.strip()][:SAMPLE]
 
 
-def _most(lines: list[bytes], test: object) -> bool:
+def _enough(lines: list[bytes], test: object) -> bool:
     assert callable(test)
-    return bool(lines) and sum(map(test, lines)) * 2 > len(lines)
+    return sum(map(test, lines)) > ENOUGH * len(lines)
 
 
 def _is_object(line: bytes) -> bool:

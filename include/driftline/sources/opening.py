@@ -145,8 +145,15 @@ def check_text(head: bytes, where: str) -> None:
         raise DataError(
             "the file is in UTF-16 or UTF-32", where=where, expected="UTF-8", fix="Convert it: iconv -f UTF-16 -t UTF-8."
         )
-    if b"\0" in head[:8192]:
+    if _is_binary(head[:8192]):
         raise DataError("the file is binary, not text", where=where, expected="a log, NDJSON or CSV as text, gzip, or Parquet")
+
+
+def _is_binary(sample: bytes) -> bool:
+    """More than a few per cent of control characters and broken UTF-8; a stray one is a matter of its line."""
+    text = sample.decode("utf-8", "replace")
+    odd = sum(1 for letter in text if letter == "\ufffd" or (letter < " " and letter not in "\t\r\n\f\x1b"))
+    return odd > 0.1 * len(text)
 
 
 def _mostly_every_other_zero(head: bytes) -> bool:

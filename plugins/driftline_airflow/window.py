@@ -65,7 +65,7 @@ def _what_is_new(job: Job, client: Elasticsearch, run_after: datetime) -> Window
 
     data = data_range(client, job)
     window = resolve(job, run_after=run_after, scored_until=scored_until(client, job.job_id), oldest=data.start)
-    if not job.datafeed.after_source:
+    if job.by_clock:
         return window
     # what is not ingested yet is not silence: the newest bucket waits for the next ingest
     end = min(window.end, floor_time(data.end, job.bucket_span))

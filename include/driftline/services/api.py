@@ -13,6 +13,7 @@ from driftline.services.environment import USER, password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
 RETRY_SECONDS = 30  # a busy API server may refuse for a moment
 PAGE = 100
@@ -51,6 +52,12 @@ class AirflowApi:
         self._send(
             "POST", f"/api/v2/dags/{_path(dag_id)}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": conf}
         )
+
+    def asset_run(self, dag_id: str, since: datetime) -> str | None:
+        """The newest run that an asset has started since then."""
+        wanted = {"run_type": "asset_triggered", "run_after_gte": since.isoformat(), "order_by": "-run_after", "limit": 1}
+        found = self._send("GET", f"/api/v2/dags/{_path(dag_id)}/dagRuns", params=wanted).json()["dag_runs"]
+        return str(found[0]["dag_run_id"]) if found else None
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Of a run: queued, running, success or failed."""

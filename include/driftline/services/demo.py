@@ -124,9 +124,13 @@ def demo_jobs() -> list[Job]:
 
 
 def _stages(job: Job, window: Window) -> list[list[Run]]:
+    """Train, then score; the forecast follows the new snapshot by itself."""
     learned = iso(window.start)
     scored = {"start": learned, "end": iso(window.end)}
-    return [[Run(f"{job.job_id}.train", {"as_of": learned})], [Run(f"{job.job_id}.score", scored), Run(f"{job.job_id}.forecast")]]
+    return [
+        [Run(f"{job.job_id}.train", {"as_of": learned})],
+        [Run(f"{job.job_id}.score", scored), Run(f"{job.job_id}.forecast", by_asset=True)],
+    ]
 
 
 def _found(source: Source, demo: Demo) -> dict[str, Any]:

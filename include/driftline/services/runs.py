@@ -18,15 +18,21 @@ Progress = Callable[[str, int, int], None]
 POLL_SECONDS = 1.0
 SHOWN_SECONDS = 90  # how long a new DAG may take to show; 15 s is usual
 RUN_SECONDS = 3600
+ASSET_SECONDS = 15  # how long to wait for the run that an asset starts; the next loop of the scheduler is usual
 DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 @dataclass
 class Run:
-    """One run of a DAG: what it is told, and once it has ended, what its tasks returned."""
+    """One run of a DAG: what it is told, and once it has ended, what its tasks returned.
+
+    With `by_asset` it is one that Airflow starts by itself, when the stage before has updated an asset; started by hand
+    only where that does not happen.
+    """
 
     dag_id: str
     conf: dict[str, Any] = field(default_factory=dict)
+    by_asset: bool = False
     run_id: str = ""
     seconds: float = 0.0
     returned: dict[str, Any] = field(default_factory=dict)
@@ -59,20 +65,24 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 
 def _chain(api: AirflowApi, stages: Stages, report: Progress) -> Iterator[None]:
+    began = datetime.now(UTC)
     for stage in stages:
-        waiting = [_one(api, run, report) for run in stage]
+        waiting = [_one(api, run, began, report) for run in stage]
         while waiting:
             waiting = [run for run in waiting if next(run, False) is not False]
             if waiting:
                 yield
 
 
-def _one(api: AirflowApi, run: Run, report: Progress) -> Iterator[None]:
+def _one(api: AirflowApi, run: Run, since: datetime, report: Progress) -> Iterator[None]:
     """One run, a step at each poll."""
     yield from _shown(api, run.dag_id)
     began = time.monotonic()
-    run.run_id = f"driftline__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
-    api.trigger(run.dag_id, run.run_id, run.conf)
+    if run.by_asset:
+        yield from _started_by_asset(api, run, since)
+    if not run.run_id:
+        run.run_id = f"driftline__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+        api.trigger(run.dag_id, run.run_id, run.conf)
     while (state := api.state(run.dag_id, run.run_id)) not in {"success", "failed"}:
         _tell(api, run, report)
         if time.monotonic() - began > RUN_SECONDS:
@@ -85,6 +95,15 @@ def _one(api: AirflowApi, run: Run, report: Progress) -> Iterator[None]:
     for task in api.tasks(run.dag_id, run.run_id):
         if task["map_index"] < 0:
             run.returned[task["task_id"]] = api.returned(run.dag_id, run.run_id, task["task_id"])
+
+
+def _started_by_asset(api: AirflowApi, run: Run, since: datetime) -> Iterator[None]:
+    deadline = time.monotonic() + ASSET_SECONDS
+    while time.monotonic() < deadline:
+        if run_id := api.asset_run(run.dag_id, since):
+            run.run_id = run_id
+            return
+        yield
 
 
 def _shown(api: AirflowApi, dag_id: str) -> Iterator[None]:

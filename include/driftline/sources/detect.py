@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -13,6 +13,9 @@ from driftline.core.errors import DataError
 from driftline.sources.access_log import split
 from driftline.sources.lines import BOM
 from driftline.sources.opening import PARQUET, check_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAMPLE = 50
 ENOUGH = 0.2  # no prose looks like a log by chance, and a log may be full of garbage
@@ -78,8 +81,7 @@ def _sample(head: bytes) -> list[bytes]:
     return [line.rstrip(b"\r") for line in lines if line.strip()][:SAMPLE]
 
 
-def _enough(lines: list[bytes], test: object) -> bool:
-    assert callable(test)
+def _enough(lines: list[bytes], test: Callable[[bytes], bool]) -> bool:
     return sum(map(test, lines)) > ENOUGH * len(lines)
 
 

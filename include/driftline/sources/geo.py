@@ -33,7 +33,10 @@ class Places:
 
     def find(self, address: str) -> dict[str, Any]:
         """`source.geo.*` of an address; nothing where the database does not know it."""
-        entry: Any = self._reader.get(address)
+        try:
+            entry: Any = self._reader.get(address)
+        except ValueError:  # an IPv6 address, and a database that has only IPv4
+            return {}
         if not isinstance(entry, dict):
             return {}
         region = (entry.get("subdivisions") or [{}])[0]

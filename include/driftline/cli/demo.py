@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from driftline.cli.output import Json, emit, err, progress, safe, say, table
+from driftline.core.timespan import parse_time
 
 if TYPE_CHECKING:
     import typer
@@ -40,12 +41,11 @@ def show(done: Demo) -> None:
     _anomalies(done)
     _injected(done)
     _forecasts(done)
-    verdicts: list[list[object]] = [
-        [entry["dag_id"], entry["verdict"], ", ".join(map(str, entry["failed"])) or "–", entry["report"] or "–"]
-        for entry in done.quality
-    ]
-    table("Quality", ["run", "verdict", "failed checks", "report"], verdicts)
-    say(f"Done in {done.seconds:.0f} s. Both services stay up until 'make down' (or 'driftline down').")
+    say("Quality")
+    for entry in done.quality:
+        failed = f" ({', '.join(map(str, entry['failed']))})" if entry["failed"] else ""
+        say(f"  {safe(entry['dag_id']):24} {safe(entry['verdict'] + failed):6} {safe(entry['report'] or '')}")
+    say(f"\nDone in {done.seconds:.0f} s. Both services stay up until 'make down' (or 'driftline down').")
     login(done.services)
     for page in done.pages:
         say(f"  {safe(page)}")
@@ -54,22 +54,18 @@ def show(done: Demo) -> None:
 def _anomalies(done: Demo) -> None:
     rows: list[list[object]] = [
         [
-            f"{record['record_score']:.0f}", _time(record["timestamp"]), record["job_id"], _what(record),
-            _number(record.get("actual")), _number(record.get("typical")), ", ".join(record["injected"]) or "–",
+            f"{entry['record_score']:.0f}", _period(entry["start"], entry["end"]), _what(entry),
+            f"{_number(entry.get('actual'))} / {_number(entry.get('typical'))}", ", ".join(entry["injected"]) or "–",
         ]
-        for record in done.found["anomalies"]
+        for entry in done.found["anomalies"]
     ]  # fmt: skip
-    table(
-        f"Top anomalies of {done.found['records']} records",
-        ["score", "time (UTC)", "job", "what", "actual", "typical", "injected"],
-        rows,
-    )
+    table("Top anomalies", ["score", "time (UTC)", "what", "actual / typical", "injected"], rows)
 
 
 def _injected(done: Demo) -> None:
     rows: list[list[object]] = [
         [
-            entry["kind"], f"{_time(entry['start'])} – {_time(entry['end'])}", entry.get("partition_field_value") or "everything",
+            entry["kind"], _period(entry["start"], entry["end"]), entry.get("partition_field_value") or "everything",
             entry["found_by"] or "not found", "–" if entry["score"] is None else f"{entry['score']:.0f}",
         ]
         for entry in done.found["injected"]
@@ -79,22 +75,18 @@ def _injected(done: Demo) -> None:
 
 def _forecasts(done: Demo) -> None:
     rows: list[list[object]] = []
-    for forecast in done.forecasts:
+    for forecast in done.found["forecasts"]:
         for entry in forecast.get("summary", [])[:3]:
             last = entry["last"]
             bounds = f"{_number(last['lower'])} … {_number(last['upper'])}"
             rows.append([forecast["job_id"], entry["series"], _number(entry["mean"]), _number(last["prediction"]), bounds])
-    table("Forecasts (the largest series)", ["job", "series", "mean", "last bucket", "its bounds"], rows)
+    table("Forecasts (of each job the largest series)", ["job", "series", "mean", "last bucket", "its bounds"], rows)
 
 
 def _what(record: dict[str, Any]) -> str:
-    what = str(record["function"])
-    if record.get("field_name"):
-        what += f"({record['field_name']})"
-    for role in ("partition", "by"):
-        if record.get(f"{role}_field_name"):
-            what += f" {record[f'{role}_field_name']}={record.get(f'{role}_field_value')}"
-    return what
+    field = f"({record['field_name']})" if record.get("field_name") else ""
+    split = [str(record.get(f"{role}_field_value")) for role in ("partition", "by") if record.get(f"{role}_field_name")]
+    return " ".join([f"{record['function']}{field}", *split])
 
 
 def _number(value: Any) -> str:  # noqa: ANN401 - a number, or Elastic's list of one
@@ -102,6 +94,10 @@ def _number(value: Any) -> str:  # noqa: ANN401 - a number, or Elastic's list of
     return f"{value:,.4g}" if isinstance(value, int | float) else "–"
 
 
-def _time(value: str | int) -> str:
-    moment = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
-    return f"{moment.astimezone(UTC):%a %d %b %H:%M}"
+def _period(start: str | int, end: str | int) -> str:
+    first, last = parse_time(start), parse_time(end)
+    return (
+        f"{first:%a %d} {first:%H:%M}–{last:%H:%M}"
+        if last - first < timedelta(days=1)
+        else f"{first:%a %d %H:%M} – {last:%a %d %H:%M}"
+    )

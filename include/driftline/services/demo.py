@@ -13,6 +13,8 @@ from driftline.core.errors import ServiceError
 from driftline.core.job import Job
 from driftline.core.timespan import Window, iso
 from driftline.elastic.client import connect, own_cluster
+from driftline.elastic.indices import TRUTH
+from driftline.pipeline.ingest_generated import write_truth
 from driftline.pipeline.jobs import list_definitions, load_source
 from driftline.services import control, findings
 from driftline.services.api import AirflowApi
@@ -20,6 +22,8 @@ from driftline.services.runs import Run, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from elasticsearch import Elasticsearch
 
     from driftline.core.source import Source
     from driftline.services.runs import Progress
@@ -59,15 +63,6 @@ class Demo:
         return verdicts
 
     @property
-    def forecasts(self) -> list[dict[str, Any]]:
-        """What each forecast run returned."""
-        return [
-            {"job_id": run.dag_id.rpartition(".")[0], **run.returned["forecast"]}
-            for run in self.runs
-            if run.returned.get("forecast")
-        ]
-
-    @property
     def pages(self) -> list[str]:
         """The DAGs' pages."""
         return [f"{self.services.airflow.url}/dags/{run.dag_id}" for run in self.runs]
@@ -80,7 +75,6 @@ class Demo:
             "scored": self.window.as_dict(),
             "runs": [{"dag_id": run.dag_id, "run_id": run.run_id, "seconds": run.seconds} for run in self.runs],
             **self.found,
-            "forecasts": self.forecasts,
             "quality": self.quality,
             "pages": self.pages,
         }
@@ -134,8 +128,20 @@ def _stages(job: Job, window: Window) -> list[list[Run]]:
 
 
 def _found(source: Source, demo: Demo) -> dict[str, Any]:
-    """The services' cluster is the tasks' cluster."""
-    client = connect(own_cluster() or {"url": demo.services.cluster_url})
-    with client:
-        injected = findings.truth(client, source.source_id, demo.window)
-        return findings.compare(client, demo.jobs, injected, demo.window)
+    """Looks into the cluster that the tasks used: the user's own, or the embedded one."""
+    with connect(own_cluster() or {"url": demo.services.cluster_url}) as client:
+        # An ingest that was cut short right before its end has indexed all and told nothing.
+        injected = findings.truth(client, source.source_id, demo.window) or _told_now(client, source, demo.window)
+        forecasts = []
+        for run in demo.runs:
+            job_id, _, stage = run.dag_id.rpartition(".")
+            if stage == "forecast":
+                told = findings.journalled(client, "forecast", job_id, run.run_id)
+                forecasts.append({"job_id": job_id, **(run.returned.get("forecast") or {}), **told})
+        return {**findings.compare(client, demo.jobs, injected, demo.window), "forecasts": forecasts}
+
+
+def _told_now(client: Elasticsearch, source: Source, window: Window) -> list[dict[str, Any]]:
+    write_truth(client, source)
+    client.indices.refresh(index=TRUTH)
+    return findings.truth(client, source.source_id, window)

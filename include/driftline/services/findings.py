@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import results
 from driftline.elastic.client import talks_to_cluster
-from driftline.elastic.indices import TRUTH
+from driftline.elastic.indices import RUNS, TRUTH
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -33,25 +33,66 @@ def truth(client: Elasticsearch, source_id: str, window: Window) -> list[dict[st
 def compare(
     client: Elasticsearch, jobs: list[Job], injected: list[dict[str, Any]], window: Window, limit: int = 10
 ) -> dict[str, Any]:
-    """The top records over all jobs, each with what was injected there; and for each injection, what found it.
+    """The strongest anomalies over all jobs, each with what was injected there; and for each injection, what found it.
 
     Returns:
-        `anomalies` (records, the highest score first, with `injected`: kinds) and `injected` (with `score`, `found_by`).
+        `records` (how many), `anomalies` (see `merge`; the highest score first, with `injected`: kinds) and `injected` (each
+        with the best `score` of a record there, and `found_by`, the job, where that score is notable).
     """
     records = []
     for job in jobs:
         records += results.top_records(client, job.job_id, version=job.version, window=window, limit=ALL)
-    records.sort(key=lambda record: (-record["record_score"], record["probability"], record["timestamp"]))
+    records.sort(key=_rank)
     for record in records:
         record["injected"] = sorted({entry["kind"] for entry in injected if matches(record, entry)})
     told = []
     for entry in injected:
         best = next((record for record in records if matches(record, entry)), None)
-        found = best is not None and best["record_score"] >= NOTABLE
+        notable = best is not None and best["record_score"] >= NOTABLE
         told.append(
-            {**entry, "score": best["record_score"] if best else None, "found_by": best["job_id"] if best and found else None}
+            {**entry, "score": best["record_score"] if best else None, "found_by": best["job_id"] if best and notable else None}
         )
-    return {"anomalies": records[:limit], "injected": told, "records": len(records)}
+    return {"records": len(records), "anomalies": merge(records)[:limit], "injected": told}
+
+
+def merge(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Adjacent records of one series as one anomaly: its strongest record, with `start`, `end` and `records`, by score."""
+    runs: list[list[dict[str, Any]]] = []
+    for record in sorted(records, key=lambda record: (*_series(record), record["timestamp"])):
+        last = runs[-1][-1] if runs else None
+        if (
+            last
+            and _series(last) == _series(record)
+            and record["timestamp"] <= last["timestamp"] + 2 * last["bucket_span"] * 1000
+        ):
+            runs[-1].append(record)
+        else:
+            runs.append([record])
+    merged = []
+    for run in runs:
+        strongest = min(run, key=_rank)
+        end = run[-1]["timestamp"] + run[-1]["bucket_span"] * 1000
+        kinds = sorted({kind for record in run for kind in record.get("injected", [])})
+        merged.append({**strongest, "start": run[0]["timestamp"], "end": end, "records": len(run), "injected": kinds})
+    return sorted(merged, key=_rank)
+
+
+@talks_to_cluster
+def journalled(client: Elasticsearch, kind: str, job_id: str, run: str) -> dict[str, Any]:
+    """What a run noted of itself in the journal; empty when it noted nothing."""
+    client.indices.refresh(index=RUNS, ignore_unavailable=True)
+    same = [{"term": {"kind": kind}}, {"term": {"job_id": job_id}}, {"term": {"run": run}}]
+    found = client.search(index=RUNS, query={"bool": {"filter": same}}, size=1, ignore_unavailable=True)["hits"]["hits"]
+    return dict(found[0]["_source"].get("detail") or {}) if found else {}
+
+
+def _rank(record: dict[str, Any]) -> tuple[float, float, int]:
+    return -record["record_score"], record["probability"], record["timestamp"]
+
+
+def _series(record: dict[str, Any]) -> tuple[str, int, str, str]:
+    split = [str(record.get(f"{role}_field_value", "")) for role in ("partition", "by")]
+    return record["job_id"], record["detector_index"], split[0], split[1]
 
 
 def matches(record: dict[str, Any], entry: dict[str, Any]) -> bool:

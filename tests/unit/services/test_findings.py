@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from driftline.services.findings import matches
+from driftline.services.findings import matches, merge
 
 HOUR = 3_600_000
 SPIKE = {
@@ -46,3 +46,17 @@ def test_a_record_of_another_field_must_name_the_value_among_its_influencers(val
     influencers = [{"influencer_field_name": "url.path", "influencer_field_values": values}]
     host = {"by_field_name": "host.name", "by_field_value": "web-1"}
     assert matches(record(2, **host, influencers=influencers), SPIKE) is found
+
+
+def test_adjacent_records_of_a_series_are_one_anomaly_with_its_strongest_first() -> None:
+    def scored(hour: float, score: float, **fields: Any) -> dict[str, Any]:
+        known = {"job_id": "j", "detector_index": 0, "record_score": score, "probability": 0.1, "injected": ["spike"]}
+        return record(hour, **{**known, **fields})
+
+    found = merge([scored(1, 40), scored(2, 90), scored(3, 60), scored(9, 70), scored(2, 95, **path("/cart"))])
+    assert [(entry["record_score"], entry["start"] / HOUR, entry["end"] / HOUR, entry["records"]) for entry in found] == [
+        (95, 2, 3, 1),
+        (90, 1, 4, 3),
+        (70, 9, 10, 1),
+    ]
+    assert found[1]["injected"] == ["spike"]

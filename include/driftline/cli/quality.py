@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,48 +10,73 @@ from driftline.cli.output import Json, emit, safe, say, table
 
 app = typer.Typer(help="Data quality: the gate's verdicts and reports.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str | None, typer.Argument(metavar="JOB_OR_SOURCE", help="Of this job or source only.")]
+MARKS = {"pass": "✓", "warn": "!", "stop": "✕"}
 
 
-@app.command("list", epilog="Example: driftline quality list demo-endpoints")
-def list_(name: Name = None, limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 20, json: Json = False) -> None:
-    """List the latest reports."""
+@app.command("list", epilog="Examples: driftline quality list | driftline quality list demo-endpoints --all -n 50")
+def list_(
+    name: Name = None,
+    every: Annotated[bool, typer.Option("--all", help="Every report, the latest made first.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="With --all: so many at most.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the latest verdict of each stage of each job and source, with the trend of the last ten; or all reports."""
     from driftline.elastic.client import connect
-    from driftline.pipeline.gate import reports
+    from driftline.pipeline.gate import latest, reports
 
-    found = reports(connect(), name, limit=limit)
+    client = connect()
+    found = reports(client, name, limit=limit) if every else latest(client, name)
     if json:
         return emit(found)
     rows: list[list[object]] = [
         [
-            r.get("job_id") or r.get("source_id"),
-            r["stage"],
-            f"{r['start']} – {r['end']}",
-            r["verdict"],
-            ", ".join(r["failed_checks"]),
+            r.get("job_id") or r.get("source_id"), r["stage"], f"{r['start']} – {r['end']}", _verdict(r["verdict"]),
+            "".join(MARKS.get(verdict, "?") for verdict in r.get("trend", ())), ", ".join(r["failed_checks"]),
         ]
         for r in found
-    ]
-    table("Quality reports, the newest first", ["of", "stage", "interval", "verdict", "failed checks"], rows)
+    ]  # fmt: skip
+    title = (
+        "Quality reports, the latest made first" if every else "Latest quality verdicts; in the trend the latest is at the end"
+    )
+    table(title, ["of", "stage", "interval", "verdict", "trend", "failed checks"], rows)
     return None
 
 
-@app.command(epilog="Example: driftline quality show demo-endpoints")
-def show(name: Annotated[str, typer.Argument(metavar="JOB_OR_SOURCE")], json: Json = False) -> None:
+@app.command(epilog="Examples: driftline quality show demo-endpoints | driftline quality show demo-endpoints --stage train")
+def show(
+    name: Annotated[str, typer.Argument(metavar="JOB_OR_SOURCE")],
+    stage: Annotated[str | None, typer.Option(help="train, score or ingest. Default: whatever ran last.")] = None,
+    json: Json = False,
+) -> None:
     """Show the latest report of a job or source, and where its page lies."""
     from driftline.core.errors import DataError
     from driftline.elastic.client import connect
     from driftline.pipeline.gate import reports
 
-    found = reports(connect(), name, limit=1)
+    found = reports(connect(), name, stage=stage, limit=1)
     if not found:
-        raise DataError(
-            f"there is no quality report of '{name}'", fix="Ingest, train or score first; see: driftline quality list"
-        )
+        of = f"'{name}'" + (f" at stage '{stage}'" if stage else "")
+        raise DataError(f"there is no quality report of {of}", fix="Ingest, train or score first; see: driftline quality list")
     report = found[0]
     if json:
         return emit(report)
-    say(f"{safe(name)}, {report['stage']}, {report['start']} – {report['end']}: [bold]{report['verdict']}[/]")
-    rows: list[list[object]] = [[c["name"], c["verdict"], c["observed"], c["expected"], c["message"]] for c in report["checks"]]
+    return _show(name, report)
+
+
+def _show(name: str, report: dict[str, Any]) -> None:
+    say(f"{safe(name)}, {report['stage']}, {report['start']} – {report['end']}: [bold]{_verdict(report['verdict'])}[/]")
+    rows: list[list[object]] = [
+        [check["name"], _verdict(check["verdict"]), check["observed"], check["expected"], check["message"]]
+        for check in report["checks"]
+    ]
     table("", ["check", "verdict", "observed", "expected", "what it means"], rows)
+    for check in report["checks"]:
+        if check["sample"]:
+            say(f"{safe(check['name'])}, for example:")
+            for item in check["sample"]:
+                say(f"  {safe(item)}")
     say(f"Report: {safe(report['report'])}")
-    return None
+
+
+def _verdict(verdict: str) -> str:
+    return f"{MARKS.get(verdict, '–')} {verdict}"

@@ -53,9 +53,14 @@ def known_keys(client: Elasticsearch, job: Job, plan: dict[str, Any]) -> list[Se
 def read_plan(
     client: Elasticsearch, job: Job, plan: dict[str, Any], *, uri: str, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Reads what a plan needs: its interval with the look-back, silent series included. Returns the frame's handle."""
+    """Reads what a plan needs: its interval with the look-back, silent series included.
+
+    Returns:
+        The frame's handle, with the plan's own `interval`: what the gate judges, and reports.
+    """
     window = Window.parse(plan["read_start"], plan["end"])
-    return read_series(client, job, window, uri=uri, keys=known_keys(client, job, plan), progress=progress)
+    handle = read_series(client, job, window, uri=uri, keys=known_keys(client, job, plan), progress=progress)
+    return {**handle, "interval": {"start": plan["start"], "end": plan["end"]}}
 
 
 def score_batch(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
+INDEXED = {"docs", "series", "buckets", "docs_per_bucket", "rows", "bad"}  # facts that are fields of the index
 POINTS = 240  # of the picture of documents a bucket; more than a screen shows anyway
 
 
@@ -32,6 +33,7 @@ class Report:
         run: The run that asked.
         facts: Figures for the head of the report, e.g. documents and series.
         docs: Documents a bucket or batch, for the picture.
+        kept: What later runs want to know of this one, e.g. the profile of a training.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Report:
     run: str
     facts: dict[str, Any] = field(default_factory=dict)
     docs: Sequence[float] = ()
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -61,7 +64,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The document of the index `driftline-quality`, which `render` makes a page of."""
-        return {
+        document: dict[str, Any] = {
             "report_id": self.report_id,
             "kind": self.kind,
             f"{self.kind}_id": self.name,
@@ -73,12 +76,9 @@ class Report:
             "run": self.run,
             "created": iso(datetime.now(UTC)),
             "checks": [check.as_dict() for check in self.checks],
-            "detail": {"facts": self.facts, "docs": _thinned(self.docs)},
-        } | {
-            key: value
-            for key, value in self.facts.items()
-            if key in {"docs", "series", "buckets", "docs_per_bucket", "rows", "bad"}
+            "detail": {"facts": self.facts, "docs": _thinned(self.docs), **self.kept},
         }
+        return document | {key: value for key, value in self.facts.items() if key in INDEXED}
 
 
 def _thinned(values: Sequence[float]) -> list[float]:

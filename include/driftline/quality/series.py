@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from driftline.core.timespan import Window, format_span, iso
 from driftline.quality.checks import MAX_SAMPLE, CheckResult, Verdict, shorten
 from driftline.quality.engine import validate
+from driftline.quality.history import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.series import SeriesFrame
 
-Stage = Literal["train", "score"]
 MIN_LAG = timedelta(minutes=10)
 LAG_BUCKETS = 3
+MIN_BUCKETS = 10  # fewer cannot tell 90 % from less: the look-back makes up for what is missing
+NOISE = 3.0  # standard deviations of a count that chance alone explains; it matters where counts are small
 NEVER_NEGATIVE = {"count", "distinct_count"}
+Told = tuple[str, str, int, list[str]]  # observed, message, failed, sample
 
 
 @dataclass(frozen=True)
@@ -33,112 +37,146 @@ class _Check:
     kind: str
     arguments: dict[str, Any]
     expected: str
-    tell: Callable[[dict[str, Any]], tuple[str, str, int, list[str]]]  # result → observed, message, failed, sample
+    tell: Callable[[dict[str, Any]], Told]
+    skip: str = ""  # why it cannot be judged
 
 
-def check_series(frame: SeriesFrame, job: Job, *, window: Window, history: dict[str, Any] | None = None) -> list[CheckResult]:
+def check_series(frame: SeriesFrame, job: Job, *, window: Window, history: dict[str, float] | None = None) -> list[CheckResult]:
     """Checks a staged frame against the job's `quality` settings.
 
     Args:
         frame: The series, which may begin before `window` (a look-back).
         job: Whose settings apply.
         window: What is trained on or scored. Freshness is judged at its end, not now: old data is as good as new.
-        history: `docs_per_bucket` and `series` of earlier runs; without it the checks against history are skipped.
+        history: `docs` and `series` a bucket as they usually are at these hours (`history.usual`); without it the checks
+            against history are skipped.
     """
-    part = frame.slice(window)
-    buckets, series = _buckets(part), _series(part, job)
-    checks = {**_bucket_checks(part, job, window), **_volume_check(part, job, history)}
-    results = _run(buckets, checks)
-    results += _run(series, _value_checks(part, job))
+    part, seen = frame.slice(window), frame.slice(Window(min(frame.start, window.end), window.end))
+    enough = frame.slice(Window(min(window.start, window.end - MIN_BUCKETS * frame.span), window.end))
+    results = _run(_recent(seen, job, window), {"freshness": _freshness(seen, job, window)})
+    results += _run(_buckets(enough, job), {"completeness": _completeness(enough, job)})
+    results += _run(_buckets(part, job), {"volume": _volume(part, job, history)})
+    results += _run(_series(part, job), _values(part, job))
     results.append(_partitions(part, job, history))
     return results
 
 
-def _buckets(frame: SeriesFrame) -> pd.DataFrame:
-    """One row a bucket: its start, its documents, whether it holds any, and how long it is before the end."""
-    ages = (np.arange(len(frame.docs))[::-1]) * frame.span.total_seconds()
-    return pd.DataFrame({"start": frame.times, "docs": frame.docs, "filled": (frame.docs > 0).astype(float), "age": ages})
-
-
-def _series(frame: SeriesFrame, job: Job) -> pd.DataFrame:
-    """One row a series: its label, its least value where that must not be negative, and how many values are infinite."""
-    counted = np.array([job.detectors[key.detector_index].spec.metric in NEVER_NEGATIVE for key in frame.keys], dtype=bool)
-    infinite = np.isinf(frame.values).sum(axis=1) if frame.values.size else np.zeros(len(frame.keys))
-    finite = np.where(np.isfinite(frame.values), frame.values, np.inf)
-    least = finite.min(axis=1, initial=np.inf) if frame.values.size else np.zeros(len(frame.keys))
+def _buckets(frame: SeriesFrame, job: Job) -> pd.DataFrame:
+    """One row a bucket: its start, its documents, whether it holds any, and how many series hold data in it."""
     return pd.DataFrame(
         {
-            "series": [shorten(key.label()) for key in frame.keys],
-            "least": np.where(counted & np.isfinite(least), least, 0.0),
-            "infinite": infinite.astype(float),
+            "start": frame.times,
+            "docs": frame.docs,
+            "filled": (frame.docs > 0).astype(float),
+            "active": active(frame, job).sum(axis=0).astype(float),
         }
     )
 
 
-def _bucket_checks(frame: SeriesFrame, job: Job, window: Window) -> dict[str, _Check]:
-    settings, total = job.quality, len(frame.docs)
-    lag = settings.max_lag or max(LAG_BUCKETS * job.bucket_span, MIN_LAG)
-    recent = max(1, -(-lag // job.bucket_span))  # whole buckets that the lag may fill
-    filled = int((frame.docs > 0).sum())
-    newest = frame.start + (int(np.flatnonzero(frame.docs)[-1]) + 1) * frame.span if filled else None
+def _series(frame: SeriesFrame, job: Job) -> pd.DataFrame:
+    """One row a series: its label, its least value where that must not be negative, and how many values are infinite."""
+    counted = np.array([_never_negative(job, key.detector_index) for key in frame.keys], dtype=bool)
+    finite = np.where(np.isfinite(frame.values), frame.values, np.inf)
+    least = finite.min(axis=1, initial=np.inf)
+    return pd.DataFrame(
+        {
+            "series": [shorten(key.label()) for key in frame.keys],
+            "least": np.where(counted & np.isfinite(least), least, 0.0),
+            "infinite": np.isinf(frame.values).sum(axis=1).astype(float),
+        }
+    )
 
-    def fresh(_: dict[str, Any]) -> tuple[str, str, int, list[str]]:
-        behind = format_span(window.end - newest) if newest and newest < window.end else None
-        since = iso(newest) if newest else "the beginning"
-        observed = "no document at all" if newest is None else f"{behind or 'nothing'} before the end"
-        return observed, f"No document since {since}; the interval ends at {iso(window.end)}.", 1, []
 
-    def complete(_: dict[str, Any]) -> tuple[str, str, int, list[str]]:
-        empty = np.flatnonzero(frame.docs == 0)
+def _never_negative(job: Job, detector: int) -> bool:
+    """Counts, and what measures bytes (ECS ends such fields with `bytes`)."""
+    chosen = job.detectors[detector]
+    return chosen.spec.metric in NEVER_NEGATIVE or (chosen.field_name or "").endswith("bytes")
+
+
+def _lag(job: Job) -> timedelta:
+    return job.quality.max_lag or max(LAG_BUCKETS * job.bucket_span, MIN_LAG)
+
+
+def _recent(frame: SeriesFrame, job: Job, window: Window) -> pd.DataFrame:
+    """One row a bucket: its documents where it lies within the lag of the window's end, and 0 before."""
+    ends = np.arange(1, len(frame.docs) + 1) * frame.span.total_seconds() + (frame.start - window.end).total_seconds()
+    whole = max(1, -(-_lag(job) // job.bucket_span)) * frame.span.total_seconds()  # whole buckets that the lag may fill
+    return pd.DataFrame({"recent": np.where(ends > -whole, frame.docs, 0)})
+
+
+def _freshness(frame: SeriesFrame, job: Job, window: Window) -> _Check:
+    filled = np.flatnonzero(frame.docs)
+    newest = frame.start + (int(filled[-1]) + 1) * frame.span if len(filled) else None
+    lag = _lag(job)
+
+    def tell(_: dict[str, Any]) -> Told:
+        if newest is None:
+            return "no document at all", f"No document since {iso(frame.start)}; the interval ends at {iso(window.end)}.", 1, []
+        behind = f"{format_span(window.end - newest)} before the end" if newest < window.end else "up to the end"
+        return behind, f"No document since {iso(newest)}; the interval ends at {iso(window.end)}.", 1, []
+
+    return _Check(
+        job.quality.freshness,
+        "ExpectColumnMaxToBeBetween",
+        {"column": "recent", "min_value": 1},
+        f"documents within {format_span(lag)} of the interval's end",
+        tell,
+        skip="" if len(filled) or window.end - frame.start >= lag else "What was read is shorter than the lag that is allowed.",
+    )
+
+
+def _completeness(frame: SeriesFrame, job: Job) -> _Check:
+    def tell(_: dict[str, Any]) -> Told:
+        total, empty = len(frame.docs), np.flatnonzero(frame.docs == 0)
         sample = [iso(frame.start + int(column) * frame.span) for column in empty[:MAX_SAMPLE]]
-        observed = f"{filled / total:.1%}" if total else "no bucket"
-        return observed, f"{len(empty)} of {total} buckets hold no document.", len(empty), sample
+        observed = f"{1 - len(empty) / total:.1%}" if total else "no bucket"
+        return observed, f"{len(empty):,} of {total:,} buckets hold no document.", len(empty), sample
 
-    return {
-        "freshness": _Check(
-            settings.freshness,
-            "ExpectColumnMaxToBeBetween",
-            {"column": "docs", "min_value": 1, "row_condition": f"age<{recent * job.span_seconds}", "condition_parser": "pandas"},
-            f"documents within {format_span(lag)} of the interval's end",
-            fresh,
-        ),
-        "completeness": _Check(
-            settings.completeness,
-            "ExpectColumnMeanToBeBetween",
-            {"column": "filled", "min_value": settings.min_complete},
-            f"documents in at least {settings.min_complete:.0%} of the buckets",
-            complete,
-        ),
-    }
+    return _Check(
+        job.quality.completeness,
+        "ExpectColumnMeanToBeBetween",
+        {"column": "filled", "min_value": job.quality.min_complete},
+        f"documents in at least {job.quality.min_complete:.0%} of the buckets",
+        tell,
+    )
 
 
-def _volume_check(frame: SeriesFrame, job: Job, history: dict[str, Any] | None) -> dict[str, _Check]:
-    usual = (history or {}).get("docs_per_bucket")
-    if not usual:
-        return {}
+def _volume(frame: SeriesFrame, job: Job, history: dict[str, float] | None) -> _Check:
+    usual, buckets = (history or {}).get("docs", 0.0), max(1, len(frame.docs))
     ratio = job.quality.max_volume_ratio
+    least, most = _below(usual / ratio, buckets), _above(usual * ratio, buckets)
 
-    def volume(result: dict[str, Any]) -> tuple[str, str, int, list[str]]:
+    def tell(_: dict[str, Any]) -> Told:
         mean = float(frame.docs.mean()) if len(frame.docs) else 0.0
-        return f"{mean:.4g} documents a bucket", f"The volume is {mean:.4g} documents a bucket; it used to be {usual:.4g}.", 1, []
+        message = f"There are {mean:.4g} documents a bucket; at these hours there used to be {usual:.4g}."
+        return f"{mean:.4g} documents a bucket", message, 1, []
 
-    return {
-        "volume": _Check(
-            job.quality.volume,
-            "ExpectColumnMeanToBeBetween",
-            {"column": "docs", "min_value": usual / ratio, "max_value": usual * ratio},
-            f"{usual / ratio:.4g} to {usual * ratio:.4g} documents a bucket",
-            volume,
-        )
-    }
+    return _Check(
+        job.quality.volume,
+        "ExpectColumnMeanToBeBetween",
+        {"column": "docs", "min_value": least, "max_value": most},
+        f"{least:.4g} to {most:.4g} documents a bucket" if history else "a volume like that of earlier data",
+        tell,
+        skip="" if history else "Nothing was trained on before this interval, so nothing is known of its usual volume.",
+    )
 
 
-def _value_checks(frame: SeriesFrame, job: Job) -> dict[str, _Check]:
-    def offenders(what: str) -> Callable[[dict[str, Any]], tuple[str, str, int, list[str]]]:
-        def tell(result: dict[str, Any]) -> tuple[str, str, int, list[str]]:
+def _below(mean: float, buckets: int) -> float:
+    """The least mean over so many buckets of a count that is not below `mean` but for chance (Poisson)."""
+    return max(0.0, mean - NOISE * math.sqrt(mean / buckets))
+
+
+def _above(mean: float, buckets: int) -> float:
+    """The same for the most; the first few documents after none at all are no change of volume."""
+    return mean + NOISE * (math.sqrt(mean / buckets) + NOISE / buckets)
+
+
+def _values(frame: SeriesFrame, job: Job) -> dict[str, _Check]:
+    def offenders(what: str) -> Callable[[dict[str, Any]], Told]:
+        def tell(result: dict[str, Any]) -> Told:
             rows = result["unexpected"]
             sample = [shorten(frame.keys[row].label()) for row in rows[:MAX_SAMPLE]]
-            return f"{len(rows)} series", f"{len(rows)} of {len(frame.keys)} series hold {what}.", len(rows), sample
+            return f"{len(rows):,} series", f"{len(rows):,} of {len(frame.keys):,} series hold {what}.", len(rows), sample
 
         return tell
 
@@ -148,8 +186,8 @@ def _value_checks(frame: SeriesFrame, job: Job) -> dict[str, _Check]:
             job.quality.non_negative,
             between,
             {"column": "least", "min_value": 0},
-            "no count below zero",
-            offenders("negative counts"),
+            "no count and no bytes below zero",
+            offenders("negative values where there can be none"),
         ),
         "finite": _Check(
             job.quality.finite,
@@ -161,40 +199,53 @@ def _value_checks(frame: SeriesFrame, job: Job) -> dict[str, _Check]:
     }
 
 
+def _partitions(frame: SeriesFrame, job: Job, history: dict[str, float] | None) -> CheckResult:
+    """Too many series, none at all, or many fewer with data in a bucket than there used to be at these hours."""
+    limited = next((note for note in frame.notes if "training.max_partitions" in note), "")
+    alive, most = int(active(frame, job).any(axis=1).sum()), job.training.max_partitions
+    observed = f"{alive:,} series"
+
+    def count(_: dict[str, Any]) -> Told:
+        return observed, f"{alive:,} series hold data.", 1, []
+
+    # with a history that says so, no series at all may be what is usual at this hour
+    arguments = {"min_value": 0 if history else 1, "max_value": most}
+    kind, expected = "ExpectTableRowCountToBeBetween", f"{arguments['min_value']:,} to {most:,} series"
+    counted = _Check(job.quality.partitions, kind, arguments, expected, count)
+    found = validate(pd.DataFrame({"series": np.arange(alive)}), {"partitions": (kind, arguments)})["partitions"]
+    if limited:
+        return CheckResult("partitions", kind, counted.verdict, observed, expected, shorten(limited), 1)
+    if history is None or not found["success"] or not len(frame.docs):
+        return _judged("partitions", counted, found)
+    usual = history["series"]
+    least = _below(usual * job.quality.min_partition_ratio, len(frame.docs))
+
+    def drop(result: dict[str, Any]) -> Told:
+        mean = result["observed"] or 0.0
+        told = f"{mean:,.4g} series hold data in a bucket; at these hours {usual:,.4g} used to."
+        return f"{alive:,} series, {mean:,.4g} a bucket", told, 1, []
+
+    wanted = f"at most {most:,} series, at least {least:,.4g} a bucket"
+    check = _Check(job.quality.partitions, "ExpectColumnMeanToBeBetween", {"column": "active", "min_value": least}, wanted, drop)
+    return _run(_buckets(frame, job), {"partitions": check})[0]
+
+
 def _run(table: pd.DataFrame, checks: dict[str, _Check]) -> list[CheckResult]:
     """Validates a table, and tells the result of each check. An empty table has nothing to be judged by."""
-    if not checks:
-        return []
-    if table.empty:
-        return [
-            CheckResult(name, check.kind, "skipped", "nothing", check.expected, "There is nothing to check.")
-            for name, check in checks.items()
-        ]
-    found = validate(table, {name: (check.kind, check.arguments) for name, check in checks.items()})
-    results = []
-    for name, check in checks.items():
-        observed, message, failed, sample = check.tell(found[name])
-        if found[name]["success"]:
-            results.append(CheckResult(name, check.kind, "pass", observed, check.expected, "As expected."))
-        else:
-            results.append(CheckResult(name, check.kind, check.verdict, observed, check.expected, message, failed, sample))
-    return results
+    planned = {} if table.empty else {name: check for name, check in checks.items() if not check.skip}
+    found = validate(table, {name: (check.kind, check.arguments) for name, check in planned.items()}) if planned else {}
+    return [
+        _judged(name, check, found[name])
+        if name in found
+        else CheckResult(name, check.kind, "skipped", "–", check.expected, check.skip or "There is nothing to check.")
+        for name, check in checks.items()
+    ]
 
 
-def _partitions(frame: SeriesFrame, job: Job, history: dict[str, Any] | None) -> CheckResult:
-    """Too many series, or many fewer than there used to be."""
-    alive = int((~np.isnan(frame.values)).any(axis=1).sum()) if frame.values.size else 0
-    usual = (history or {}).get("series")
-    least = int(usual * job.quality.min_partition_ratio) if usual else 1
-    table = pd.DataFrame({"series": np.arange(alive)})
-    most = job.training.max_partitions
-    arguments = {"min_value": least, "max_value": most}
-    found = validate(table, {"partitions": ("ExpectTableRowCountToBeBetween", arguments)})["partitions"]
-    limited = [note for note in frame.notes if "training.max_partitions" in note]
-    expected = f"{least:,} to {most:,} series" + (f" ({usual:,} before)" if usual else "")
-    if found["success"] and not limited:
-        return CheckResult("partitions", "ExpectTableRowCountToBeBetween", "pass", f"{alive:,} series", expected, "As expected.")
-    message = limited[0] if limited else f"{alive:,} series hold data; {usual or least:,} did before."
-    return CheckResult(
-        "partitions", "ExpectTableRowCountToBeBetween", job.quality.partitions, f"{alive:,} series", expected, shorten(message), 1
-    )
+def _judged(name: str, check: _Check, result: dict[str, Any]) -> CheckResult:
+    observed, message, failed, sample = check.tell(result)
+    if result["success"]:
+        return CheckResult(name, check.kind, "pass", observed, check.expected, "As expected.")
+    if result["error"]:
+        message = f"It could not be judged: {result['error']}"
+    return CheckResult(name, check.kind, check.verdict, observed, check.expected, message, failed, sample)

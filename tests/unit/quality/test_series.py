@@ -28,7 +28,7 @@ def judged(data, settings=None, history=None):
 
 
 def test_whole_series_pass_every_check():
-    checks = judged(frame(), history={"docs_per_bucket": 10.0, "series": 2})
+    checks = judged(frame(), history={"docs": 10.0, "series": 2})
     assert {check.verdict for check in checks.values()} == {"pass"}
     assert set(checks) == {"freshness", "completeness", "volume", "non_negative", "finite", "partitions"}
 
@@ -66,7 +66,7 @@ def test_impossible_values_stop_the_run(value, check):
     broken = frame()
     broken.values[1, 5] = value
     found = judged(broken)
-    assert [name for name, result in found.items() if result.verdict != "pass"] == [check]
+    assert [name for name, result in found.items() if result.verdict in {"warn", "stop"}] == [check]
     assert (found[check].verdict, found[check].sample) == ("stop", ["p1"])
     assert worst(found.values()) == "stop"
 
@@ -85,16 +85,46 @@ def test_a_negative_mean_is_fine():
 
 @pytest.mark.parametrize(("usual", "verdict"), [(10.0, "pass"), (45.0, "pass"), (60.0, "warn"), (1.0, "warn")])
 def test_volume_is_held_against_history(usual, verdict):
-    assert judged(frame(), history={"docs_per_bucket": usual, "series": 2})["volume"].verdict == verdict
+    assert judged(frame(), history={"docs": usual, "series": 2})["volume"].verdict == verdict
+
+
+def test_a_change_of_volume_says_what_it_used_to_be_and_may_stop_the_run():
+    check = judged(frame(), job(volume="stop"), history={"docs": 1000.0, "series": 2})["volume"]
+    assert check.verdict == "stop"
+    assert check.message == "There are 10 documents a bucket; at these hours there used to be 1000."
+
+
+@pytest.mark.parametrize(("docs", "verdict"), [(0, "pass"), (8, "pass"), (30, "warn")])
+def test_a_few_documents_in_a_quiet_hour_are_chance(docs, verdict):
+    night = frame(1, 1)
+    night.docs[:] = docs
+    assert judged(night, history={"docs": 0.1, "series": 0.1})["volume"].verdict == verdict
 
 
 def test_without_history_nothing_is_held_against_it():
-    assert "volume" not in judged(frame())
+    check = judged(frame())["volume"]
+    assert check.verdict == "skipped"
+    assert check.message.startswith("Nothing was trained on before this interval")
 
 
 @pytest.mark.parametrize(("usual", "verdict"), [(2, "pass"), (3, "pass"), (10, "warn")])
 def test_a_drop_in_partitions_is_noticed(usual, verdict):
-    assert judged(frame(), history={"docs_per_bucket": 10.0, "series": usual})["partitions"].verdict == verdict
+    check = judged(frame(), history={"docs": 10.0, "series": usual})["partitions"]
+    assert check.verdict == verdict
+    assert verdict == "pass" or check.message == "2 series hold data in a bucket; at these hours 10 used to."
+
+
+def test_series_that_hold_only_zeros_are_silent():
+    quiet = frame(keys=10)
+    quiet.values[3:] = 0
+    check = judged(quiet, history={"docs": 10.0, "series": 10})["partitions"]
+    assert (check.verdict, check.observed) == ("warn", "3 series, 3 a bucket")
+
+
+@pytest.mark.parametrize(("history", "verdict"), [(None, "warn"), ({"docs": 0.1, "series": 0.1}, "pass")])
+def test_no_series_at_all_is_fine_only_where_that_is_usual(history, verdict):
+    silent = frame(keys=0)
+    assert judged(silent, history=history)["partitions"].verdict == verdict
 
 
 def test_partitions_beyond_the_limit_are_told():
@@ -107,6 +137,50 @@ def test_partitions_beyond_the_limit_are_told():
 def test_nothing_is_judged_without_failing(buckets, keys):
     checks = judged(frame(buckets, keys))
     assert worst(checks.values()) in {"pass", "warn"}
+
+
+def test_series_without_any_value_pass_what_looks_at_values():
+    empty = frame()
+    empty.values[:] = np.nan
+    checks = judged(empty)
+    assert (checks["finite"].verdict, checks["non_negative"].verdict, checks["partitions"].verdict) == ("pass", "pass", "warn")
+
+
+def test_bytes_are_never_negative_either():
+    detector = {"function": "sum", "field_name": "http.response.body.bytes"}
+    data = {"job_id": "t", "bucket_span": "1h", "detectors": [detector], "datafeed": {"indices": ["x"]}}
+    broken = frame()
+    broken.values[0, 0] = -1
+    assert judged(broken, Job.parse(data, where="t"))["non_negative"].verdict == "stop"
+
+
+def test_one_empty_bucket_is_judged_with_its_look_back():
+    data = frame()
+    data.docs[-1] = 0
+    window = Window(data.end - HOUR, data.end)
+    checks = {check.name: check for check in check_series(data, job(), window=window)}
+    assert (checks["freshness"].verdict, checks["completeness"].verdict) == ("pass", "pass")
+    data.docs[-4:] = 0
+    checks = {check.name: check for check in check_series(data, job(), window=window)}
+    assert (checks["freshness"].verdict, checks["completeness"].verdict) == ("warn", "warn")
+    assert checks["completeness"].message == "4 of 10 buckets hold no document."
+
+
+def test_a_lag_longer_than_what_was_read_is_not_judged():
+    silent = frame(4)
+    silent.docs[:] = 0
+    check = judged(silent, job(max_lag="2d"))["freshness"]
+    assert (check.verdict, check.message) == ("skipped", "What was read is shorter than the lag that is allowed.")
+
+
+@pytest.mark.parametrize("check", ["freshness", "completeness", "volume", "partitions", "finite", "non_negative"])
+@pytest.mark.parametrize("verdict", ["pass", "warn", "stop"])
+def test_the_settings_say_what_a_failed_check_means(check, verdict):
+    broken = frame()
+    broken.docs[-10:] = 0
+    broken.values[0, 0], broken.values[1, 0] = -1, np.inf
+    found = judged(broken, job(**{check: verdict}), history={"docs": 1000.0, "series": 500.0})
+    assert found[check].verdict == verdict
 
 
 def test_only_the_interval_counts_not_the_look_back():

@@ -1,58 +1,10 @@
-"""`driftline …`: everything the DAGs do, without Airflow.
-
-Each command's module imports what it needs when it is called: `driftline --help` must not load Prophet.
-"""
+"""`driftline …`: everything the DAGs do, without Airflow."""
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
-
-import typer
-
-from driftline import __version__
-from driftline.cli import demo, generate, ingest, jobs, node, quality, results, services, snapshots, work
-from driftline.cli.output import fail, wants_json
-
-HELP = """Finds anomalies in, and forecasts, everything counted or measured in Elasticsearch.
-
-First steps: 'driftline up' starts Elasticsearch and Airflow; 'driftline ingest FILE' brings in a log; 'driftline jobs list' shows
-what is watched; 'driftline score JOB' and 'driftline anomalies JOB' find out what happened."""
-
-app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-services.register(app)
-demo.register(app)
-generate.register(app)
-ingest.register(app)
-work.register(app)
-results.register(app)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(snapshots.app, name="snapshots")
-app.add_typer(quality.app, name="quality")
-app.add_typer(node.app, name="node")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"driftline {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
-) -> None:
-    pass
-
 
 def main() -> None:
-    """Runs the command line: exit code 0 done, 1 the work failed, 2 a mistake that the user can mend."""
-    from driftline.core.errors import DriftlineError
+    """The entry point of the command."""
+    from driftline.cli.app import run
 
-    try:
-        app()
-    except DriftlineError as error:
-        fail(error, wants_json())
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run()

@@ -160,6 +160,24 @@ def test_rows_that_the_index_refuses_are_quarantined_with_its_reason(client, mak
     assert counts(ingest(client, source)) == (3, 2, 1, 0)
 
 
+def test_hostile_objects_are_rows_or_reasons_and_never_stop_the_others(client, make, tmp_path):
+    good = [{"@timestamp": iso(START), "n": number} for number in range(30)]
+    bad = [{"_id": "x"}, {"": 1}, {"a..b": 1}, {".": 1}, {"n": "many"}, {"@timestamp.x": 1}, {"d": 1e999}]
+    deep = b'{"a":' * 200 + b"1" + b"}" * 200
+    lines = [orjson.dumps(row) for row in good] + [orjson.dumps({"@timestamp": iso(START), **row}) for row in bad]
+    lines += [b'{"@timestamp": "%s", "deep": %s}' % (iso(START).encode(), deep), b'{"@timestamp": "x", "@timestamp": "y"}']
+    # more fields than an index may have
+    wide = [{f"f{number}": 1 for number in range(first, first + 300)} for first in range(0, 1_500, 300)]
+    lines += [orjson.dumps({"@timestamp": iso(START), **row}) for row in wide]
+    (tmp_path / "a.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    source = make("a.ndjson")
+    outcome = ingest(client, source)
+    assert outcome["rows"] == len(lines) == outcome["indexed"] + outcome["quarantined"]
+    assert outcome["indexed"] >= len(good) + len(wide)
+    assert len(documents(client, source.index)) == outcome["indexed"]
+    assert len(documents(client, source.quarantine)) == outcome["quarantined"] >= 5
+
+
 def test_csv_parquet_and_ndjson_have_types_that_can_be_aggregated(client, make, tmp_path):
     pq, pa = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
     stamps = [START + timedelta(minutes=n) for n in range(100)]

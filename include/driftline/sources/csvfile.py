@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from driftline.core.errors import DataError
 from driftline.sources.documents import LONG_MAX, LONG_MIN, shape_into
-from driftline.sources.lines import Lines
+from driftline.sources.lines import MAX_LINE, Lines
 from driftline.sources.rows import BadRow, Rows
 
 if TYPE_CHECKING:
@@ -180,10 +180,13 @@ class CsvReader:
 
     def _quoted(self, places: list[Place], first: int) -> tuple[list[str] | None, bytes, int]:
         """The record that begins at a line, with as many lines as its quotes need; None where they never close."""
-        joined = b""
+        joined, quote = b"", self._layout.quote.encode()
         for used, (_, _, raw) in enumerate(places[first : first + MAX_RECORD_LINES], 1):
             joined = raw if used == 1 else joined + b"\n" + raw
-            if (values := _closed(joined, self._layout, self._encoding)) is not None:
+            if len(joined) > MAX_LINE:
+                return None, joined, MAX_RECORD_LINES
+            # only a line with a quote can close what is open
+            if quote in raw and (values := _closed(joined, self._layout, self._encoding)) is not None:
                 return values, joined, used
         return None, joined, min(MAX_RECORD_LINES, len(places) - first)
 
@@ -214,7 +217,7 @@ class CsvReader:
             rows.bad.append(BadRow(offset, line, str(error), raw))
 
 
-def _closed(raw: bytes, layout: Csv, encoding: str = "latin-1") -> list[str] | None:
+def _closed(raw: bytes, layout: Csv, encoding: str) -> list[str] | None:
     """The values of a record, or None while a quote is open.
 
     Raises:

@@ -122,6 +122,14 @@ def test_an_open_quote_is_pending_at_the_end_and_bad_in_the_middle(read):
     assert (len(outcome.documents), outcome.pending) == (502, 0)
 
 
+def test_a_hostile_number_of_quotes_takes_no_time_and_no_row_with_it(read):
+    rows = b"".join(b'"%d\n' % number for number in range(3_000)) + b"".join(b"%d,x\n" % number for number in range(3_000))
+    outcome = read(b"@timestamp,a\n" + rows, format="csv")
+    assert len(outcome.documents) >= 2_999
+    outcome = read(b"@timestamp,a\n" + (b'0,"' + b"y" * 9_000 + b"\n") + b"0,x\n" * 250 + b"z" * 900_000 + b"\n", format="csv")
+    assert (len(outcome.documents), len(outcome.bad)) == (250, 2)
+
+
 def test_a_record_that_does_not_fit_the_header_is_bad(read):
     outcome = read(b"@timestamp,a\n2026-03-01T00:00:00Z,1\n2026-03-01T00:00:00Z,1,2\n,1\n2026-03-01T00:00:00Z\n", format="csv")
     assert [(bad.line, bad.reason) for bad in outcome.bad] == [

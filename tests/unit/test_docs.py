@@ -171,7 +171,7 @@ def test_the_settings_of_scoring_are_as_described():
 def test_every_command_is_in_the_documentation():
     from typer.main import get_command
 
-    from driftline.cli import app
+    from driftline.cli.app import app
 
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     for name, command in get_command(app).commands.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -125,14 +126,24 @@ def save(file: Annotated[Path, typer.Argument(help="A job file.")], json: Json =
 @app.command(epilog="Example: driftline jobs reset web --yes")
 def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
     """Forget all that a job has learned and found: results, forecasts, snapshots, quality, runs."""
+    from driftline.core.definition import IDENTIFIER
+    from driftline.core.errors import DefinitionError
     from driftline.elastic.client import connect
     from driftline.pipeline.jobs import load_job
     from driftline.pipeline.jobs import reset as reset_job
 
     client = connect()
-    job_id = load_job(job, client).job_id
+    unknown: DefinitionError | None = None
+    try:
+        job_id = load_job(job, client).job_id
+    except DefinitionError as error:  # an id whose definition is gone or broken may still have results
+        if not re.match(IDENTIFIER, job):
+            raise
+        job_id, unknown = job, error
     _confirm(f"Remove all results, forecasts and snapshots of {job_id}?", yes or json)
     removed = reset_job(client, job_id)
+    if unknown is not None and not any(removed.values()):
+        raise unknown
     _removed(job_id, removed, json)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,4 +81,4 @@ def fail(error: DriftlineError, as_json: bool) -> None:
 
 def wants_json() -> bool:
     """Whether the command line asks for JSON; for errors, which know no options."""
-    return "--json" in sys.argv[1:] or os.environ.get("DRIFTLINE_JSON") == "1"
+    return "--json" in sys.argv[1:]

@@ -59,4 +59,4 @@ def _row(record: dict[str, Any]) -> list[object]:
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog="Example: driftline anomalies demo-requests --min-score 75 --json")(anomalies)
+    app.command(epilog="Example: driftline anomalies demo-endpoints --min-score 75 --json")(anomalies)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from driftline.core.definition import IDENTIFIER, IDENTIFIER_HINT, Definition
@@ -16,6 +18,9 @@ from driftline.core.timespan import Span, Window, format_span, iso, parse_time
 Time = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(iso, return_type=str)]
 Check = Literal["pass", "warn", "stop"]
 
+# what a job's version is made of
+_MEANT = {"job_id", "bucket_span", "detectors", "influencers", "time_field"}
+_LEARNED = {"window", "min_history", "min_buckets", "transform", "prophet", "max_partitions"}
 MIN_SPAN, MAX_SPAN = timedelta(seconds=1), timedelta(days=30)
 NO_SCHEDULE = "none"
 
@@ -111,7 +116,9 @@ class Training(Definition):
     """How much history a model sees, when it is trained again, and Prophet's options."""
 
     window: Span = Field(timedelta(weeks=4), description="How much history a training reads.")
-    min_history: Span = Field(timedelta(weeks=2), description="A historical job trains first when it has walked this far.")
+    min_history: Span = Field(
+        timedelta(weeks=2), description="How much history a first model waits for; what lies before it is scored in sample."
+    )
     schedule: Cron = Field("0 3 * * 0", description="When to retrain: cron in UTC, or 'none'.")
     min_buckets: int = Field(20, ge=2, description="A partition with fewer non-empty buckets is too sparse to train, and listed.")
     backtest: Span | None = Field(
@@ -201,8 +208,11 @@ class Job(Definition):
 
     @property
     def version(self) -> str:
-        """Hash of all that changes results: two definitions that differ only in words or schedules share it."""
-        return self.digest(exclude=frozenset({"description", "groups", "forecast"}))
+        """Hash of what models and scores depend on: definitions that differ in words, schedules or checks only share it."""
+        training = self.training.model_dump(mode="json", include=_LEARNED)
+        what = {"indices": self.datafeed.indices, "query": self.datafeed.query, "training": training}
+        meaning = {**self.model_dump(mode="json", include=_MEANT), **what}
+        return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
     @property
     def historical(self) -> bool:

@@ -61,7 +61,7 @@ _RESULTS: dict[str, Any] = {
         }
     },
 }
-_STATE: dict[str, Any] = {**_keywords("job_id", "kind"), "scored_until": DATE, "paused": BOOL, "detail": BLOB}
+_STATE: dict[str, Any] = {**_keywords("job_id", "kind"), "scored_until": DATE, "detail": BLOB}
 _RUNS: dict[str, Any] = {
     **_keywords("run", "kind", "job_id", "job_version", "source_id", "snapshot_id", "verdict", "state"),
     **dict.fromkeys(("@timestamp", "window_start", "window_end"), DATE),

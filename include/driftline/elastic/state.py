@@ -1,4 +1,4 @@
-"""Small facts about a job that outlive a run: how far it is scored, whether it is paused; and the journal of runs."""
+"""Small facts about a job that outlive a run: how far it is scored; and the journal of runs."""
 
 from __future__ import annotations
 

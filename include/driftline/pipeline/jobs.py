@@ -84,13 +84,12 @@ def _indexed(client: Elasticsearch) -> list[Entry]:
         hits = client.search(index=JOBS, size=MAX_DEFINITIONS, ignore_unavailable=True)["hits"]["hits"]
     entries = []
     for hit in hits:
-        source = hit["_source"]
-        where, model = f"{JOBS}/{hit['_id']}", Job if source["kind"] == "job" else Source
+        where, name = f"{JOBS}/{hit['_id']}", hit["_source"]["id"]
         try:
-            text = orjson.dumps(model.parse(source["definition"], where=where).as_dict()).decode()
-            entries.append(Entry(source["id"], source["kind"], "index", where, text, None))
+            text = orjson.dumps(Job.parse(hit["_source"]["definition"], where=where).as_dict()).decode()
+            entries.append(Entry(name, "job", "index", where, text, None))
         except DriftlineError as error:
-            entries.append(Entry(source["id"], source["kind"], "index", where, None, str(error)))
+            entries.append(Entry(name, "job", "index", where, None, str(error)))
     return entries
 
 

@@ -32,7 +32,7 @@ class Report:
         checks: What each check found.
         run: The run that asked.
         facts: Figures for the head of the report, e.g. documents and series.
-        docs: Documents a bucket or batch, for the picture.
+        docs: Documents a bucket, for the picture.
         kept: What later runs want to know of this one, e.g. the profile of a training.
     """
 
@@ -82,9 +82,13 @@ class Report:
 
 
 def _thinned(values: Sequence[float]) -> list[float]:
-    """At most POINTS sums of neighbours."""
+    """At most POINTS means of neighbours: of sums the last, over fewer of them, would look like a drop."""
     step = -(-len(values) // POINTS) if values else 1
-    return [float(sum(values[first : first + step])) for first in range(0, len(values), step)]
+    return [_mean(values[first : first + step]) for first in range(0, len(values), step)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(sum(values)) / len(values), 3)
 
 
 def render(document: dict[str, Any]) -> str:
@@ -94,6 +98,7 @@ def render(document: dict[str, Any]) -> str:
         report=document,
         name=document.get("job_id") or document.get("source_id"),
         bars=_bars(docs),
+        highest=max(docs, default=0.0),
         facts=document["detail"]["facts"],
     )
 

@@ -28,10 +28,10 @@ MULTI_CLIP = 4.0
 # The mean speaks only while the bucket itself still deviates the same way by this many deviations.
 MULTI_CURRENT = 1.0
 # It is worth this much at most (−log10 of its probability): a level that moved is news for a day, and must not outrank
-# buckets that are far out by themselves for as long as it lasts. 9.5 is a score of 47, minor.
+# buckets that are far out by themselves for as long as it lasts. 9.5 ends as a score of 45, minor.
 MULTI_MOST = 9.5
 
-# Score 0–100 as a function of −log10(probability). 3.3 is 3.5 deviations: once in two weeks of 15-minute buckets by chance, the
+# Score 0–100 as a function of −log10(probability). 3.3 is 3.7 deviations: by chance once in three weeks of 15-minute buckets, the
 # least that is worth a record. 25 is ten and a half: a tenfold rate of even six events a bucket.
 SCORE_CURVE = ((3.3, 0.0), (5.5, 25.0), (10.0, 50.0), (18.0, 75.0), (25.0, 90.0), (50.0, 97.0), (300.0, 100.0))
 MIN_RECORD_SCORE = 1.0

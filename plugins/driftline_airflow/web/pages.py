@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Respo
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from driftline.core.definition import IDENTIFIER
-from driftline.core.errors import ClusterError, DriftlineError
+from driftline.core.errors import ClusterError, DefinitionError, DriftlineError
 from driftline.core.timespan import Window
 from driftline_airflow.web.access import ClusterDep, require_read
 from driftline_airflow.web.table import CSP, page, records_page
@@ -44,10 +44,9 @@ def _explained(_: Request, error: Exception) -> Response:
 
 def report(report_id: Annotated[str, Path(pattern=REPORT_ID)], client: ClusterDep, user: GetUserDep) -> Response:
     """The gate's report, rendered from what is stored of it; its id is looked up and never part of a path."""
-    from driftline.quality.report import render
-
     from driftline.elastic.client import explained
     from driftline.elastic.indices import QUALITY
+    from driftline.quality.report import render
 
     query = {"bool": {"filter": [{"term": {"report_id": report_id}}]}}
     with explained("quality report"):
@@ -80,5 +79,15 @@ def results(
     if bool(start) != bool(end):
         return HTMLResponse(page("Results", "<p>Give both start and end, or neither.</p>"), status_code=400, headers=HEADERS)
     window = Window.parse(start, end) if start and end else None
-    records = top_records(client, job_id, window=window, limit=TOP)
+    records = top_records(client, job_id, version=_version(job_id, client), window=window, limit=TOP)
     return HTMLResponse(records_page(job_id, str(window) if window else "All time", records), headers=HEADERS)
+
+
+def _version(job_id: str, client: ClusterDep) -> str | None:
+    """The version of the job as it is defined now; None, for results of all versions, when its definition is gone or broken."""
+    from driftline.pipeline.jobs import load_job
+
+    try:
+        return load_job(job_id, client).version
+    except DefinitionError:
+        return None

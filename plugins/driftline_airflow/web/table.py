@@ -13,10 +13,11 @@ h1 { font-size: 1.4rem; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 th, td { vertical-align: top; overflow-wrap: anywhere; }
 th { background: var(--soft); } .n { text-align: right; font-variant-numeric: tabular-nums; }
-.major { color: light-dark(#b00020, #ff6b7a); font-weight: 600; } .minor { color: light-dark(#a65f00, #ffb454); }
+.critical { color: light-dark(#b00020, #ff6b7a); font-weight: 600; }
+.major { color: light-dark(#a84300, #ff9a57); font-weight: 600; }
+.minor { color: light-dark(#7a5c00, #f0cf4c); } .warning { color: light-dark(#2c62a8, #85b6f2); }
 @media (max-width: 40rem) { body { margin: 1rem 0; } td, th { padding: .3rem; } }
 """
-MAJOR, MINOR = 75, 50
 # nothing is loaded from anywhere; our own inline style is all that runs
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 COLUMNS = ("Score", "Bucket", "Detector", "Partition", "Actual", "Typical", "What")
@@ -41,13 +42,15 @@ def records_page(job_id: str, interval: str, records: list[dict[str, Any]]) -> s
 
 
 def _row(record: dict[str, Any]) -> str:
+    from driftline.scoring.score import severity
+
     score = float(record.get("record_score") or 0)
-    kind = "major" if score >= MAJOR else "minor" if score >= MINOR else ""
+    kind = severity(score)
     when = datetime.fromtimestamp(record["timestamp"] / 1000, UTC)
     values = [record.get(f"{split}_field_value") for split in ("partition", "by", "over")]
     what = (record.get("driftline") or {}).get("sentence", "")
     cells = [
-        (f"{score:.1f}", f"n {kind}"),
+        (f"{score:.0f} {kind}", kind),
         (f"{when:%Y-%m-%d %H:%M:%S}", ""),
         (f"{record.get('function', '')} {record.get('field_name') or ''}", ""),
         (" · ".join(str(value) for value in values if value is not None), ""),

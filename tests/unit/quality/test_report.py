@@ -48,6 +48,22 @@ def test_verdicts_can_be_told_without_colour():
         assert mark in page
 
 
+def test_the_end_of_a_picture_is_no_drop():
+    assert report(docs=[5] * 1001).as_dict()["detail"]["docs"] == [5.0] * 201
+
+
+@pytest.mark.parametrize(("stage", "words"), [("train", "before training"), ("ingest", "of the ingested rows"), ("x", "x")])
+def test_the_page_says_what_was_judged(stage, words):
+    assert f"Data quality {words} ·" in render(Report("job", "web", stage, WINDOW, [], "r").as_dict())
+
+
+def test_what_later_runs_want_to_know_is_kept_beside_the_facts():
+    document = Report("job", "web", "train", WINDOW, [], "r", {"docs": 6, "files": 1}, kept={"profile": {"docs": 1.0}}).as_dict()
+    assert document["detail"] == {"facts": {"docs": 6, "files": 1}, "docs": [], "profile": {"docs": 1.0}}
+    assert document["docs"] == 6
+    assert "files" not in document
+
+
 def test_a_long_run_draws_a_picture_of_bounded_size():
     assert render(report(docs=range(100_000)).as_dict()).count("<rect") <= 240
     assert "<figure>" not in render(report(docs=()).as_dict())

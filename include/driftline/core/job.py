@@ -145,13 +145,19 @@ class Forecast(Definition):
 class Quality(Definition):
     """The verdict of each check of the series gate when it fails."""
 
-    freshness: Check = Field("warn", description="The newest bucket before the interval's end is empty for longer than max_lag.")
+    freshness: Check = Field(
+        "warn", description="No document within max_lag of the interval's end (not of now: old data is as good as new)."
+    )
     max_lag: Span | None = Field(None, description="Default: three bucket spans, but at least ten minutes.")
-    completeness: Check = Field("warn", description="Too many buckets of the interval hold no document at all.")
+    completeness: Check = Field("warn", description="Too many buckets of the interval (ten at least) hold no document at all.")
     min_complete: float = Field(0.9, ge=0, le=1, description="The share of buckets that must hold documents.")
-    non_negative: Check = Field("stop", description="Counts, distinct counts and byte-like sums below zero.")
+    non_negative: Check = Field(
+        "stop", description="Counts, distinct counts, and measures of fields that end with 'bytes', below zero."
+    )
     finite: Check = Field("stop", description="Infinite values.")
-    volume: Check = Field("warn", description="The volume differs from the history's by more than max_volume_ratio.")
+    volume: Check = Field(
+        "warn", description="The volume differs by more than max_volume_ratio from the last training's at the same hours."
+    )
     max_volume_ratio: float = Field(5.0, gt=1)
     partitions: Check = Field(
         "warn", description="More partitions than training.max_partitions, or a drop below min_partition_ratio."

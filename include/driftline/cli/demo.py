@@ -63,13 +63,20 @@ def _anomalies(done: Demo) -> None:
 
 
 def _injected(done: Demo) -> None:
-    rows: list[list[object]] = [
-        [
-            entry["kind"], _period(entry["start"], entry["end"]), entry.get("partition_field_value") or "everything",
-            entry["found_by"] or "not found", "–" if entry["score"] is None else f"{entry['score']:.0f}",
-        ]
-        for entry in done.found["injected"]
-    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for entry in done.found["injected"]:
+        where = entry.get("partition_field_value") or "everything"
+        score = entry["score"]
+        found = entry["found_by"] or ("not found" if score is None else "only weakly")
+        rows.append(
+            [
+                entry["kind"],
+                _period(entry["start"], entry["end"]),
+                ", ".join(where) if isinstance(where, list) else where,
+                found,
+                "–" if score is None else f"{score:.0f}",
+            ]
+        )
     table("What was injected in the scored week", ["kind", "time (UTC)", "where", "found by", "score"], rows)
 
 

@@ -96,8 +96,12 @@ def run(say: Callable[[str], None], report: Progress | None = None) -> Demo:
     assert services.airflow.url is not None
     say("Ingesting, training, scoring and forecasting through Airflow …")
     with AirflowApi(services.airflow.url) as api:
-        runs = follow(api, [[[Run(f"{SOURCE}.ingest")]]], report)
-        runs += follow(api, [_stages(job, window) for job in jobs], report)
+
+        def ended(run: Run) -> None:
+            say(f"  {run.dag_id} done after {run.seconds:.0f} s")
+
+        runs = follow(api, [[[Run(f"{SOURCE}.ingest")]]], report, ended)
+        runs += follow(api, [_stages(job, window) for job in jobs], report, ended)
     demo = Demo(services, window, jobs, runs, 0.0)
     demo.found = _found(source, demo)
     demo.seconds = round(time.monotonic() - began, 1)

@@ -106,19 +106,18 @@ def matches(record: dict[str, Any], entry: dict[str, Any]) -> bool:
     if begin >= _milliseconds(entry["end"]) or end <= _milliseconds(entry["start"]):
         return False
     name, value = entry.get("partition_field_name"), entry.get("partition_field_value")
-    if not name or value is None:
-        return True
     own = {
         record[f"{role}_field_name"]: record.get(f"{role}_field_value")
         for role in ("partition", "by")
         if record.get(f"{role}_field_name")
     }
-    if not own:
+    if not name or value is None or not own:
         return True
+    values = set(value) if isinstance(value, list) else {value}
     if name in own:
-        return bool(own[name] == value)
-    influencers = {entry["influencer_field_name"]: entry["influencer_field_values"] for entry in record.get("influencers") or []}
-    return value in influencers.get(name, [])
+        return own[name] in values
+    influencers = {each["influencer_field_name"]: each["influencer_field_values"] for each in record.get("influencers") or []}
+    return not values.isdisjoint(influencers.get(name, []))
 
 
 def _milliseconds(time: str | int) -> int:

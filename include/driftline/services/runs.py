@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from driftline.services.api import AirflowApi
 
 Progress = Callable[[str, int, int], None]
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0  # each poll costs the API server a tenth of a second a run
 SHOWN_SECONDS = 90  # how long a new DAG may take to show; 15 s is usual
 RUN_SECONDS = 3600
 ASSET_SECONDS = 15  # how long to wait for the run that an asset starts; the next loop of the scheduler is usual
@@ -42,8 +42,10 @@ Stages = list[list[Run]]
 """Runs of one stage go side by side; the next stage begins when all have succeeded."""
 
 
-def follow(api: AirflowApi, chains: list[Stages], report: Progress | None = None) -> list[Run]:
-    """Runs all chains side by side and waits for their end.
+def follow(
+    api: AirflowApi, chains: list[Stages], report: Progress | None = None, ended: Callable[[Run], None] = lambda _: None
+) -> list[Run]:
+    """Runs all chains side by side and waits for their end; `ended` is told of each run.
 
     Returns:
         All runs, in order.
@@ -51,7 +53,7 @@ def follow(api: AirflowApi, chains: list[Stages], report: Progress | None = None
     Raises:
         ServiceError: A DAG does not show, a run failed (with the log of its failed task), or Airflow died meanwhile.
     """
-    active = [_chain(api, stages, report or _silent) for stages in chains]
+    active = [_chain(api, stages, report or _silent, ended) for stages in chains]
     while active:
         active = [chain for chain in active if next(chain, False) is not False]
         if active:
@@ -64,7 +66,7 @@ def _silent(_what: str, _done: int, _total: int) -> None:
     pass
 
 
-def _chain(api: AirflowApi, stages: Stages, report: Progress) -> Iterator[None]:
+def _chain(api: AirflowApi, stages: Stages, report: Progress, ended: Callable[[Run], None]) -> Iterator[None]:
     began = datetime.now(UTC)
     for stage in stages:
         waiting = [_one(api, run, began, report) for run in stage]
@@ -72,6 +74,8 @@ def _chain(api: AirflowApi, stages: Stages, report: Progress) -> Iterator[None]:
             waiting = [run for run in waiting if next(run, False) is not False]
             if waiting:
                 yield
+        for run in stage:
+            ended(run)
 
 
 def _one(api: AirflowApi, run: Run, since: datetime, report: Progress) -> Iterator[None]:

@@ -48,6 +48,14 @@ def test_a_record_of_another_field_must_name_the_value_among_its_influencers(val
     assert matches(record(2, **host, influencers=influencers), SPIKE) is found
 
 
+def test_an_injection_into_several_partitions_is_found_in_any_of_them() -> None:
+    several = {**SPIKE, "partition_field_value": ["/cart", "/checkout"]}
+    assert matches(record(2, **path("/checkout")), several)
+    assert not matches(record(2, **path("/home")), several)
+    influencers = [{"influencer_field_name": "url.path", "influencer_field_values": ["/checkout"]}]
+    assert matches(record(2, partition_field_name="host.name", partition_field_value="web-1", influencers=influencers), several)
+
+
 def test_adjacent_records_of_a_series_are_one_anomaly_with_its_strongest_first() -> None:
     def scored(hour: float, score: float, **fields: Any) -> dict[str, Any]:
         known = {"job_id": "j", "detector_index": 0, "record_score": score, "probability": 0.1, "injected": ["spike"]}

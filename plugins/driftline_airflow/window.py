@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.timespan import Window, floor_time
+from driftline.core.timespan import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,16 +36,13 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
         SourceIndexError: The beginning of the data is needed, and there is none.
     """
     from driftline.elastic.state import scored_until
-    from driftline.pipeline.score import default_window
+    from driftline.pipeline.score import asked_window, default_window
     from driftline.pipeline.window import resolve
 
     run, params = context["dag_run"], context["params"]
     start, end, interval = params.get("start"), params.get("end"), data_interval(run)
     if start or end:
-        if job.historical and not (start and end):
-            whole = default_window(client, job)
-            start, end = start or whole.start, end or whole.end
-        return resolve(job, start=start or None, end=end or None, run_after=run.run_after)
+        return asked_window(client, job, start, end, run_after=run.run_after)
     if run.run_type == BACKFILL and interval:
         return resolve(job, start=interval.start, end=interval.end, run_after=run.run_after)
     if job.historical:
@@ -55,21 +52,7 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
         delay = job.datafeed.query_delay
         until = scored_until(client, job.job_id) if run.run_type == SCHEDULED else None
         return resolve(job, interval=Window(interval.start + delay, interval.end + delay), scored_until=until)
-    return _what_is_new(job, client, run.run_after)
-
-
-def _what_is_new(job: Job, client: Elasticsearch, run_after: datetime) -> Window:
-    from driftline.elastic.fields import data_range
-    from driftline.elastic.state import scored_until
-    from driftline.pipeline.window import resolve
-
-    data = data_range(client, job)
-    window = resolve(job, run_after=run_after, scored_until=scored_until(client, job.job_id), oldest=data.start)
-    if job.by_clock:
-        return window
-    # what is not ingested yet is not silence: the newest bucket waits for the next ingest
-    end = min(window.end, floor_time(data.end, job.bucket_span))
-    return Window(min(window.start, end), end)
+    return default_window(client, job, run_after=run.run_after)
 
 
 def training_time(context: Mapping[str, Any]) -> str | datetime | None:

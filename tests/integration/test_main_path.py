@@ -18,7 +18,7 @@ from driftline.generator.registry import open_source
 from driftline.pipeline.forecast import forecast
 from driftline.pipeline.jobs import reset
 from driftline.pipeline.read import read_series
-from driftline.pipeline.score import score
+from driftline.pipeline.score import asked_window, score
 from driftline.pipeline.train import train
 
 START = datetime(2026, 3, 1, tzinfo=UTC)  # a Sunday
@@ -340,6 +340,12 @@ def test_a_job_over_the_newest_data_goes_on_where_it_stopped(client, job):
     assert outcome["start"] == "2026-03-16T00:00:00Z"
     assert outcome["end"] == "2026-03-21T23:00:00Z", "the newest bucket waits for more data"
     assert score(client, job)["notes"] == ["nothing new to score"]
+
+
+def test_an_end_that_is_left_open_is_where_the_data_ends(client, job):
+    end_open, start_open = asked_window(client, job, "2026-03-15", None), asked_window(client, job, None, "2026-03-16")
+    assert end_open.as_dict() == {"start": "2026-03-15T00:00:00Z", "end": "2026-03-21T23:00:00Z"}
+    assert start_open.as_dict() == {"start": "2026-03-15T23:00:00Z", "end": "2026-03-16T00:00:00Z"}
 
 
 def test_reset_forgets_everything(client, job):

@@ -58,14 +58,14 @@ def score(
     from driftline.core.errors import WindowError
     from driftline.elastic.client import connect
     from driftline.pipeline.jobs import load_job
+    from driftline.pipeline.score import asked_window
     from driftline.pipeline.score import score as run_score
-    from driftline.pipeline.window import resolve
 
     if model not in {"as_of", "latest"}:
         raise WindowError(f"'{model}' is no choice of model", where="--model", expected="as_of or latest")
     client = connect()
     definition = load_job(job, client)
-    window = resolve(definition, start=start, end=end) if start or end else None
+    window = asked_window(client, definition, start, end) if start or end else None
     with progress(json) as report:
         outcome = run_score(
             client,

@@ -312,3 +312,19 @@ def default_window(client: Elasticsearch, job: Job, *, run_after: datetime | Non
     # where data comes in lots, what has not come yet is not silence: the newest bucket waits for the next lot
     end = fresh.end if job.by_clock else min(fresh.end, floor_time(data.end, job.bucket_span))
     return Window(min(fresh.start, end), end)
+
+
+def asked_window(
+    client: Elasticsearch,
+    job: Job,
+    start: str | datetime | None,
+    end: str | datetime | None,
+    *,
+    run_after: datetime | None = None,
+) -> Window:
+    """The interval that a person asks for. An end left open is what is complete by the clock, or else where the data ends."""
+    if not job.by_clock and not (start and end):
+        whole = default_window(client, job, run_after=run_after)
+        end = end or whole.end
+        start = start or (whole.start if job.historical else None)
+    return resolve(job, start=start or None, end=end or None, run_after=run_after)

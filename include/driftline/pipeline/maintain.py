@@ -11,7 +11,7 @@ from driftline.core.paths import staging_uri
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.client import explained
-from driftline.elastic.indices import FORECASTS, RESULTS
+from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -42,12 +42,14 @@ def maintain(
         now: The present, for tests.
 
     Returns:
-        What was removed: `indices`, `forecasts`, `snapshots`, `staged`.
+        What was removed: `indices`, `forecasts`, `reports`, `runs`, `snapshots`, `staged`.
     """
     moment = now or datetime.now(UTC)
     return {
         "indices": _drop_months(client, moment - results_kept),
         "forecasts": _drop_forecasts(client, moment),
+        "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
+        "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(_prune(client, job_id, snapshots_kept) for job_id in job_ids),
         "staged": _sweep(moment - staging_kept, moment - results_kept),
     }

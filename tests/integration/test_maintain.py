@@ -1,0 +1,93 @@
+"""Tidying up: what is too old goes, what is in force stays."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import fsspec
+import pytest
+
+from driftline.core.paths import staging_uri
+from driftline.elastic import snapshots, state
+from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.pipeline.maintain import maintain
+
+pytestmark = pytest.mark.skipif(
+    "DRIFTLINE_ELASTICSEARCH_URL" in os.environ, reason="removes old documents of all jobs: only on a node of the tests' own"
+)
+NOW = datetime.now(UTC)
+YEAR = timedelta(days=366)
+
+
+@pytest.fixture
+def job_id(client, prefix):
+    ensure_templates(client)
+    yield f"{prefix}tidy"
+    snapshots.delete(client, f"{prefix}tidy")
+
+
+def snapshot(client, job_id, day, *, promoted=True):
+    end = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    manifest = snapshots.new_manifest(job_id, "v1", end - timedelta(days=14), end)
+    valid = [{"from": manifest["training_end"]}] if promoted else []
+    snapshots.write(client, manifest | {"state": "promoted", "detail": {"valid": valid}}, [{"keys": []}])
+    return manifest["snapshot_id"]
+
+
+def test_the_newest_snapshots_stay_and_the_one_in_force_however_old(client, job_id):
+    old = snapshot(client, job_id, 0)
+    rejected = [snapshot(client, job_id, day, promoted=False) for day in range(1, 6)]
+    removed = maintain(client, [job_id], snapshots_kept=3)
+    kept = {m["snapshot_id"] for m in snapshots.manifests(client, job_id)}
+    assert removed["snapshots"] == 2
+    assert kept == {old, *rejected[2:]}
+    assert list(snapshots.chunks(client, snapshots.find(snapshots.manifests(client, job_id), old, job_id))) == [{"keys": []}]
+
+
+def test_expired_forecasts_go_whole_and_others_stay(client, job_id):
+    for name, expiry in (("gone", NOW - timedelta(days=1)), ("kept", NOW + timedelta(days=1))):
+        stamp = {"job_id": job_id, "forecast_id": f"{job_id}-{name}", "timestamp": NOW.isoformat()}
+        stats = {**stamp, "result_type": "model_forecast_request_stats", "forecast_expiry_timestamp": expiry.isoformat()}
+        for n in range(3):
+            client.index(
+                index=f"{FORECASTS}-2026.01", id=f"{job_id}-{name}-{n}", document={**stamp, "result_type": "model_forecast"}
+            )
+        client.index(index=f"{FORECASTS}-2026.01", id=f"{job_id}-{name}-stats", document=stats, refresh=True)
+    assert maintain(client, [])["forecasts"] == 4
+    left = client.search(index=f"{FORECASTS}-*", query={"term": {"job_id": job_id}}, size=10)["hits"]["hits"]
+    assert {hit["_source"]["forecast_id"] for hit in left} == {f"{job_id}-kept"}
+    client.delete(index=f"{FORECASTS}-2026.01", id=f"{job_id}-kept-stats")
+
+
+def test_results_over_old_data_are_not_old_results(client, job_id):
+    index = f"{RESULTS}-2015.05"
+    client.index(index=index, id=job_id, document={"job_id": job_id, "timestamp": 1431900000000}, refresh=True)
+    assert index not in maintain(client, [])["indices"], "made just now"
+    assert index in maintain(client, [], now=NOW + 2 * YEAR)["indices"]
+    assert not client.indices.exists(index=index)
+
+
+def test_old_reports_and_runs_go(client, job_id):
+    state.journal(client, "run", "score", NOW, job_id=job_id)
+    client.index(index=QUALITY, id=job_id, document={"job_id": job_id, "created": NOW.isoformat()}, refresh=True)
+    client.indices.refresh(index=RUNS)
+    maintain(client, [])
+    assert client.exists(index=QUALITY, id=job_id)
+    assert state.last_run(client, "score", job_id)
+    removed = maintain(client, [], now=NOW + 2 * YEAR)
+    assert min(removed["reports"], removed["runs"]) >= 1
+    assert not client.exists(index=QUALITY, id=job_id)
+
+
+def test_staged_files_go_after_days_and_reports_after_a_year(client):
+    places = {name: staging_uri(name, "file") for name in ("job", "reports")}
+    for uri in places.values():
+        with fsspec.open(uri, "w", auto_mkdir=True) as file:
+            file.write("x")
+    filesystem, _ = fsspec.core.url_to_fs(staging_uri())
+    assert maintain(client, [])["staged"] == 0
+    assert maintain(client, [], now=NOW + timedelta(days=5))["staged"] >= 1
+    assert (filesystem.exists(places["job"]), filesystem.exists(places["reports"])) == (False, True)
+    maintain(client, [], now=NOW + 2 * YEAR)
+    assert not filesystem.exists(places["reports"])

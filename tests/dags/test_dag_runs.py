@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class House:
     """One source, one job, and Airflow's way to run their DAGs."""
 
-    def __init__(self, client: Elasticsearch, job: Job, source_id: str) -> None:
-        self.client, self.job, self.source_id = client, job, source_id
+    def __init__(self, client: Elasticsearch, job: Job, source_id: str, folder: Path) -> None:
+        self.client, self.job, self.source_id, self.folder = client, job, source_id, folder
 
     def run(self, dag_id: str, **params: Any) -> DagRun:
         """Runs a DAG of the bundle to its end, as a manual run without a logical date."""
@@ -41,7 +41,9 @@ class House:
         assert bag.import_errors == {}
         dag = bag.dags[dag_id]
         for task in dag.tasks:
-            if not task.is_mapped:
+            if task.is_mapped:
+                task.partial_kwargs["retries"] = 0
+            else:
                 task.retries = 0  # a failure shows at once, not after minutes of retries
         return dag.test(logical_date=None, run_conf=params)
 
@@ -65,7 +67,7 @@ def house(
     source = {
         "source_id": f"{own_jobs}traffic",
         "index": f"{own_jobs}traffic",
-        "files": {"paths": str(folder / "traffic.ndjson"), "format": "ndjson", "final": True},
+        "files": {"paths": str(folder / "*.ndjson"), "format": "ndjson", "final": True},
     }
     (folder / "sources").mkdir()
     (folder / "sources" / "traffic.yaml").write_text(json.dumps(source))
@@ -80,7 +82,7 @@ def house(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRIFTLINE_JOBS_DIR", str(folder / "jobs"))
         patch.setenv("DRIFTLINE_SOURCES_DIR", str(folder / "sources"))
-        yield House(client, job, source["source_id"])
+        yield House(client, job, source["source_id"], folder)
 
 
 def test_an_ingest_run_indexes_every_row_once(house: House) -> None:
@@ -154,6 +156,21 @@ def test_the_buttons_of_the_written_task_lead_to_report_and_results(house: House
         links = {(row.task_id, row.key): row.value for row in found if row.key.startswith("_link_")}
     assert links["write", "_link_ResultsLink"].startswith(f"/driftline/results/{house.job.job_id}?start=2026-03-22")
     assert links["gate", "_link_QualityReportLink"].startswith("/driftline/reports/")
+
+
+def test_a_file_that_cannot_be_read_fails_the_run_but_holds_up_no_other(house: House) -> None:
+    folder = house.folder
+    (folder / "broken.ndjson").write_bytes(b"\x1f\x8b" + bytes(range(200)))
+    (folder / "late.ndjson").write_text(json.dumps({"@timestamp": iso(END), "url.path": "/late"}) + "\n")
+    run = house.run(f"{house.source_id}.ingest")
+    assert run.state == DagRunState.FAILED
+    found = {(ti.task_id, ti.state) for ti in run.get_task_instances()}
+    assert ("ingest_file", TaskInstanceState.FAILED) in found
+    assert ("ingest_file", TaskInstanceState.SUCCESS) in found
+    assert ("finish", TaskInstanceState.SUCCESS) in found
+    assert ("all_read", TaskInstanceState.UPSTREAM_FAILED) in found
+    late = {"term": {"url.path": "/late"}}
+    assert house.client.count(index=house.source_id, query=late)["count"] == 1
 
 
 def test_a_mistake_of_the_user_fails_at_once_with_its_message(house: House) -> None:

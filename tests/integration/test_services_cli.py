@@ -67,8 +67,10 @@ def test_nothing_runs_in_an_empty_state_folder(no_cluster: None) -> None:
         ("DRIFTLINE_NODE_PORT", "http", "'http' is no port"),
     ],
 )
-def test_what_prevents_a_start_is_said_without_a_stack_trace(no_cluster: None, variable: str, value: str, message: str) -> None:
-    done = driftline("node", "start", **{variable: value})
+def test_what_prevents_a_start_is_said_without_a_stack_trace(
+    no_cluster: None, tmp_path: Path, variable: str, value: str, message: str
+) -> None:
+    done = driftline("node", "start", DRIFTLINE_NODE_DIR=str(tmp_path / "node"), **{variable: value})
     assert done.returncode == 1
     assert message in done.stderr
     assert "DRIFTLINE_NODE" in done.stderr

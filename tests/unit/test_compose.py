@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -125,6 +126,14 @@ def test_images_are_the_versions_that_the_project_is_built_and_tested_with() -> 
     assert {SERVICES[name]["image"] for name in OURS} == {"${DRIFTLINE_IMAGE:-driftline:latest}"}
     foreign = {name: service["image"] for name, service in SERVICES.items() if name not in OURS}
     assert foreign == {"postgres": "postgres:17", "redis": "redis:7", "elasticsearch": f"elasticsearch:{VERSION}"}
+
+
+def test_the_executor_loads_with_the_pinned_versions(tmp_path: Path) -> None:
+    module = "airflow.providers.celery.executors.celery_executor"
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", f"import {module} as loaded; loaded.CeleryExecutor, loaded.app"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-600:]
 
 
 def test_all_parts_are_there_and_two_workers() -> None:

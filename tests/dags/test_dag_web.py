@@ -48,7 +48,7 @@ def job_id(client: Elasticsearch, own_jobs: str) -> str:
         "function": "count",
         "partition_field_name": "url.path",
         "partition_field_value": HOSTILE,
-        "record_score": 91.5,
+        "record_score": 91.0,
         "actual": [500.0],
         "typical": [20.25],
         "driftline": {"sentence": "25 times higher than expected"},
@@ -75,11 +75,11 @@ def test_a_wrong_token_sees_nothing(web: TestClient) -> None:
 def test_a_user_sees_the_top_records_escaped_and_without_scripts(web: TestClient, job_id: str, user: str) -> None:
     answer = web.get(f"/driftline/results/{job_id}", headers=headers(web, user))
     assert answer.status_code == 200
-    assert "91.5" in answer.text
+    assert "91 critical" in answer.text
     assert "25 times higher than expected" in answer.text
     assert "&lt;script&gt;" in answer.text
     assert "<script" not in answer.text
-    assert answer.text.index("91.5") < answer.text.index("12.0")
+    assert answer.text.index("91 critical") < answer.text.index("12 warning")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
@@ -90,7 +90,7 @@ def test_an_interval_narrows_the_records(web: TestClient, job_id: str) -> None:
     query = {"start": "2026-03-26T11:00:00Z", "end": "2026-03-26T12:00:00Z"}
     answer = web.get(f"/driftline/results/{job_id}", headers=headers(web, "admin"), params=query)
     assert "/quiet" in answer.text
-    assert "91.5" not in answer.text
+    assert "91 critical" not in answer.text
 
 
 def test_a_job_without_results_says_so(web: TestClient) -> None:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from driftline.core.progress import Progress
     from driftline.core.source import Source
-    from driftline.generator.base import Generated
+    from driftline.generator.base import Chunk, Generated
     from driftline.pipeline.rowsink import RowSink
 
 ROWS_A_TASK = 120_000  # a few seconds of work: more than a mapped task costs, and enough tasks for all workers
 MAX_TASKS = 500
+ROWS_A_BATCH = 20_000
 
 
 @lru_cache(2)
@@ -85,25 +86,39 @@ def read_into(client: Elasticsearch, source: Source, entry: ledger.Entry, sink: 
 
 
 def _batches(made: Generated, first: int, last: int, done: int) -> Iterator[Rows]:
-    clock, end = Clock("UTC"), 0
-    watched = [name for name in made.properties if name.endswith(("bytes", "status_code"))]
+    """The rows that are not done yet, several chunks at a time: the gate costs much the same for few rows as for many."""
+    waiting: list[Chunk] = []
+    begin = end = 0
     for chunk in made.chunks(first, last):
-        begin, end = end, end + len(chunk)
+        end += len(chunk)
         if end <= done or not len(chunk):
+            begin = end
             continue
-        documents, bodies = chunk.documents(), chunk.encoded()
-        numbers = list(range(begin, end))
-        yield Rows(
-            offsets=numbers,
-            lines=[number + 1 for number in numbers],
-            times=[clock.read(document[made.time_field]) for document in documents],
-            bodies=bodies,
-            raws=bodies,
-            ids=chunk.ids(made.digest),
-            columns={name: [find(document, name) for document in documents] for name in watched},
-            end=end,
-            end_line=end + 1,
-        )
+        waiting.append(chunk)
+        if end - begin >= ROWS_A_BATCH:
+            yield _rows(made, waiting, begin)
+            begin, waiting = end, []
+    if waiting:
+        yield _rows(made, waiting, begin)
+
+
+def _rows(made: Generated, chunks: list[Chunk], begin: int) -> Rows:
+    clock = Clock("UTC")
+    watched = [name for name in made.properties if name.endswith(("bytes", "status_code"))]
+    documents = [document for chunk in chunks for document in chunk.documents()]
+    bodies = [body for chunk in chunks for body in chunk.encoded()]
+    numbers = list(range(begin, begin + len(bodies)))
+    return Rows(
+        offsets=numbers,
+        lines=[number + 1 for number in numbers],
+        times=[clock.read(document[made.time_field]) for document in documents],
+        bodies=bodies,
+        raws=bodies,
+        ids=[id_ for chunk in chunks for id_ in chunk.ids(made.digest)],
+        columns={name: [find(document, name) for document in documents] for name in watched},
+        end=begin + len(bodies),
+        end_line=begin + len(bodies) + 1,
+    )
 
 
 def write_truth(client: Elasticsearch, source: Source) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ def _batch_definition() -> Any:  # noqa: ANN401 - great-expectations has no type
     """An ephemeral context's whole-frame batch definition. Making one takes 5 ms, importing the library seconds."""
     import great_expectations as gx
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every function it registers
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(enable=False)  # nothing about a user's data leaves the house
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import milliseconds, number, result, result_id, series_fields
-from driftline.core.timespan import floor_time, format_span, iso, parse_span, parse_time
+from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.client import explained
@@ -62,6 +62,38 @@ def forecast(
         WindowError: The duration is shorter than a bucket or absurdly long.
     """
     started = datetime.now(UTC)
+    length, steps = _horizon(job, duration)
+    manifest, begin = _choose(client, job, snapshot_id, start)
+    trained, notes = _series(client, job, manifest, partitions)
+    window = Window(begin, begin + steps * job.bucket_span)
+    identity = hashlib.blake2b(
+        f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10
+    ).hexdigest()
+    times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
+    bounds = _predict(job, trained, times)
+    ensure_templates(client)
+    written = bulk(client, _documents(job, trained.keys, identity, begin, bounds, manifest)).total
+    stats = _stats(job, identity, window, started, len(trained.keys))
+    bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])
+    with explained(f"forecast of job {job.job_id}"):
+        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    outcome = {
+        "forecast_id": identity,
+        "snapshot_id": manifest["snapshot_id"],
+        **window.as_dict(),
+        "series": len(trained.keys),
+        "documents": written,
+        "summary": _summary(trained.keys, *bounds),
+        "notes": notes + _warnings(manifest, length),
+    }
+    facts = {"job_id": job.job_id, "job_version": job.version, "snapshot_id": manifest["snapshot_id"]}
+    edges = {"window_start": iso(window.start), "window_end": iso(window.end)}
+    state.journal(client, run, "forecast", started, **facts, **edges, detail=outcome)
+    return outcome
+
+
+def _horizon(job: Job, duration: str | timedelta | None) -> tuple[timedelta, int]:
+    """How far to forecast, and how many buckets that is."""
     length = parse_span(duration) if duration else job.forecast.duration
     steps = int(length / job.bucket_span)
     if not 1 <= steps <= MAX_STEPS:
@@ -70,37 +102,7 @@ def forecast(
             where=f"job {job.job_id}",
             expected=f"1 to {MAX_STEPS}",
         )
-    manifest, begin = _choose(client, job, snapshot_id, start)
-    trained, notes = _series(client, job, manifest, partitions)
-    end = begin + steps * job.bucket_span
-    identity = hashlib.blake2b(
-        f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10
-    ).hexdigest()
-    times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
-    lower, typical, upper = _predict(job, trained, times)
-    ensure_templates(client)
-    documents = _documents(job, trained.keys, identity, begin, (lower, typical, upper), manifest)
-    with explained(f"forecast of job {job.job_id}"):
-        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
-    written = bulk(client, documents).total
-    notes += _warnings(manifest, length)
-    stats = _stats(job, identity, begin, end, started, len(trained.keys))
-    bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])
-    with explained(f"forecast of job {job.job_id}"):
-        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
-    outcome = {
-        "forecast_id": identity,
-        "snapshot_id": manifest["snapshot_id"],
-        "start": iso(begin),
-        "end": iso(end),
-        "series": len(trained.keys),
-        "documents": written,
-        "summary": _summary(trained.keys, lower, typical, upper),
-        "notes": notes,
-    }
-    facts = {"job_id": job.job_id, "job_version": job.version, "snapshot_id": manifest["snapshot_id"]}
-    state.journal(client, run, "forecast", started, **facts, window_start=iso(begin), window_end=iso(end), detail=outcome)
-    return outcome
+    return length, steps
 
 
 def _choose(
@@ -192,14 +194,14 @@ def _documents(
             yield index_action(index, result_id(job, "model_forecast", time, key=key, extra=(identity,)), document)
 
 
-def _stats(job: Job, identity: str, begin: datetime, end: datetime, created: datetime, series: int) -> dict[str, Any]:
+def _stats(job: Job, identity: str, window: Window, created: datetime, series: int) -> dict[str, Any]:
     """Elastic's model_forecast_request_stats: the one forecast document with wall clock times, for its expiry."""
-    return result(job, "model_forecast_request_stats", milliseconds(begin), {"series": series}) | {
+    return result(job, "model_forecast_request_stats", milliseconds(window.start), {"series": series}) | {
         "forecast_id": identity,
         "forecast_create_timestamp": milliseconds(created),
         "forecast_expiry_timestamp": milliseconds(created + job.forecast.expires_in),
-        "forecast_start_timestamp": milliseconds(begin),
-        "forecast_end_timestamp": milliseconds(end),
+        "forecast_start_timestamp": milliseconds(window.start),
+        "forecast_end_timestamp": milliseconds(window.end),
         "forecast_status": "finished",
         "forecast_progress": 1.0,
     }

@@ -7,11 +7,12 @@ import difflib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 from elasticsearch import NotFoundError
 
+from driftline.core.definition import Definition
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
 from driftline.core.paths import jobs_dir, sources_dir
@@ -24,9 +25,9 @@ from driftline.elastic.indices import FORECASTS, JOBS, QUALITY, RESULTS, RUNS, e
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-    from driftline.core.definition import Definition
 
 Kind = Literal["job", "source"]
+D = TypeVar("D", bound=Definition)
 MAX_DEFINITIONS = 10_000
 
 
@@ -99,13 +100,7 @@ def load_job(job_id: str, client: Elasticsearch | None = None) -> Job:
     Raises:
         DefinitionError: There is none (the nearest is named), or it is broken.
     """
-    path = Path(job_id)
-    if path.suffix in {".yaml", ".yml", ".json"}:
-        return Job.load(path)
-    entry = _find("job", job_id, client)
-    if entry.text is None:
-        raise DefinitionError(str(entry.error))
-    return Job.parse(orjson.loads(entry.text), where=entry.where)
+    return _load("job", Job, job_id, client)
 
 
 def load_source(source_id: str) -> Source:
@@ -114,13 +109,17 @@ def load_source(source_id: str) -> Source:
     Raises:
         DefinitionError: There is none (the nearest is named), or it is broken.
     """
-    path = Path(source_id)
+    return _load("source", Source, source_id, None)
+
+
+def _load(kind: Kind, model: type[D], name: str, client: Elasticsearch | None) -> D:
+    path = Path(name)
     if path.suffix in {".yaml", ".yml", ".json"}:
-        return Source.load(path)
-    entry = _find("source", source_id, None)
+        return model.load(path)
+    entry = _find(kind, name, client)
     if entry.text is None:
         raise DefinitionError(str(entry.error))
-    return Source.parse(orjson.loads(entry.text), where=entry.where)
+    return model.parse(orjson.loads(entry.text), where=entry.where)
 
 
 def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -131,6 +134,17 @@ def test_a_wrong_password_is_explained(secured: node.Node, owner: Elasticsearch,
         client.count(index="logs-a")
     assert isinstance(caught.value.__cause__, AuthenticationException)
     assert "wrong" not in str(caught.value)
+
+
+def test_a_wrong_password_ends_a_command_with_its_message(secured: node.Node, owner: Elasticsearch, ca: str) -> None:
+    settings = {"URL": str(secured.url), "USER": OWNER[0], "PASSWORD": "wrong", "CA": ca}
+    environment = {**os.environ, **{f"DRIFTLINE_ELASTICSEARCH_{name}": value for name, value in settings.items()}}
+    command = [sys.executable, "-c", "from driftline.cli import main; main()", "quality", "list", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 2
+    assert "refuses the user name, password or API key" in json.loads(done.stdout)["what"]
+    assert "wrong" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_right_is_explained(secured: node.Node, owner: Elasticsearch, ca: str) -> None:

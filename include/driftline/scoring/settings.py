@@ -32,8 +32,8 @@ MULTI_CURRENT = 1.0
 MULTI_MOST = 9.5
 
 # Score 0–100 as a function of −log10(probability). 3.3 is 3.7 deviations: by chance once in three weeks of 15-minute buckets, the
-# least that is worth a record. 25 is ten and a half: a tenfold rate of even six events a bucket.
-SCORE_CURVE = ((3.3, 0.0), (5.5, 25.0), (10.0, 50.0), (18.0, 75.0), (25.0, 90.0), (50.0, 97.0), (300.0, 100.0))
+# least that is worth a record. 24 is a little over ten: a tenfold rate of even six events a bucket.
+SCORE_CURVE = ((3.3, 0.0), (5.5, 25.0), (10.0, 50.0), (18.0, 75.0), (24.0, 90.0), (50.0, 97.0), (300.0, 100.0))
 MIN_RECORD_SCORE = 1.0
 
 SEVERITIES = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"), (0.0, "warning"))

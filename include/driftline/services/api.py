@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-RETRY_SECONDS = 30  # a busy API server may refuse for a moment
+RETRY_SECONDS = 120  # an API server on SQLite may keep one request waiting for half a minute while runs start
 PAGE = 100
 
 
@@ -48,10 +48,10 @@ class AirflowApi:
         return list(self._pages("/api/v2/importErrors", "import_errors"))
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
-        """Starts a run; it has no logical date, as the window is in `conf`."""
-        self._send(
-            "POST", f"/api/v2/dags/{_path(dag_id)}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        )
+        """Starts a run; it has no logical date, as the window is in `conf`. One of that id that is there already is this one."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        # a request that timed out may have been carried out all the same: asked again, it answers 409
+        self._send("POST", f"/api/v2/dags/{_path(dag_id)}/dagRuns", json=body, also=(409,))
 
     def asset_run(self, dag_id: str, since: datetime) -> str | None:
         """The newest run that an asset has started since then."""

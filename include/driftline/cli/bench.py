@@ -1,0 +1,112 @@
+"""`driftline bench …`: how fast it is here, measured against others in the same run."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from driftline.cli.output import Json, emit, progress, table
+
+app = typer.Typer(
+    help="Benchmarks: ratios against Prophet's own loop and the raw Elasticsearch client, measured in one run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Series = Annotated[int, typer.Option(min=1, help="How many series.")]
+Points = Annotated[int, typer.Option(min=10, help="How many buckets each.")]
+Freq = Annotated[str, typer.Option(help="Bucket span, such as 1h or 5min.")]
+
+
+@app.command(epilog="Examples: driftline bench train | driftline bench train --series 20000 --gaps 0.05 --json")
+def train(
+    series: Series = 2000,
+    points: Points = 672,
+    freq: Freq = "1h",
+    gaps: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of values missing, at random.")] = 0.0,
+    mode: Annotated[str, typer.Option(help="Seasonality: additive or multiplicative.")] = "additive",
+    sample: Annotated[int, typer.Option(min=1, help="Series that Prophet itself fits, to compare with.")] = 40,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Compare with statsforecast (MSTL), too; it is installed aside.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Fit a fleet, against Prophet's own loop on a sample of the same series."""
+    from driftline.bench.train import run
+
+    if mode not in {"additive", "multiplicative"}:
+        raise typer.BadParameter("additive or multiplicative", param_hint="--mode")
+    with progress(json) as report:
+        figures = run(
+            series=series, points=points, freq=_span(freq), gaps=gaps, mode=mode, sample=sample, peers=peers, progress=report
+        )
+    _tell("train", figures, json)
+
+
+def _against_cluster(name: str, series: int, points: int, freq: str, json: bool, **more: Any) -> None:  # noqa: ANN401
+    from importlib import import_module
+
+    from driftline.elastic.client import connect
+
+    with progress(json) as report, connect() as client:
+        run = import_module(f"driftline.bench.{name}").run
+        figures = run(client, series=series, points=points, freq=_span(freq), progress=report, **more)
+    _tell(name, figures, json)
+
+
+@app.command(epilog="Example: driftline bench read --series 20000 --points 672 --json")
+def read(series: Series = 2000, points: Points = 672, freq: Freq = "1h", json: Json = False) -> None:
+    """Read series from Elasticsearch, against the raw client fetching the same pages; then again from the series store."""
+    _against_cluster("read", series, points, freq, json)
+
+
+@app.command(epilog="Example: driftline bench write --series 20000 --points 24 --json")
+def write(series: Series = 2000, points: Points = 24, freq: Freq = "1h", json: Json = False) -> None:
+    """Write results, against the raw client's bulk of the same documents."""
+    _against_cluster("write", series, points, freq, json)
+
+
+@app.command(epilog="Example: driftline bench score --series 20000 --new 24 --json")
+def score(
+    series: Series = 2000,
+    points: Points = 672,
+    freq: Freq = "1h",
+    new: Annotated[int, typer.Option(min=1, help="Buckets to score.")] = 24,
+    json: Json = False,
+) -> None:
+    """Score new buckets, read to written."""
+    _against_cluster("score", series, points, freq, json, new=new)
+
+
+@app.command(epilog="Example: driftline bench retrain --series 20000 --json")
+def retrain(series: Series = 2000, points: Points = 672, freq: Freq = "1h", json: Json = False) -> None:
+    """The weekly retrain, from the series store to a promoted snapshot."""
+    _against_cluster("retrain", series, points, freq, json)
+
+
+@app.command(epilog="Example: driftline bench hits --hits 1000000 --json")
+def hits(
+    hits: Annotated[int, typer.Option(min=1000, help="Access-log hits.")] = 1_000_000,
+    weeks: Annotated[int, typer.Option(min=3, help="Over how many weeks.")] = 6,
+    json: Json = False,
+) -> None:
+    """An access log from end to end: ingest, train, score, forecast."""
+    from driftline.bench.hits import run
+    from driftline.elastic.client import connect
+
+    with progress(json) as report, connect() as client:
+        figures = run(client, hits=hits, weeks=weeks, progress=report)
+    _tell("hits", figures, json)
+
+
+def _span(text: str) -> str:
+    """5min as pandas has it, or 5m as Elasticsearch has it: the latter."""
+    return re.sub(r"min$", "m", text)
+
+
+def _tell(name: str, figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit(figures)
+        return
+    table(f"driftline bench {name}", ["figure", "value"], [[key, value] for key, value in figures.items()])

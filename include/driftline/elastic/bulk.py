@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,21 @@ CHUNK_BYTES = 8 * 1024 * 1024  # large enough to amortise the round trip, small 
 RETRIES = 5
 BUSY = {429, 502, 503, 504}
 HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}
+# what is asked of each item: a tenth of the whole answer, which would be as many bytes as small documents themselves
+ASKED = {"filter_path": "items.*.status,items.*.error"}
+RESULTS = {
+    ("index", 200): "updated",
+    ("index", 201): "created",
+    ("create", 201): "created",
+    ("create", 409): "noop",
+    ("delete", 200): "deleted",
+    ("delete", 404): "not_found",
+}
 
 
 @dataclass
 class Outcome:
-    """What a bulk write did: items by result (`created`, `updated`, `deleted`, `noop`)."""
+    """What a bulk write did: items by result (`created`, `updated`, `deleted`, `not_found`, `noop`)."""
 
     results: dict[str, int] = field(default_factory=dict)
 
@@ -47,20 +58,26 @@ def delete_action(index: str, id_: str) -> bytes:
 
 
 def bulk(client: Elasticsearch, actions: Iterable[bytes], *, unfit: list[dict[str, Any]] | None = None) -> Outcome:
-    """Sends actions, in order, in chunks of about 8 MB.
+    """Sends actions, in order, in chunks of about 8 MB. The next chunk is made while one is on its way.
 
     Args:
         client: The cluster.
         actions: The actions.
-        unfit: Takes the answers to documents that do not fit the mapping, which are then no error.
+        unfit: Takes the answers to documents that do not fit the mapping, which are then no error: `_index`, `_id`, `error`.
 
     Raises:
         WriteError: Some items were refused, or the cluster stayed busy; all others were written.
         ClusterError, ClusterDownError: The request itself failed.
     """
     outcome, refused = Outcome(), []
-    for chunk in _chunks(actions):
-        refused += _send(client, chunk, outcome, unfit)
+    with ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender:
+        sending: Future[list[str]] | None = None
+        for chunk in _chunks(actions):
+            if sending:
+                refused += sending.result()
+            sending = sender.submit(_send, client, chunk, outcome, unfit)
+        if sending:
+            refused += sending.result()
     if refused:
         total = outcome.total + len(refused)
         raise WriteError(
@@ -90,23 +107,19 @@ def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome, unfit: li
     refused: list[str] = []
     for attempt in range(RETRIES + 1):
         with explained():
-            answer = client.perform_request("POST", "/_bulk", headers=HEADERS, body=b"".join(chunk)).body
-        if not answer["errors"]:
-            for item in answer["items"]:
-                _count(outcome, next(iter(item.values())))
-            return refused
+            answer = client.perform_request("POST", "/_bulk", params=ASKED, headers=HEADERS, body=b"".join(chunk)).body
         busy = []
         for action, item in zip(chunk, answer["items"], strict=True):
-            op, result = next(iter(item.items()))
-            if result["status"] < 300 or (op, result["status"]) in {("create", 409), ("delete", 404)}:
-                _count(outcome, result)
-            elif result["status"] in BUSY and attempt < RETRIES:
+            op, answered = next(iter(item.items()))
+            if result := RESULTS.get((op, answered["status"])):
+                outcome.results[result] = outcome.results.get(result, 0) + 1
+            elif answered["status"] in BUSY and attempt < RETRIES:
                 busy.append(action)
-            elif unfit is not None and result["status"] == 400:
-                unfit.append(result)
+            elif unfit is not None and answered["status"] == 400:
+                unfit.append(_about(action) | answered)
             else:
-                reason = result.get("error") or {}
-                refused.append(f"{result['_index']}/{result.get('_id')}: {reason.get('type')}: {reason.get('reason')}"[:400])
+                reason, about = answered.get("error") or {}, _about(action)
+                refused.append(f"{about['_index']}/{about.get('_id')}: {reason.get('type')}: {reason.get('reason')}"[:400])
         if not busy:
             break
         chunk = busy
@@ -114,6 +127,7 @@ def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome, unfit: li
     return refused
 
 
-def _count(outcome: Outcome, result: dict[str, Any]) -> None:
-    kind = result.get("result") or ("noop" if result["status"] == 409 else "other")
-    outcome.results[kind] = outcome.results.get(kind, 0) + 1
+def _about(action: bytes) -> dict[str, Any]:
+    """Which document an action is about: `_index` and `_id`."""
+    about: dict[str, Any] = next(iter(orjson.loads(action.split(b"\n", 1)[0]).values()))
+    return about

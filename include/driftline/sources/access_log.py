@@ -32,6 +32,7 @@ _LINE = re.compile(
     re.DOTALL,
 )
 _ANSWER = re.compile(rb'" (\d{3}|-) (\d{1,18}|-)(?: |$)')
+_USUAL = re.compile(rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}")  # with a zone: an offset is whole minutes
 _IO = re.compile(rb"(\d{1,18}) (\d{1,18})")
 STATUS, BODY = "http.response.status_code", "http.response.body.bytes"
 RECEIVED, SENT = "http.request.bytes", "http.response.bytes"
@@ -109,6 +110,8 @@ class AccessLogParser:
         self._pieces, self._clock, self._add, self._original = pieces, clock, add, original
         self._stamp_name = piece({time_field: ""})[:-2]  # up to the opening quote
         self._stamps: dict[bytes, tuple[int, bytes]] = {}
+        self._minutes: dict[bytes, tuple[int, bytes]] = {}
+        self._statuses: dict[bytes, tuple[int | None, bytes]] = {b"-": (None, b"")}
 
     def parse(self, batch: Lines) -> Rows:
         """The rows of some lines."""
@@ -131,23 +134,49 @@ class AccessLogParser:
             except ValueError as error:
                 rows.bad.append(BadRow(batch.offsets[number], batch.first + number, str(error), line))
                 continue
-            status, size = parts[4], b"0" if parts[5] == b"-" else _number(parts[5])
+            status, told = self._statuses.get(parts[4]) or self._status(parts[4])
+            size = b"0" if parts[5] == b"-" else _number(parts[5])
             body = b"".join((
                 b"{", self._add, client(parts[0]), b"" if parts[1] == b"-" else pieces.user(parts[1]), request(parts[3]),
-                b"" if status == b"-" else b'"http.response.status_code":' + _number(status) + b",",
-                b'"http.response.body.bytes":', size, b",", referrer(parts[6]), agent(parts[7]), stamp,
+                told, b'"http.response.body.bytes":', size, b",", referrer(parts[6]), agent(parts[7]), stamp,
             ))  # fmt: skip
             rows.add(batch.offsets[number], batch.first + number, time, body, line)
-            status_column(None if status == b"-" else int(status))
+            status_column(status)
             body_column(int(size))
         rows.columns = {} if extra else columns
         return rows
 
     def _stamp(self, raw: bytes) -> tuple[int, bytes]:
-        time = self._clock.common(self._pieces.text(raw))
+        try:
+            found = self._second(raw) or self._moment(raw)
+        except ValueError:
+            found = self._moment(raw)  # whose message has the stamp as it stands there
         if len(self._stamps) > 100_000:
             self._stamps.clear()
-        self._stamps[raw] = found = (time, self._stamp_name + to_iso(time).encode() + b'"}')
+        self._stamps[raw] = found
+        return found
+
+    def _second(self, raw: bytes) -> tuple[int, bytes] | None:
+        """The usual stamp, `17/May/2015:10:05:03 +0000`, from that of its minute: most seconds are asked for once only."""
+        second = raw[18:20]
+        if not _USUAL.fullmatch(raw) or second >= b"60":
+            return None
+        minute = raw[:18] + b"00" + raw[20:]
+        found = self._minutes.get(minute)
+        if found is None:
+            if len(self._minutes) > 10_000:
+                self._minutes.clear()
+            found = self._minutes[minute] = self._moment(minute)
+        time, stamp = found
+        return time + 1000 * int(second), stamp[:-9] + second + stamp[-7:]  # it ends in 00.000Z"}
+
+    def _moment(self, raw: bytes) -> tuple[int, bytes]:
+        time = self._clock.common(self._pieces.text(raw))
+        return time, self._stamp_name + to_iso(time).encode() + b'"}'
+
+    def _status(self, raw: bytes) -> tuple[int | None, bytes]:
+        """A status and its piece of JSON: three digits, so there are no more than a thousand."""
+        self._statuses[raw] = found = (int(raw), b'"http.response.status_code":' + _number(raw) + b",")
         return found
 
     def _unusual(self, batch: Lines, number: int, rows: Rows, columns: dict[str, list[Any]]) -> bool:

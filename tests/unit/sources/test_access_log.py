@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.sources.access_log import AccessLogParser, split
-from driftline.sources.ecs import Pieces, unescape
+from driftline.sources.ecs import Pieces, client_fields, unescape
 from driftline.sources.lines import Lines
 from driftline.sources.stamps import Clock
 
@@ -218,3 +218,27 @@ def test_no_line_breaks_the_parser(raw: bytes) -> None:
     assert len(rows) + len(rows.bad) + blank == len(lines)
     for body in rows.bodies:
         assert re.match(r"\d{4}-", orjson.loads(body)["@timestamp"])
+
+
+def test_each_second_of_a_minute_has_its_own_time_and_a_second_that_is_none_is_named_as_it_stands() -> None:
+    seconds = ["00", "07", "59", "60", "61", "7x"]
+    lines = [f'192.0.2.1 - - [17/May/2015:10:05:{second} +0200] "GET / HTTP/1.1" 200 1 "-" "-"'.encode() for second in seconds]
+    parser = AccessLogParser(Pieces("utf-8"), Clock("UTC"), time_field="@timestamp")
+    rows = parser.parse(Lines(1, list(range(len(lines))), lines, len(lines)))
+    start = int(datetime(2015, 5, 17, 8, 5, tzinfo=UTC).timestamp()) * 1000
+    # a leap second is the last of its minute
+    assert rows.times == [start, start + 7_000, start + 59_000, start + 59_000, start + 59_000]
+    assert [orjson.loads(body)["@timestamp"][-7:] for body in rows.bodies] == ["00.000Z", "07.000Z", *["59.000Z"] * 3]
+    assert [row.reason for row in rows.bad] == [
+        "the time '17/May/2015:10:05:7x +0200' is not as access logs write it (17/May/2015:10:05:03 +0000)"
+    ]
+
+
+@given(st.ip_addresses(v=4))
+def test_every_address_is_read_as_the_library_reads_it(address: object) -> None:
+    assert client_fields(str(address)) == {"source.ip": str(address)}
+
+
+@pytest.mark.parametrize("text", ["192.0.2.256", "192.0.02.1", "192.0.2", "192.0.2.1.1", "192.0.2.1\n", "١.0.2.1"])
+def test_what_is_nearly_an_address_is_none(text: str) -> None:
+    assert client_fields(text) == {"source.address": text}

@@ -51,7 +51,7 @@ def run(
         progress: Told of files written and taken.
 
     Returns:
-        `hits`, `weeks`, `documents` (counted in the index), `quarantined`, `records` (anomalies), `rows_per_second` of the ingest,
+        `hits`, `weeks`, `documents` (counted in the index), `quarantined`, `records` (anomalies), `rows_per_second` taken,
         wall times `seconds_ingest`, `seconds_train`, `seconds_score`, `seconds_forecast`, their sum `seconds`, and apart from it
         `seconds_generate`; `cpu_seconds` and `rss_mb` of our own processes.
     """

@@ -31,7 +31,7 @@ def snapshot(client, job_id, day, *, promoted=True):
     end = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
     manifest = snapshots.new_manifest(job_id, "v1", end - timedelta(days=14), end)
     valid = [{"from": manifest["training_end"]}] if promoted else []
-    snapshots.write(client, manifest | {"state": "promoted", "detail": {"valid": valid}}, [{"keys": []}])
+    snapshots.write(client, manifest | {"state": "promoted", "detail": {"valid": valid}}, [b'{"keys":[]}'])
     return manifest["snapshot_id"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from driftline.elastic.bulk import bulk, delete_action, index_action
@@ -11,15 +12,16 @@ from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import RESULTS, ensure_templates, monthly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.results import Document
     from driftline.core.timespan import Window
 
 PAGE = 10_000
-Document = tuple[str, dict[str, Any]]
+HITS = ["pit_id", "hits.hits._index", "hits.hits._id", "hits.hits._source", "hits.hits.sort"]
 
 
 @dataclass
@@ -48,7 +50,7 @@ def replace(
         client: The cluster.
         job: Whose results; those of its other versions are left alone.
         window: The interval, by `timestamp`.
-        documents: (id, source).
+        documents: The results. They are written as they come, and not kept.
         types: The result types that are replaced.
         within: More query clauses that narrow what is replaced, e.g. some partitions.
 
@@ -59,21 +61,25 @@ def replace(
     with explained(f"results of job {job.job_id}"):
         client.indices.refresh(index=f"{RESULTS}-*", ignore_unavailable=True, allow_no_indices=True)
     scope = [*interval(job, window), {"terms": {"result_type": types}}, *(within or [])]
-    old = {(hit["_index"], hit["_id"]) for hit in scan(client, {"bool": {"filter": scope}}, source=False)}
-    produced: set[tuple[str, str]] = set()
+    stale = {(hit["_index"], hit["_id"]) for hit in scan(client, {"bool": {"filter": scope}}, source=False)}
 
     def actions() -> Iterator[bytes]:
-        for id_, source in documents:
-            index = monthly(RESULTS, datetime.fromtimestamp(source["timestamp"] / 1000, UTC))
-            produced.add((index, id_))
+        index_of = monthly_index(RESULTS)
+        for id_, timestamp, source in documents:
+            index = index_of(timestamp)
+            stale.discard((index, id_))
             yield index_action(index, id_, source)
 
-    bulk(client, actions())
-    stale = old - produced
+    written = bulk(client, actions()).total
     bulk(client, (delete_action(index, id_) for index, id_ in sorted(stale)))
     with explained(f"results of job {job.job_id}"):
         client.indices.refresh(index=f"{RESULTS}-*", ignore_unavailable=True, allow_no_indices=True)
-    return Replaced(len(produced), len(stale))
+    return Replaced(written, len(stale))
+
+
+def monthly_index(index: str) -> Callable[[int], str]:
+    """The month's index by timestamp in epoch milliseconds; results come many to a bucket, so each is worked out once."""
+    return cache(lambda timestamp: monthly(index, datetime.fromtimestamp(timestamp / 1000, UTC)))
 
 
 def interval(job: Job, window: Window) -> list[dict[str, Any]]:
@@ -101,9 +107,10 @@ def scan(
                     sort=["_shard_doc"],
                     source=source,
                     track_total_hits=False,
+                    filter_path=HITS,
                     **options,
                 )
-                hits = answer["hits"]["hits"]
+                hits = answer.get("hits", {}).get("hits", [])
                 yield from hits
                 if len(hits) < PAGE:
                     return

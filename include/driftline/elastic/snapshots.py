@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from driftline.core.errors import SnapshotError
 from driftline.core.timespan import iso, parse_time
+from driftline.elastic import results
 from driftline.elastic.bulk import bulk, delete_action, index_action
-from driftline.elastic.client import talks_to_cluster
+from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import MODELS, SNAPSHOTS, ensure_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from elasticsearch import Elasticsearch
 
+    from driftline.core.series import SeriesKey
+
 Manifest = dict[str, Any]
 MAX_SNAPSHOTS = 1000
-MGET = 20
-
-
-def _chunk_id(manifest_id: str, chunk: int) -> str:
-    return f"{manifest_id}:{chunk}"
+MGET = 8  # chunks a request, some 4 MB
 
 
 def manifest_id(job_id: str, snapshot_id: str) -> str:
@@ -30,29 +32,62 @@ def manifest_id(job_id: str, snapshot_id: str) -> str:
     return f"{job_id}:{snapshot_id}"
 
 
+def key_range(keys: Collection[SeriesKey]) -> list[list[Any]]:
+    """The first and the last of a chunk's keys, for `detail.ranges` of a manifest: who needs a few series reads few chunks."""
+    return [list(min(keys, key=_order)), list(max(keys, key=_order))]
+
+
+def _order(key: Iterable[Any]) -> tuple[int, str, str]:
+    detector, partition, by = key
+    return detector, partition or "", by or ""
+
+
+def _chunk_ids(manifest: Manifest) -> list[str]:
+    name, detail = manifest_id(manifest["job_id"], manifest["snapshot_id"]), manifest["detail"]
+    return [f"{name}:{detail['writing']}:{number}" for number in range(detail["chunks"])]
+
+
+def _needed(manifest: Manifest, keys: Collection[SeriesKey]) -> list[str]:
+    """The ids of the chunks whose range of keys meets that of `keys`."""
+    ranges = manifest["detail"].get("ranges")
+    if ranges is None or not keys:
+        return _chunk_ids(manifest) if keys else []
+    first, last = map(_order, key_range(keys))
+    pairs = zip(_chunk_ids(manifest), ranges, strict=True)
+    return [id_ for id_, (low, high) in pairs if _order(low) <= last and first <= _order(high)]
+
+
 @talks_to_cluster
-def write(client: Elasticsearch, manifest: Manifest, chunks: list[dict[str, Any]]) -> None:
+def write(client: Elasticsearch, manifest: Manifest, chunks: Iterable[bytes]) -> None:
     """Writes a snapshot: all chunks first, then the manifest that makes it visible.
+
+    The chunks of each writing have ids of their own, so that a snapshot that is written again is the old one until it is the
+    new one, also for who reads it meanwhile or dies in between.
+
+    Args:
+        client: The cluster.
+        manifest: What describes it; `detail.ranges` may hold each chunk's `key_range`.
+        chunks: Models of some series each, as JSON.
 
     Raises:
         WriteError: A chunk was refused; there is then no manifest, and so no snapshot.
     """
     ensure_templates(client)
     name = manifest_id(manifest["job_id"], manifest["snapshot_id"])
-    common = {"job_id": manifest["job_id"], "snapshot_id": manifest["snapshot_id"]}
-    bulk(
+    before = client.options(ignore_status=404).get(index=SNAPSHOTS, id=name).body.get("_source")
+    writing = secrets.token_hex(4)
+    head = orjson.dumps({"job_id": manifest["job_id"], "snapshot_id": manifest["snapshot_id"]})[:-1]
+    written = bulk(
         client,
         (
-            index_action(MODELS, _chunk_id(name, number), {**common, "row": number, "model": chunk})
+            index_action(MODELS, f"{name}:{writing}:{number}", b'%b,"row":%d,"model":%b}' % (head, number, chunk))
             for number, chunk in enumerate(chunks)
         ),
     )
-    client.index(
-        index=SNAPSHOTS,
-        id=name,
-        document={**manifest, "detail": {**manifest["detail"], "chunks": len(chunks)}},
-        refresh="wait_for",
-    )
+    detail = {**manifest["detail"], "chunks": written.total, "writing": writing}
+    client.index(index=SNAPSHOTS, id=name, document={**manifest, "detail": detail}, refresh=True)
+    if before:
+        bulk(client, (delete_action(MODELS, id_) for id_ in _chunk_ids(before)))
 
 
 @talks_to_cluster
@@ -97,24 +132,33 @@ def find(found: list[Manifest], snapshot_id: str, job_id: str) -> Manifest:
     raise SnapshotError(f"no snapshot '{snapshot_id}'", where=f"job {job_id}", expected=f"one of {known}")
 
 
-@talks_to_cluster
-def chunks(client: Elasticsearch, manifest: Manifest) -> Iterator[dict[str, Any]]:
+def chunks(
+    client: Elasticsearch, manifest: Manifest, *, keys: Collection[SeriesKey] | None = None, fields: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """The snapshot's numbers, chunk by chunk.
+
+    Args:
+        client: The cluster.
+        manifest: Which snapshot.
+        keys: Leave out chunks that hold none of these series, as far as can be told from the manifest.
+        fields: Only these parts of each chunk, such as `keys`.
 
     Raises:
         SnapshotError: A chunk is missing, so the snapshot is damaged.
     """
-    name = manifest_id(manifest["job_id"], manifest["snapshot_id"])
-    ids = [_chunk_id(name, number) for number in range(manifest["detail"]["chunks"])]
-    loaded = []
-    for first in range(0, len(ids), MGET):
-        loaded += client.mget(index=MODELS, ids=ids[first : first + MGET])["docs"]
-    missing = [doc["_id"] for doc in loaded if not doc.get("found")]
-    if missing:
-        raise SnapshotError(
-            f"{len(missing)} chunks are missing", where=f"snapshot {name}", fix="Train again, or revert to another snapshot."
-        )
-    return iter([doc["_source"]["model"] for doc in loaded])
+    ids = _chunk_ids(manifest) if keys is None else _needed(manifest, keys)
+    asked = [f"model.{name}" for name in fields] if fields else None
+    for place in range(0, len(ids), MGET):
+        with explained(f"snapshot {manifest['snapshot_id']}"):
+            found = client.mget(index=MODELS, ids=ids[place : place + MGET], source_includes=asked)["docs"]
+        if missing := [doc["_id"] for doc in found if not doc.get("found")]:
+            raise SnapshotError(
+                f"{len(missing)} chunks are missing, the first is {missing[0]}",
+                where=f"job {manifest['job_id']}, snapshot {manifest['snapshot_id']}",
+                fix="If it was trained again just now, start anew. Else train again, or revert to another snapshot.",
+            )
+        for doc in found:
+            yield doc["_source"]["model"]
 
 
 @talks_to_cluster
@@ -151,11 +195,12 @@ def delete(client: Elasticsearch, job_id: str, snapshot_ids: list[str] | None = 
     """Removes snapshots of a job (all of them by default), manifest first. Returns how many."""
     doomed = [m for m in manifests(client, job_id) if snapshot_ids is None or m["snapshot_id"] in snapshot_ids]
     for manifest in doomed:
-        name = manifest_id(job_id, manifest["snapshot_id"])
-        bulk(client, [delete_action(SNAPSHOTS, name)])
-        bulk(client, (delete_action(MODELS, _chunk_id(name, number)) for number in range(manifest["detail"]["chunks"])))
+        bulk(client, [delete_action(SNAPSHOTS, manifest_id(job_id, manifest["snapshot_id"]))])
     if doomed:
-        client.indices.refresh(index=f"{SNAPSHOTS},{MODELS}", ignore_unavailable=True)
+        client.indices.refresh(index=SNAPSHOTS, ignore_unavailable=True)
+        # found by search, not by the manifest: a writing that died left chunks as well
+        ids = [manifest["snapshot_id"] for manifest in doomed]
+        results.delete(client, MODELS, {"bool": {"filter": [{"term": {"job_id": job_id}}, {"terms": {"snapshot_id": ids}}]}})
     return len(doomed)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.series import SeriesKey
-from driftline.models.baseline.fleet import Fleet, Group, pack, select, unpack
+from driftline.models.baseline.fleet import Fleet, pack, select, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,11 @@ class Trained:
         """Series without a model: `detector_index`, `partition_value`, `by_value`, `reason`."""
         return [{**self.keys[row]._asdict(), "reason": reason} for row, reason in sorted(self.fleet.failed.items())]
 
+    @property
+    def fitted(self) -> list[int]:
+        """Rows of the series that have a model."""
+        return [row for row in range(len(self.keys)) if row not in self.fleet.failed]
+
     def select(self, rows: Sequence[int]) -> Trained:
         """Some of the series, in the order given."""
         chosen = list(rows)
@@ -46,6 +51,7 @@ class Trained:
         """JSON data."""
         return {
             "keys": [list(key) for key in self.keys],
+            "fitted": self.fitted,
             "first": pack(self.first),
             "noise": pack(self.noise),
             "fleet": self.fleet.to_numbers(),
@@ -63,20 +69,3 @@ class Trained:
             unpack(numbers["noise"], len(keys)),
             Fleet.from_numbers(numbers["fleet"]),
         )
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Trained]) -> Trained:
-        """Several batches as one. Prophet's options must be the same."""
-        if not parts:
-            return cls([], np.empty(0), np.empty((0, 2)), Fleet(0, {}, [], {}, np.empty(0, dtype=bool)))
-        offset = 0
-        groups: list[Group] = []
-        failed: dict[int, str] = {}
-        for part in parts:
-            groups += [Group(group.grid, group.rows + offset, group.numbers) for group in part.fleet.groups]
-            failed |= {row + offset: reason for row, reason in part.fleet.failed.items()}
-            offset += part.fleet.size
-        sqrt = np.concatenate([part.fleet.sqrt for part in parts])
-        fleet = Fleet(offset, parts[0].fleet.options, groups, failed, sqrt)
-        keys = [key for part in parts for key in part.keys]
-        return cls(keys, np.concatenate([part.first for part in parts]), np.concatenate([part.noise for part in parts]), fleet)

@@ -1,31 +1,36 @@
-"""Small staged files between tasks: JSON at an fsspec URI, whole or not at all."""
+"""Staged files between tasks: lines of JSON at an fsspec URI, whole or not at all."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import orjson
 
 from driftline.core.errors import DataError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-def write_json(uri: str, data: Any) -> None:  # noqa: ANN401 - any JSON
-    """Writes JSON so that a reader sees all of it or none."""
+
+def write_lines(uri: str, lines: Iterable[dict[str, Any]]) -> None:
+    """Writes one line of JSON for each dict, so that a reader sees all of them or none."""
     with fsspec.open(f"{uri}.part", "wb", auto_mkdir=True) as file:
-        file.write(orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY))
+        for line in lines:
+            file.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     filesystem, path = fsspec.core.url_to_fs(uri)
     filesystem.mv(f"{path}.part", path)
 
 
-def read_json(uri: str) -> Any:  # noqa: ANN401 - any JSON
-    """Reads it back.
+def read_lines(uri: str) -> Iterator[bytes]:
+    """The lines again, one at a time and as they are: JSON that nobody looks into need not be parsed.
 
     Raises:
         DataError: There is no such file.
     """
     try:
         with fsspec.open(uri, "rb") as file:
-            return orjson.loads(file.read())
+            for line in file:
+                yield line.rstrip(b"\n")
     except FileNotFoundError:
         raise DataError("the staged file is gone", where=uri, fix="Run the task that wrote it again.") from None

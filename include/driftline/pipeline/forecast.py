@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from driftline.core.errors import SnapshotError, WindowError
-from driftline.core.results import milliseconds, number, result, result_id, series_fields
+from driftline.core.results import Maker, milliseconds, number, numbers, result
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import bulk, index_action
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 BOUND = float(norm.ppf(0.975))
 MAX_STEPS = 100_000
+BLOCK = 1_000_000  # values that are predicted at once
+FIELDS = ("forecast_lower", "forecast_prediction", "forecast_upper")
+LINEAGE = ("snapshot_id", "training_start", "training_end")
+LISTED = 10  # series in the summary
 SHORT_CYCLES, SHORT_HORIZONS = 2, 3
 
 
@@ -64,16 +68,17 @@ def forecast(
     started = datetime.now(UTC)
     length, steps = _horizon(job, duration)
     manifest, begin = _choose(client, job, snapshot_id, start)
-    trained, notes = _series(client, job, manifest, partitions)
+    models, notes = _series(client, job, manifest, partitions)
     window = Window(begin, begin + steps * job.bucket_span)
     identity = hashlib.blake2b(
         f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10
     ).hexdigest()
     times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
-    bounds = _predict(job, trained, times)
     ensure_templates(client)
-    written = bulk(client, _documents(job, trained.keys, identity, begin, bounds, manifest)).total
-    stats = _stats(job, identity, window, started, len(trained.keys))
+    summary: list[dict[str, Any]] = []
+    written = bulk(client, _actions(job, models, identity, times, manifest, summary)).total
+    series = sum(len(trained.keys) for trained in models)
+    stats = _stats(job, identity, window, started, series)
     bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])
     with explained(f"forecast of job {job.job_id}"):
         client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
@@ -81,9 +86,9 @@ def forecast(
         "forecast_id": identity,
         "snapshot_id": manifest["snapshot_id"],
         **window.as_dict(),
-        "series": len(trained.keys),
+        "series": series,
         "documents": written,
-        "summary": _summary(trained.keys, *bounds),
+        "summary": summary,
         "notes": notes + _warnings(manifest, length),
     }
     facts = {"job_id": job.job_id, "job_version": job.version, "snapshot_id": manifest["snapshot_id"]}
@@ -125,31 +130,37 @@ def _choose(
     return manifest, begin
 
 
-def _series(client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None) -> tuple[Trained, list[str]]:
+def _series(
+    client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None
+) -> tuple[list[Trained], list[str]]:
+    """The models to carry forward, as they lie in the snapshot's chunks, and notes on what is left out."""
     wanted = set(partitions or ())
-    parts = []
+    models = []
     for chunk in snapshots.chunks(client, manifest):
         part = Trained.from_numbers(chunk)
-        rows = [
-            row
-            for row, key in enumerate(part.keys)
-            if row not in part.fleet.failed and (not wanted or wanted & {key.partition_value, key.by_value})
-        ]
+        rows = [row for row in part.fitted if not wanted or wanted & set(part.keys[row][1:])]
         if rows:
-            parts.append(part.select(rows))
-    trained, limit = Trained.concatenate(parts), job.forecast.max_partitions
-    if not trained.keys:
+            models.append(part.select(rows))
+    total, limit = sum(len(part.keys) for part in models), job.forecast.max_partitions
+    if not total:
         what = f"none of the partitions {', '.join(sorted(wanted))} has a model" if wanted else "no series has a model"
         raise SnapshotError(what, where=f"snapshot {manifest['snapshot_id']}")
-    if len(trained.keys) <= limit:
-        return trained, []
+    if total <= limit:
+        return models, []
+    level = np.concatenate([_level(part) for part in models])
+    chosen = np.zeros(total, dtype=bool)
+    chosen[np.argsort(-level, kind="stable")[:limit]] = True
+    parts = np.split(chosen, np.cumsum([len(part.keys) for part in models])[:-1])
+    kept = [part.select(np.flatnonzero(inside).tolist()) for part, inside in zip(models, parts, strict=True) if inside.any()]
+    return kept, [f"{total - limit} of {total} series are left out (forecast.max_partitions={limit})"]
+
+
+def _level(trained: Trained) -> NDArray[np.float64]:
+    """(N,) the largest value of each series' history, which Prophet scales by."""
     level = np.zeros(len(trained.keys))
     for group in trained.fleet.groups:
-        level[group.rows] = np.abs(group.numbers[:, 3])  # y_scale, the largest value of the history
-    rows = np.sort(np.argsort(-level, kind="stable")[:limit]).tolist()
-    return trained.select(rows), [
-        f"{len(trained.keys) - limit} of {len(trained.keys)} series are left out (forecast.max_partitions={limit})"
-    ]
+        level[group.rows] = np.abs(group.numbers[:, 3])
+    return level
 
 
 def _predict(
@@ -172,26 +183,28 @@ def _predict(
     return clipped[0], clipped[1], clipped[2]
 
 
-def _documents(
+def _actions(
     job: Job,
-    keys: list[SeriesKey],
+    models: list[Trained],
     identity: str,
-    begin: datetime,
-    bounds: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    times: NDArray[np.datetime64],
     manifest: dict[str, Any],
+    summary: list[dict[str, Any]],
 ) -> Iterator[bytes]:
-    lineage = {key: manifest[key] for key in ("snapshot_id", "training_start", "training_end")}
-    first, step = milliseconds(begin), job.span_seconds * 1000
-    for row, key in enumerate(keys):
-        fields = series_fields(job.detectors[key.detector_index], key)
-        for column in range(bounds[0].shape[1]):
-            time = first + column * step
-            document = result(job, "model_forecast", time, lineage) | fields
-            document["forecast_id"] = identity
-            for name, part in zip(("lower", "prediction", "upper"), bounds, strict=True):
-                document[f"forecast_{name}"] = number(part[row, column])
-            index = monthly(FORECASTS, datetime.fromtimestamp(time / 1000, UTC))
-            yield index_action(index, result_id(job, "model_forecast", time, key=key, extra=(identity,)), document)
+    """The documents of all series, some models at a time; `summary` takes the largest series at the end."""
+    maker = Maker(job, "model_forecast", {key: manifest[key] for key in LINEAGE}, extra=(identity,))
+    stamps: list[int] = times.astype("datetime64[ms]").astype(np.int64).tolist()
+    index_of, largest = results.monthly_index(FORECASTS), _Largest()
+    for trained in models:
+        for first in range(0, len(trained.keys), size := max(1, BLOCK // len(stamps))):
+            part = trained.select(range(first, min(first + size, len(trained.keys))))
+            bounds = _predict(job, part, times)
+            largest.add(part.keys, *bounds)
+            for row, key in enumerate(part.keys):
+                columns = {name: numbers(bound[row]) for name, bound in zip(FIELDS, bounds, strict=True)}
+                for id_, time, document in maker.rows(key, stamps, columns, forecast_id=identity):
+                    yield index_action(index_of(time), id_, document)
+    summary += largest.summary()
 
 
 def _stats(job: Job, identity: str, window: Window, created: datetime, series: int) -> dict[str, Any]:
@@ -220,26 +233,27 @@ def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
     return notes
 
 
-def _summary(keys: list[SeriesKey], *bounds: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The ten largest series: mean prediction, and first and last bucket with bounds."""
-    lower, typical, upper = bounds
-    largest = np.argsort(-np.nanmean(typical, axis=1), kind="stable")[:10]
-    return [
-        {
-            "series": keys[row].label(),
-            "detector_index": keys[row].detector_index,
-            "mean": number(float(np.nanmean(typical[row])), 4),
-            **{
-                name: {
-                    "lower": number(lower[row, at], 4),
-                    "prediction": number(typical[row, at], 4),
-                    "upper": number(upper[row, at], 4),
-                }
+class _Largest:
+    """The series with the largest mean predictions, of all that were added."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[float, dict[str, Any]]] = []
+
+    def add(self, keys: list[SeriesKey], *bounds: NDArray[np.float64]) -> None:
+        """Takes the series' lower, typical and upper predictions, each (N, H)."""
+        means = np.nanmean(bounds[1], axis=1)
+        for row in np.argsort(-means, kind="stable")[:LISTED].tolist():
+            ends = {
+                name: dict(zip(("lower", "prediction", "upper"), (number(bound[row, at], 4) for bound in bounds), strict=True))
                 for name, at in (("first", 0), ("last", -1))
-            },
-        }
-        for row in largest.tolist()
-    ]
+            }
+            told = {"series": keys[row].label(), "detector_index": keys[row].detector_index, "mean": number(means[row], 4)}
+            self._found.append((float(means[row]), told | ends))
+        self._found = sorted(self._found, key=lambda pair: -pair[0])[:LISTED]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """The largest first: mean prediction, and first and last bucket with bounds."""
+        return [told for _, told in self._found]
 
 
 def delete_forecasts(client: Elasticsearch, job_id: str) -> int:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from driftline.core.paths import staging_uri
-from driftline.core.results import compare, milliseconds, number, result, result_id, series_fields
+from driftline.core.results import Document, Maker, compare, milliseconds, number, numbers
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.fields import data_range
 from driftline.elastic.influencers import find_influencers
+from driftline.models.baseline.fleet import pack, unpack
 from driftline.models.trained import Trained
 from driftline.pipeline import gate
-from driftline.pipeline.files import read_json, write_json
+from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.plan import Model, prepare
 from driftline.pipeline.read import batches, read_series
 from driftline.pipeline.window import resolve
@@ -26,7 +29,7 @@ from driftline.scoring.score import to_score
 from driftline.scoring.settings import MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["known_keys", "prepare", "read_plan", "score", "score_batch", "write"]
 BOUNDS = 1.959964  # of the 95 % interval that model bounds show, as in Elastic's model plot
+PLOTTED = {"actual": 10, "model_lower": 6, "model_median": 6, "model_upper": 6}  # significant digits
 TYPES = ["record", "bucket", "influencer", "model_plot"]
 
 
@@ -44,9 +48,9 @@ def known_keys(client: Elasticsearch, job: Job, plan: dict[str, Any]) -> list[Se
     manifests = snapshots.manifests(client, job.job_id)
     keys: dict[SeriesKey, None] = {}
     for snapshot_id in {segment["snapshot_id"] for segment in plan["segments"]}:
-        for chunk in snapshots.chunks(client, snapshots.find(manifests, snapshot_id, job.job_id)):
-            failed = chunk["fleet"]["failed"]
-            keys |= {SeriesKey(*key): None for row, key in enumerate(chunk["keys"]) if str(row) not in failed}
+        manifest = snapshots.find(manifests, snapshot_id, job.job_id)
+        for chunk in snapshots.chunks(client, manifest, fields=["keys", "fitted"]):
+            keys |= {SeriesKey(*chunk["keys"][row]): None for row in chunk["fitted"]}
     return list(keys)
 
 
@@ -66,50 +70,62 @@ def read_plan(
 def score_batch(
     client: Elasticsearch, job: Job, batch: dict[str, Any], plan: dict[str, Any], *, partitions: list[str] | None = None, out: str
 ) -> dict[str, Any]:
-    """Scores one batch of staged series and stages the records.
+    """Scores one batch of staged series and stages what it finds, a line for the models of each chunk of a snapshot.
 
     Returns:
         `uri`, `scored` (series with a model), `unscored` (without), `records`.
     """
     frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
-    wanted = set(partitions or [])
+    place = {key: row for row, key in enumerate(frame.keys)}
     manifests = snapshots.manifests(client, job.job_id)
-    documents: list[tuple[str, dict[str, Any]]] = []
     scored: set[SeriesKey] = set()
+    lines = []
     for segment in plan["segments"]:
-        trained = _models(client, snapshots.find(manifests, segment["snapshot_id"], job.job_id), set(frame.keys))
-        # counted before it is narrowed: a bucket's score allows for all series that it has, whichever of them are scored again
-        scored |= set(trained.keys)
-        rows = [row for row, key in enumerate(trained.keys) if not wanted or wanted & {key.partition_value, key.by_value}]
-        if rows:
-            documents += _score_segment(job, frame, trained.select(rows), segment)
-    write_json(out, documents)
-    records = sum(document["result_type"] == "record" for _, document in documents)
+        manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
+        for trained in _models(client, manifest, place):
+            # counted before it is narrowed: a bucket's score allows for all series that it has, whichever are scored again
+            scored |= set(trained.keys)
+            if some := _narrowed(trained, partitions):
+                part = frame.take([place[key] for key in some.keys])
+                lines.append(_score_segment(job, part, some, segment))
+    write_lines(out, lines)
+    records = sum(len(line["records"]) for line in lines)
     return {"uri": out, "scored": len(scored), "unscored": len(frame.keys) - len(scored), "records": records}
 
 
-def _models(client: Elasticsearch, manifest: dict[str, Any], keys: set[SeriesKey]) -> Trained:
-    """The snapshot's models of these series, those that could be trained."""
-    parts = []
-    for chunk in snapshots.chunks(client, manifest):
-        if not any(SeriesKey(*key) in keys for key in chunk["keys"]):
-            continue
-        part = Trained.from_numbers(chunk)
-        rows = [row for row, key in enumerate(part.keys) if key in keys and row not in part.fleet.failed]
+def _models(client: Elasticsearch, manifest: dict[str, Any], keys: Collection[SeriesKey]) -> Iterator[Trained]:
+    """The snapshot's models of these series, those that could be trained, chunk by chunk."""
+    for chunk in snapshots.chunks(client, manifest, keys=keys):
+        rows = [row for row in chunk["fitted"] if SeriesKey(*chunk["keys"][row]) in keys]
         if rows:
-            parts.append(part.select(rows))
-    return Trained.concatenate(parts)
+            trained = Trained.from_numbers(chunk)
+            yield trained if len(rows) == len(trained.keys) else trained.select(rows)
 
 
-def _score_segment(
-    job: Job, frame: SeriesFrame, trained: Trained, segment: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Documents of the buckets that one snapshot scores. Residuals of the look-back are taken from the same snapshot."""
-    if not trained.keys:
-        return
-    place = {key: row for row, key in enumerate(frame.keys)}
+def _narrowed(trained: Trained, partitions: list[str] | None) -> Trained | None:
+    """Only series with one of these partition or by values; None if there is none."""
+    wanted = set(partitions or ())
+    if not wanted:
+        return trained
+    rows = [row for row, key in enumerate(trained.keys) if wanted & {key.partition_value, key.by_value}]
+    return trained.select(rows) if rows else None
+
+
+def _score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[str, Any]) -> dict[str, Any]:
+    """What is found in the buckets that one snapshot scores. Residuals of the look-back are taken from the same snapshot.
+
+    Args:
+        job: The job.
+        frame: The series of `trained`, in its order.
+        trained: The models.
+        segment: The plan's entry.
+
+    Returns:
+        `records`, pairs of id and document; and `plots` where the job wants the bounds of every bucket: `keys`, `times`,
+        `lineage`, and (N, T) matrices of what is in `PLOTTED`, NaN where there is no bucket.
+    """
     window = Window.parse(segment["start"], segment["end"])
-    part = frame.slice(Window(frame.start, window.end)).take([place[key] for key in trained.keys])
+    part = frame.slice(Window(frame.start, window.end))
     values = _filled(job, part, trained)
     space = trained.fleet.to_space(values)
     mean, trend = trained.fleet.moments(part.times)
@@ -121,11 +137,8 @@ def _score_segment(
     bounds = [trained.fleet.to_units(bound) for bound in (mean - BOUNDS * sd, mean, mean + BOUNDS * sd)]
     view = _View(job, part, values, bounds, evidence, scores, segment)
     rows, columns = np.nonzero(scores[:, skip:] >= MIN_RECORD_SCORE)
-    for row, column in zip(rows.tolist(), (columns + skip).tolist(), strict=True):
-        yield view.record(row, column)
-    if job.model_plot_config.enabled:
-        for row, column in np.argwhere(~np.isnan(values[:, skip:])).tolist():
-            yield view.model_plot(row, column + skip)
+    found = [view.record(row, column) for row, column in zip(rows.tolist(), (columns + skip).tolist(), strict=True)]
+    return {"records": found} | ({"plots": view.plots(skip)} if job.model_plot_config.enabled else {})
 
 
 def _filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float64]:
@@ -138,7 +151,7 @@ def _filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float6
 
 
 class _View:
-    """Makes documents of single buckets of a scored segment."""
+    """Makes what is staged of a scored segment."""
 
     def __init__(
         self,
@@ -150,10 +163,11 @@ class _View:
         scores: NDArray[np.float64],
         segment: dict[str, Any],
     ) -> None:
-        self.job, self.frame, self.values, self.bounds = job, frame, values, bounds
+        self.frame, self.values, self.bounds = frame, values, bounds
         self.evidence, self.scores = evidence, scores
         self.times = [milliseconds(frame.start) + n * job.span_seconds * 1000 for n in range(values.shape[1])]
         self.lineage = {key: segment[key] for key in ("snapshot_id", "training_start", "training_end", "in_sample")}
+        self.maker = Maker(job, "record", self.lineage)
 
     def record(self, row: int, column: int) -> tuple[str, dict[str, Any]]:
         """A record with its explanation."""
@@ -161,8 +175,8 @@ class _View:
         actual, (lower, typical, upper) = self.values[row, column], (bound[row, column] for bound in self.bounds)
         point, multi = float(self.evidence.point[row, column]), float(self.evidence.multi[row, column])
         score = float(self.scores[row, column])
-        document = result(self.job, "record", time, {**self.lineage, "sentence": compare(float(actual), number(typical))})
-        document |= series_fields(self.job.detectors[key.detector_index], key)
+        document = self.maker.document(time, key)
+        document["driftline"]["sentence"] = compare(float(actual), number(typical))
         document |= {
             "probability": float(f"{max(10.0 ** -float(self.evidence.surprise[row, column]), 1e-300):.6g}"),
             "record_score": score,
@@ -178,22 +192,30 @@ class _View:
                 "upper_confidence_bound": number(upper),
             },
         }
-        return result_id(self.job, "record", time, key=key), document
+        return self.maker.id(time, key), document
 
-    def model_plot(self, row: int, column: int) -> tuple[str, dict[str, Any]]:
-        """The bounds of one bucket, as Elastic's model plot."""
-        key, time = self.frame.keys[row], self.times[column]
-        lower, median, upper = (number(bound[row, column]) for bound in self.bounds)
-        document = result(self.job, "model_plot", time, self.lineage)
-        document |= series_fields(self.job.detectors[key.detector_index], key)
-        document |= {
-            "actual": number(self.values[row, column], 10),
-            "model_lower": lower,
-            "model_median": median,
-            "model_upper": upper,
+    def plots(self, skip: int) -> dict[str, Any]:
+        """The bounds of every bucket from `skip` on, as columns: half a million documents become large."""
+        return {
+            "keys": [list(key) for key in self.frame.keys],
+            "times": self.times[skip:],
+            "lineage": self.lineage,
+            **{name: pack(part[:, skip:]) for name, part in zip(PLOTTED, (self.values, *self.bounds), strict=True)},
         }
-        document["model_feature"] = f"'{document['function_description']} value by {document.get('field_name', 'bucket')}'"
-        return result_id(self.job, "model_plot", time, key=key), document
+
+
+def _plot_documents(job: Job, plots: dict[str, Any], word: str) -> Iterator[Document]:
+    """Elastic's model plots, one document a series and bucket."""
+    maker = Maker(job, "model_plot", {**plots["lineage"], "quality": word})
+    times = np.asarray(plots["times"])
+    parts = {name: unpack(plots[name], len(plots["keys"])) for name in PLOTTED}
+    for row, parsed in enumerate(plots["keys"]):
+        key = SeriesKey(*parsed)
+        there = ~np.isnan(parts["actual"][row])
+        detector = job.detectors[key.detector_index]
+        columns = {name: numbers(part[row, there], PLOTTED[name]) for name, part in parts.items()}
+        feature = f"'{detector.spec.metric} value by {detector.field_name or 'bucket'}'"
+        yield from maker.rows(key, times[there].tolist(), columns, model_feature=feature)
 
 
 def write(
@@ -216,23 +238,24 @@ def write(
     """
     started = datetime.now(UTC)
     window = Window.parse(plan["start"], plan["end"])
-    documents: list[tuple[str, dict[str, Any]]] = [(id_, document) for part in scored for id_, document in read_json(part["uri"])]
     word = (verdict or {}).get("verdict", "pass")
-    for _, document in documents:
-        document["driftline"]["quality"] = word
-    records = [document for _, document in documents if document["result_type"] == "record"]
+    found = [pair for line in _lines(scored) for pair in line["records"]]
+    records = [record for _, record in found]
+    for record in records:
+        record["driftline"]["quality"] = word
     find_influencers(client, job, records)
     series = sum(part["scored"] for part in scored)
     other = _stored_records(client, job, window, partitions) if partitions else []
     summary = bucket_results(job, [*records, *other], series) + influencer_results(job, [*records, *other])
+    documents, summaries = _documents(job, found, scored, word), map(_encoded, summary)
     if partitions:
         within = [_of_partitions(job, partitions)]
         parts = [
             results.replace(client, job, window, documents, types=["record", "model_plot"], within=within),
-            results.replace(client, job, window, summary, types=["bucket", "influencer"]),
+            results.replace(client, job, window, summaries, types=["bucket", "influencer"]),
         ]
     else:
-        parts = [results.replace(client, job, window, [*documents, *summary], types=TYPES)]
+        parts = [results.replace(client, job, window, chain(documents, summaries), types=TYPES)]
         state.advance(client, job.job_id, window.end)
     buckets = [document for _, document in summary if document["result_type"] == "bucket"]
     outcome = {
@@ -250,6 +273,26 @@ def write(
         window_start=plan["start"], window_end=plan["end"], detail={**outcome, "segments": plan["segments"]},
     )  # fmt: skip
     return outcome
+
+
+def _lines(scored: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in scored:
+        yield from map(orjson.loads, read_lines(part["uri"]))
+
+
+def _documents(
+    job: Job, records: list[tuple[str, dict[str, Any]]], scored: list[dict[str, Any]], word: str
+) -> Iterator[Document]:
+    """All that was staged. The bounds of every bucket are read a second time rather than kept: there may be many."""
+    yield from map(_encoded, records)
+    if job.model_plot_config.enabled:
+        for line in _lines(scored):
+            yield from _plot_documents(job, line["plots"], word)
+
+
+def _encoded(pair: tuple[str, dict[str, Any]]) -> Document:
+    id_, document = pair
+    return id_, document["timestamp"], orjson.dumps(document)
 
 
 def _of_partitions(job: Job, partitions: list[str]) -> dict[str, Any]:
@@ -292,7 +335,7 @@ def score(
     verdict = gate.check_series(client, job, handle, stage="score", run=run)
     parts = []
     for batch_number, batch in enumerate(batches(handle)):
-        parts.append(score_batch(client, job, batch, plan, partitions=partitions, out=f"{place}/scored-{batch_number}.json"))
+        parts.append(score_batch(client, job, batch, plan, partitions=partitions, out=f"{place}/scored-{batch_number}.jsonl"))
         if progress:
             progress("series scored", batch["last"], handle["series"])
     outcome = write(client, job, plan, parts, verdict=verdict, partitions=partitions, run=run)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from driftline.core.errors import SourceIndexError, WindowError
 from driftline.core.paths import staging_uri
@@ -12,10 +15,9 @@ from driftline.core.timespan import Window, floor_time, format_span, iso, parse_
 from driftline.elastic import snapshots, state
 from driftline.elastic.fields import check_fields, data_range
 from driftline.models.baseline.options import check_options
-from driftline.models.trained import Trained
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
-from driftline.pipeline.files import read_json, write_json
+from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import fit
 from driftline.pipeline.read import batches, read_series
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.models.trained import Trained
 
 MAX_LISTED = 1000
+CHUNK = 1000  # series in one document of a snapshot: half a megabyte, little to read for who needs few series
 
 
 def training_window(client: Elasticsearch, job: Job, as_of: str | datetime | None = None) -> Window:
@@ -73,8 +77,25 @@ def fit_batch(job: Job, batch: dict[str, Any], *, out: str, progress: Progress |
     check_options(job.training.prophet, f"job {job.job_id}")
     frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
     trained = fit(job, frame, progress=progress)
-    write_json(out, {"trained": trained.to_numbers(), "backtest": backtest(job, frame, trained)})
-    return {"uri": out, "trained": len(trained.keys) - len(trained.failed), "failed": len(trained.failed)}
+    write_lines(out, _staged(trained, backtest(job, frame, trained)))
+    return {"uri": out, "trained": len(trained.fitted), "failed": len(trained.failed)}
+
+
+def _staged(trained: Trained, tested: dict[str, list[float]]) -> Iterator[dict[str, Any]]:
+    """The lines of a staged fit: what promotion looks at, then the chunks of the snapshot, which nobody has to parse."""
+    chunks = [range(first, min(first + CHUNK, len(trained.keys))) for first in range(0, len(trained.keys), CHUNK)]
+    sample = [int(row) for row in tested["rows"]] or trained.fitted[:1]
+    yield {
+        "series": len(trained.keys),
+        "fitted": len(trained.fitted),
+        "failures": trained.failed[:MAX_LISTED],
+        "ranges": [snapshots.key_range(trained.keys[rows.start : rows.stop]) for rows in chunks],
+        # only the series that were tested, as a batch of their own
+        "trained": trained.select(sample).to_numbers(),
+        "backtest": {**tested, "rows": list(range(len(tested["rows"])))},
+    }
+    for rows in chunks:
+        yield (trained.select(rows) if len(chunks) > 1 else trained).to_numbers()
 
 
 def promote(
@@ -92,7 +113,7 @@ def promote(
         `snapshot_id`, `promoted`, `reason`, `trained`, `failed`, `failures` (the first thousand), `window`.
     """
     started = datetime.now(UTC)
-    parts = [read_json(part["uri"]) for part in fitted]
+    parts = [orjson.loads(next(read_lines(part["uri"]))) for part in fitted]
     window = Window.parse(handle["start"], handle["end"])
     manifest = snapshots.new_manifest(job.job_id, job.version, window.start, window.end)
     current = snapshots.choose(
@@ -101,15 +122,15 @@ def promote(
         window.end,
     )
     outcome = judge(client, job, handle, parts, current)
-    failures = [failure for part in parts for failure in Trained.from_numbers(part["trained"]).failed]
-    keys = sum(len(part["trained"]["keys"]) for part in parts)
+    failures = [failure for part in parts for failure in part["failures"]]
+    keys, models = sum(part["series"] for part in parts), sum(part["fitted"] for part in parts)
     manifest |= {
         "state": "promoted" if outcome["promoted"] else "rejected",
         "engine": "prophet",
         "verdict": (verdict or {}).get("verdict", "pass"),
         "series": keys,
-        "trained": keys - len(failures),
-        "failed": len(failures),
+        "trained": models,
+        "failed": keys - models,
         "description": outcome["reason"],
         "detail": {
             "valid": [{"from": iso(window.end)}] if outcome["promoted"] else [],
@@ -117,9 +138,10 @@ def promote(
             "failures": failures[:MAX_LISTED],
             "notes": [*handle["notes"], *job.notes],
             "docs_per_bucket": handle["docs"] / max(1, handle["buckets"]),
+            "ranges": [between for part in parts for between in part["ranges"]],
         },
     }
-    snapshots.write(client, manifest, [part["trained"] for part in parts if part["trained"]["keys"]])
+    snapshots.write(client, manifest, (chunk for part in fitted for chunk in islice(read_lines(part["uri"]), 1, None)))
     facts = {key: manifest[key] for key in ("job_id", "job_version", "snapshot_id", "state", "verdict")}
     state.journal(client, run, "train", started, **facts, window_start=iso(window.start), window_end=iso(window.end))
     return {
@@ -158,7 +180,7 @@ def _fit_all(job: Job, handle: dict[str, Any], place: str, progress: Progress | 
     total = handle["series"]
     for number, batch in enumerate(batches(handle)):
         inner = _shifted(progress, batch["first"], total) if progress else None
-        yield fit_batch(job, batch, out=f"{place}/fit-{number}.json", progress=inner)
+        yield fit_batch(job, batch, out=f"{place}/fit-{number}.jsonl", progress=inner)
 
 
 def _shifted(progress: Progress, offset: int, total: int) -> Progress:

@@ -40,9 +40,16 @@ def reads(job: Job) -> str:
 
 def active(frame: SeriesFrame, job: Job) -> NDArray[np.bool_]:
     """(N, T) whether a series holds data in a bucket: where an empty bucket counts as 0, a 0 is none."""
-    zeros = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in frame.keys], dtype=bool)
-    found: NDArray[np.bool_] = ~np.isnan(frame.values) & ~(zeros[:, None] & (frame.values == 0))
+    zeros = by_detector([detector.spec.empty_is_zero for detector in job.detectors], frame)
+    found: NDArray[np.bool_] = ~np.isnan(frame.values)
+    np.logical_and(found, frame.values != 0, out=found, where=zeros[:, None])
     return found
+
+
+def by_detector(facts: list[bool], frame: SeriesFrame) -> NDArray[np.bool_]:
+    """(N,) what is true of each series' detector."""
+    chosen = np.fromiter((key.detector_index for key in frame.keys), np.intp, len(frame.keys))
+    return np.array(facts, dtype=bool)[chosen]
 
 
 def profile(frame: SeriesFrame, job: Job) -> dict[str, Any]:

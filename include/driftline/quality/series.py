@@ -13,17 +13,18 @@ import pandas as pd
 from driftline.core.timespan import Window, format_span, iso
 from driftline.quality.checks import MAX_SAMPLE, CheckResult, Verdict, shorten
 from driftline.quality.engine import validate
-from driftline.quality.history import active
+from driftline.quality.history import active, by_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from driftline.core.job import Job
+    from driftline.core.job import Detector, Job
     from driftline.core.series import SeriesFrame
 
 MIN_LAG = timedelta(minutes=10)
 LAG_BUCKETS = 3
 MIN_BUCKETS = 10  # fewer cannot tell 90 % from less: the look-back makes up for what is missing
+BLOCK = 1000  # series that are looked at together
 NOISE = 3.0  # standard deviations of a count that chance alone explains; it matters where counts are small
 NEVER_NEGATIVE = {"count", "distinct_count"}
 Told = tuple[str, str, int, list[str]]  # observed, message, failed, sample
@@ -54,43 +55,39 @@ def check_series(frame: SeriesFrame, job: Job, *, window: Window, history: dict[
     part, seen = frame.slice(window), frame.slice(Window(min(frame.start, window.end), window.end))
     enough = frame.slice(Window(min(window.start, window.end - MIN_BUCKETS * frame.span), window.end))
     results = _run(_recent(seen, job, window), {"freshness": _freshness(seen, job, window)})
-    results += _run(_buckets(enough, job), {"completeness": _completeness(enough, job)})
-    results += _run(_buckets(part, job), {"volume": _volume(part, job, history)})
+    results += _run(_buckets(enough), {"completeness": _completeness(enough, job)})
+    results += _run(_buckets(part), {"volume": _volume(part, job, history)})
     results += _run(_series(part, job), _values(part, job))
     results.append(_partitions(part, job, history))
     return results
 
 
-def _buckets(frame: SeriesFrame, job: Job) -> pd.DataFrame:
-    """One row a bucket: its start, its documents, whether it holds any, and how many series hold data in it."""
-    return pd.DataFrame(
-        {
-            "start": frame.times,
-            "docs": frame.docs,
-            "filled": (frame.docs > 0).astype(float),
-            "active": active(frame, job).sum(axis=0).astype(float),
-        }
-    )
+def _buckets(frame: SeriesFrame) -> pd.DataFrame:
+    """One row a bucket: its start, its documents, and whether it holds any."""
+    return pd.DataFrame({"start": frame.times, "docs": frame.docs, "filled": (frame.docs > 0).astype(float)})
 
 
 def _series(frame: SeriesFrame, job: Job) -> pd.DataFrame:
     """One row a series: its label, its least value where that must not be negative, and how many values are infinite."""
-    counted = np.array([_never_negative(job, key.detector_index) for key in frame.keys], dtype=bool)
-    finite = np.where(np.isfinite(frame.values), frame.values, np.inf)
-    least = finite.min(axis=1, initial=np.inf)
+    counted = by_detector([_never_negative(detector) for detector in job.detectors], frame)
+    least, infinite = np.empty(len(frame.keys)), np.empty(len(frame.keys))
+    for first in range(0, len(frame.keys), BLOCK):  # a copy of all values at once would be as large as the frame
+        block = slice(first, first + BLOCK)
+        values = frame.values[block]
+        least[block] = np.where(np.isfinite(values), values, np.inf).min(axis=1, initial=np.inf)
+        infinite[block] = np.isinf(values).sum(axis=1)
     return pd.DataFrame(
         {
             "series": [shorten(key.label()) for key in frame.keys],
             "least": np.where(counted & np.isfinite(least), least, 0.0),
-            "infinite": np.isinf(frame.values).sum(axis=1).astype(float),
+            "infinite": infinite,
         }
     )
 
 
-def _never_negative(job: Job, detector: int) -> bool:
+def _never_negative(detector: Detector) -> bool:
     """Counts, and what measures bytes (ECS ends such fields with `bytes`)."""
-    chosen = job.detectors[detector]
-    return chosen.spec.metric in NEVER_NEGATIVE or (chosen.field_name or "").endswith("bytes")
+    return detector.spec.metric in NEVER_NEGATIVE or (detector.field_name or "").endswith("bytes")
 
 
 def _lag(job: Job) -> timedelta:
@@ -202,7 +199,8 @@ def _values(frame: SeriesFrame, job: Job) -> dict[str, _Check]:
 def _partitions(frame: SeriesFrame, job: Job, history: dict[str, float] | None) -> CheckResult:
     """Too many series, none at all, or many fewer with data in a bucket than there used to be at these hours."""
     limited = next((note for note in frame.notes if "training.max_partitions" in note), "")
-    alive, most = int(active(frame, job).any(axis=1).sum()), job.training.max_partitions
+    filled, most = active(frame, job), job.training.max_partitions
+    alive = int(filled.any(axis=1).sum())
     observed = f"{alive:,} series"
 
     def count(_: dict[str, Any]) -> Told:
@@ -227,7 +225,7 @@ def _partitions(frame: SeriesFrame, job: Job, history: dict[str, float] | None) 
 
     wanted = f"at most {most:,} series, at least {least:,.4g} a bucket"
     check = _Check(job.quality.partitions, "ExpectColumnMeanToBeBetween", {"column": "active", "min_value": least}, wanted, drop)
-    return _run(_buckets(frame, job), {"partitions": check})[0]
+    return _run(pd.DataFrame({"active": filled.sum(axis=0).astype(float)}), {"partitions": check})[0]
 
 
 def _run(table: pd.DataFrame, checks: dict[str, _Check]) -> list[CheckResult]:

@@ -41,6 +41,14 @@ class Chunk(ABC):
         """The documents. Nested values are shared between them: read, do not change."""
 
     @abstractmethod
+    def times(self) -> list[int]:
+        """When each happened, in milliseconds since the epoch."""
+
+    @abstractmethod
+    def measures(self) -> dict[str, list[Any]]:
+        """The values of the fields that hold sizes and codes, by dotted name: a gate asks for them, with no need of documents."""
+
+    @abstractmethod
     def encoded(self) -> list[bytes]:
         """The same documents as JSON, each without a line end."""
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from driftline.core.timespan import SECOND
 from driftline.generator import catalogue
 from driftline.generator.base import Chunk
 from driftline.generator.requests import METHODS, Columns
@@ -18,6 +17,7 @@ from driftline.generator.requests import METHODS, Columns
 if TYPE_CHECKING:
     from driftline.generator.world import Ints, Objects, World
 
+MINUTE = timedelta(minutes=1)
 _MS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
@@ -84,22 +84,36 @@ class Traffic(Chunk):
     day: int
     first: int
     start: datetime
-    seconds: int
+    minutes: int
     columns: Columns
     tables: Tables
 
     def __len__(self) -> int:
         return len(self.columns.ms)
 
-    def _clock(self, form: str) -> list[str]:
-        """The time of each request to the second, in a strftime form."""
-        every = _objects([(self.start + second * SECOND).strftime(form) for second in range(self.seconds)])
+    def _clock(self, form: str, end: str = "") -> list[str]:
+        """The time of each request to the second: a strftime form for its minute, the seconds, and what follows them."""
+        begins = [(self.start + minute * MINUTE).strftime(form) for minute in range(self.minutes)]
+        every = _objects([f"{begin}{second:02d}{end}" for begin in begins for second in range(60)])
         found: list[str] = every[self.columns.ms // 1000].tolist()
         return found
 
     def _stamps(self) -> list[str]:
         fractions = (self.columns.ms % 1000).tolist()
-        return [clock + _MS[ms] for clock, ms in zip(self._clock("%Y-%m-%dT%H:%M:%S"), fractions, strict=True)]
+        return [clock + _MS[ms] for clock, ms in zip(self._clock("%Y-%m-%dT%H:%M:"), fractions, strict=True)]
+
+    def times(self) -> list[int]:
+        """Milliseconds since the epoch."""
+        found: list[int] = (round(self.start.timestamp()) * 1000 + self.columns.ms).tolist()
+        return found
+
+    def measures(self) -> dict[str, list[Any]]:
+        """Status codes and bytes."""
+        columns = self.columns
+        return {
+            "http.request.bytes": columns.request.tolist(), "http.response.status_code": columns.status.tolist(),
+            "http.response.bytes": columns.response.tolist(), "http.response.body.bytes": columns.body.tolist(),
+        }  # fmt: skip
 
     def documents(self) -> list[dict[str, Any]]:
         """The requests as ECS documents."""
@@ -150,7 +164,7 @@ class Traffic(Chunk):
         asked: Ints = columns.method * paths + columns.endpoint
         last: Ints = columns.referrer * len(catalogue.AGENTS) + columns.agent
         rows = zip(
-            ip[columns.client].tolist(), self._clock("%d/%b/%Y:%H:%M:%S +0000"), request[asked].tolist(),
+            ip[columns.client].tolist(), self._clock("%d/%b/%Y:%H:%M:", " +0000"), request[asked].tolist(),
             columns.status.tolist(), columns.body.tolist(), end[last].tolist(), strict=True,
         )  # fmt: skip
         return [
@@ -160,4 +174,4 @@ class Traffic(Chunk):
 
 def chunk(world_tables: Tables, columns: Columns, *, day: int, first: int, start: datetime, minutes: int) -> Traffic:
     """A chunk of `minutes` minutes that begins at `start`."""
-    return Traffic(day, first, start, int(timedelta(minutes=minutes).total_seconds()), columns, world_tables)
+    return Traffic(day, first, start, minutes, columns, world_tables)

@@ -56,6 +56,13 @@ class _Moments(Chunk):
     def documents(self) -> list[dict[str, Any]]:
         return [{"timestamp": stamp, **_EVENT} for stamp in self.stamps]
 
+    def times(self) -> list[int]:
+        clock = {stamp: round(datetime.fromisoformat(stamp).timestamp() * 1000) for stamp in set(self.stamps)}
+        return [clock[stamp] for stamp in self.stamps]
+
+    def measures(self) -> dict[str, list[Any]]:
+        return {"bytes": [_EVENT["bytes"]] * len(self)}
+
     def encoded(self) -> list[bytes]:
         rest = orjson.dumps(_EVENT)[1:]
         return [b'{"timestamp":"' + stamp.encode() + b'",' + rest for stamp in self.stamps]

@@ -11,9 +11,7 @@ from driftline.elastic.indices import TRUTH
 from driftline.elastic.results import delete
 from driftline.generator.registry import open_source
 from driftline.pipeline import ledger, target
-from driftline.sources.documents import find
 from driftline.sources.rows import Rows
-from driftline.sources.stamps import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,19 +101,17 @@ def _batches(made: Generated, first: int, last: int, done: int) -> Iterator[Rows
 
 
 def _rows(made: Generated, chunks: list[Chunk], begin: int) -> Rows:
-    clock = Clock("UTC")
-    watched = [name for name in made.properties if name.endswith(("bytes", "status_code"))]
-    documents = [document for chunk in chunks for document in chunk.documents()]
     bodies = [body for chunk in chunks for body in chunk.encoded()]
     numbers = list(range(begin, begin + len(bodies)))
+    measures = [chunk.measures() for chunk in chunks]
     return Rows(
         offsets=numbers,
         lines=[number + 1 for number in numbers],
-        times=[clock.read(document[made.time_field]) for document in documents],
+        times=[time for chunk in chunks for time in chunk.times()],
         bodies=bodies,
         raws=bodies,
         ids=[id_ for chunk in chunks for id_ in chunk.ids(made.digest)],
-        columns={name: [find(document, name) for document in documents] for name in watched},
+        columns={name: [value for columns in measures for value in columns[name]] for name in measures[0]},
         end=begin + len(bodies),
         end_line=begin + len(bodies) + 1,
     )

@@ -66,6 +66,8 @@ def test_days_may_be_cut_anyhow_and_ids_stay(source, documents):
     assert len(set(ids)) == len(documents)
     assert [orjson.loads(text) for text in chunks[4].encoded()] == chunks[4].documents()
     assert len(chunks[4].lines()) == len(chunks[4])
+    assert chunks[4].times() == [round(parse_time(row["timestamp"]).timestamp() * 1000) for row in chunks[4].documents()]
+    assert chunks[4].measures() == {"bytes": [row["bytes"] for row in chunks[4].documents()]}
 
 
 def test_a_start_within_the_day_and_other_numbers_work():

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from driftline.core.errors import DefinitionError, WindowError
+from driftline.core.timespan import parse_time
 from driftline.generator import catalogue
 from driftline.generator.registry import open_source
 
@@ -83,6 +84,19 @@ def test_documents_json_and_lines_say_the_same():
             assert int(found["size"].replace("-", "0")) == http["response"]["body"]["bytes"]
             moment = datetime.strptime(found["time"], "%d/%b/%Y:%H:%M:%S %z")
             assert moment.strftime("%Y-%m-%dT%H:%M:%S") == document["@timestamp"][:19]
+
+
+def test_times_and_measures_are_those_of_the_documents():
+    (chunk,) = list(open_source("access_log", 5, START + timedelta(hours=7), 0.1, SMALL).chunks())
+    documents = chunk.documents()
+    assert chunk.times() == [round(parse_time(document["@timestamp"]).timestamp() * 1000) for document in documents]
+    http = [document["http"] for document in documents]
+    assert chunk.measures() == {
+        "http.request.bytes": [asked["request"]["bytes"] for asked in http],
+        "http.response.status_code": [asked["response"]["status_code"] for asked in http],
+        "http.response.bytes": [asked["response"]["bytes"] for asked in http],
+        "http.response.body.bytes": [asked["response"]["body"]["bytes"] for asked in http],
+    }
 
 
 def test_every_field_is_in_the_mapping():

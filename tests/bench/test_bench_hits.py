@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from driftline.bench.hits import run, write_logs
 
 FIGURES = {
@@ -10,15 +12,16 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_as_many_lines_are_written_as_were_asked_for_one_file_a_day_and_the_same_again(tmp_path):
+@pytest.mark.parametrize("hits", [500, 4_321])
+def test_as_many_lines_are_written_as_were_asked_for_one_file_a_day_and_the_same_again(tmp_path, hits):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        write_logs(folder, 4_321, 1, seed=1)
+        write_logs(folder, hits, 1, seed=1)
     first, again = ([file.read_bytes() for file in sorted((tmp_path / name).iterdir())] for name in "ab")
     assert first == again
     assert len(first) == 7
     assert all(first)
-    assert sum(content.count(b"\n") for content in first) == 4_321
+    assert sum(content.count(b"\n") for content in first) == hits
 
 
 def test_every_hit_is_a_document_and_the_pipeline_finds_what_was_injected(client, state):

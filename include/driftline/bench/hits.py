@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.bench.measure import Cost, PeakRss
+from driftline.core.errors import DriftlineError
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri, state_dir
 from driftline.core.source import Source
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 AT_ONCE = 2  # files: as many as the ingest DAG maps at a time
 SPARE = 1.15  # drawn for each hit that is wanted: what was injected takes some away, and a count by chance may be low
+LEAST = 100  # a day: the generator's own limit
 WEEK = timedelta(weeks=1)
 
 
@@ -128,10 +130,18 @@ def _ingest_file(source: Source, handle: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_logs(folder: Path, hits: int, weeks: int, seed: int, progress: Progress | None = None) -> None:
-    """Writes `hits` lines in combined format, one file a day; what the generator draws beyond them is left out evenly."""
+    """Writes `hits` lines in combined format, one file a day; what the generator draws beyond them is left out evenly.
+
+    Raises:
+        DriftlineError: The generator draws too few.
+    """
     days = 7 * weeks
-    made = open_source("access_log", seed, START, days, {"events_per_day": SPARE * hits / days})
+    made = open_source("access_log", seed, START, days, {"events_per_day": max(LEAST, SPARE * hits / days)})
     drawn, first = sum(len(chunk) for chunk in made.chunks()), 0
+    if drawn < hits:
+        raise DriftlineError(
+            f"seed {seed} gives {drawn} hits, not {hits}", where="driftline bench hits", fix="Take another seed."
+        )
     for day in range(days):
         with (folder / f"access-{START + timedelta(days=day):%Y-%m-%d}.log").open("wb") as file:
             for chunk in made.day_chunks(day):

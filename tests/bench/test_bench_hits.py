@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from driftline.bench.hits import run, write_logs
+from driftline.core.paths import state_dir
 
 FIGURES = {
     "hits", "weeks", "documents", "quarantined", "records", "rows_per_second", "seconds", "seconds_generate", "seconds_ingest",
@@ -24,7 +25,7 @@ def test_as_many_lines_are_written_as_were_asked_for_one_file_a_day_and_the_same
     assert sum(content.count(b"\n") for content in first) == hits
 
 
-def test_every_hit_is_a_document_and_the_pipeline_finds_what_was_injected(client, state):
+def test_every_hit_is_a_document_and_the_pipeline_finds_what_was_injected(client):
     before = _documents(client)
     figures = run(client, hits=60_000, weeks=3)
     assert set(figures) == FIGURES
@@ -32,7 +33,7 @@ def test_every_hit_is_a_document_and_the_pipeline_finds_what_was_injected(client
     assert figures["records"] > 0
     assert not list(client.indices.get(index="bench-hits-*", expand_wildcards="all").body)
     assert _documents(client) == before
-    assert not [path for path in state.rglob("*") if path.name.startswith("bench-")]
+    assert not [path for path in state_dir().rglob("*") if path.name.startswith("bench-")]
 
 
 def _documents(client) -> int:

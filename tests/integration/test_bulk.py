@@ -62,3 +62,14 @@ def test_what_fails_while_actions_are_made_comes_out_and_what_was_sent_before_is
     with pytest.raises(ValueError, match="no more"):
         bulk(client, actions())
     assert client.exists(index=index, id="first")
+
+
+def test_with_several_requests_at_once_everything_is_written_and_counted(client, index, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", 500)
+    actions = [index_action(index, str(n), {"n": "many" if n % 50 == 7 else n}) for n in range(300)]
+    unfit = []
+    outcome = bulk(client, actions, unfit=unfit, at_once=3)
+    assert outcome.results == {"created": 294}
+    assert sorted(int(answer["_id"]) for answer in unfit) == [7, 57, 107, 157, 207, 257]
+    client.indices.refresh(index=index)
+    assert client.count(index=index)["count"] == 294

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ import orjson
 from elasticsearch import helpers
 
 from driftline.bench.measure import Cost, PeakRss
+from driftline.core.errors import WriteError
 from driftline.core.job import Job
 from driftline.core.results import Maker, milliseconds, numbers
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import results
+from driftline.elastic.bulk import AT_ONCE
 from driftline.elastic.indices import RESULTS, ensure_templates
 
 if TYPE_CHECKING:
@@ -30,46 +33,46 @@ if TYPE_CHECKING:
 
 START = datetime(1971, 1, 1, tzinfo=UTC)  # months of their own, which can be dropped afterwards
 CHUNK = 5000  # documents a request of the raw client: 3 MB, where it is fastest
+READY = 20 * CHUNK  # documents for several requests at once
+ROUNDS = 4
 FIELDS = ("actual", "model_lower", "model_median", "model_upper")
 
 
 def run(client: Elasticsearch, *, series: int, points: int, freq: str, progress: Progress | None = None) -> dict[str, Any]:
-    """Writes a model plot for each bucket of each series, three times: by us, by `client.bulk`, by `helpers.bulk`.
+    """Writes a model plot for each bucket of each series: by us, and by the raw client in three ways.
 
     Ours makes the documents from numbers, with their ids, looks for what they replace, and sends them. The raw client is given
     them ready made, as dicts, which is not counted.
 
     Returns:
-        `documents`, `seconds_raw` (the faster of `seconds_client` and `seconds_helper`), `seconds_write`, `write_ratio`
-        (raw to ours: 1 is as fast), `docs_per_second`, `rss_mb`.
+        `documents`, `seconds_write`, `seconds_client` (`client.bulk`), `seconds_helper` (`helpers.bulk`), `seconds_parallel`
+        (`helpers.parallel_bulk` with as many requests at once as ours), `seconds_raw` (the fastest of these three),
+        `write_ratio` (raw to ours: 1 is as fast), `docs_per_second`, `rss_mb`.
     """
-    job = _job(freq)
-    window = Window(START, START + points * job.bucket_span)
     values = np.random.default_rng(0).gamma(5.0, 20.0, (4, series, points))
+    ways = {"client": _raw, "helper": _helper, "parallel": _parallel, "write": _ours}
+    seconds = dict.fromkeys(ways, 0.0)
     ensure_templates(client)
-    seconds = {}
     before = _indices(client)
     try:
-        _helper(client, job, values[:, : max(1, CHUNK // points)])  # so that the server is warm for all
-        for done, (name, write) in enumerate((("client", _raw), ("write", None), ("helper", _helper))):
-            if progress:
-                progress("ways of writing", done, 3)
-            if write:
-                seconds[name] = write(client, job, values)
-                continue
-            with Cost() as cost, PeakRss() as memory:
-                written = results.replace(client, job, window, _documents(job, values), types=["model_plot"]).written
-            seconds[name] = cost.wall
+        _helper(client, _job(freq), values[:, : max(1, CHUNK // points)])  # so that the server is warm for all
+        with PeakRss() as memory:
+            # in turn, and each at another place in each round: the machine is not equally fast all the time
+            for number, part in enumerate(np.array_split(values, min(ROUNDS, series), axis=1)):
+                for name in np.roll(list(ways), number).tolist():
+                    seconds[name] += ways[name](client, _job(freq), part)
+                if progress:
+                    progress("rounds of writing", number + 1, ROUNDS)
     finally:
         for index in _indices(client) - before:
             client.indices.delete(index=index)
-    raw = min(seconds["client"], seconds["helper"])
+    raw = min(value for name, value in seconds.items() if name != "write")
     return {
-        "documents": written,
+        "documents": series * points,
         **{f"seconds_{name}": round(value, 3) for name, value in seconds.items()},
         "seconds_raw": round(raw, 3),
         "write_ratio": round(raw / seconds["write"], 3),
-        "docs_per_second": round(written / seconds["write"]),
+        "docs_per_second": round(series * points / seconds["write"]),
         "rss_mb": memory.mb,
     }
 
@@ -92,14 +95,31 @@ def _documents(job: Job, values: NDArray[np.float64]) -> Iterator[Document]:
         yield from maker.rows(SeriesKey(0, f"partition-{row:06d}", None), times, columns, model_feature="'mean value by value'")
 
 
+def _ours(client: Elasticsearch, job: Job, values: NDArray[np.float64]) -> float:
+    """Seconds of `results.replace`, from numbers to what can be searched.
+
+    Raises:
+        WriteError: Not every document was written.
+    """
+    window = Window(START, START + values.shape[2] * job.bucket_span)
+    with Cost() as cost:
+        written = results.replace(client, job, window, _documents(job, values), types=["model_plot"]).written
+    if written != values.shape[1] * values.shape[2]:
+        raise WriteError(f"{written} documents were written", failed=values[0].size - written, total=values[0].size, sample=[])
+    return cost.wall
+
+
 def _indices(client: Elasticsearch) -> set[str]:
     found = client.indices.get(index=f"{RESULTS}-1971.*", expand_wildcards="all", allow_no_indices=True)
     return set(found.body)
 
 
-def _ready(job: Job, values: NDArray[np.float64], index: str) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+def _ready(
+    job: Job, values: NDArray[np.float64], index: str, size: int = CHUNK
+) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+    """The documents as dicts, so many at a time: all of them would not fit into memory."""
     documents = _documents(job, values)
-    while chunk := [(index, id_, orjson.loads(source)) for id_, _, source in islice(documents, CHUNK)]:
+    while chunk := [(index, id_, orjson.loads(source)) for id_, _, source in islice(documents, size)]:
         yield chunk
 
 
@@ -121,6 +141,17 @@ def _helper(client: Elasticsearch, job: Job, values: NDArray[np.float64]) -> flo
         actions = [{"_index": index, "_id": id_, "_source": source} for index, id_, source in chunk]
         with Cost() as cost:
             helpers.bulk(client, actions, chunk_size=CHUNK, stats_only=True)
+        seconds += cost.wall
+    return seconds + _refresh(client, index)
+
+
+def _parallel(client: Elasticsearch, job: Job, values: NDArray[np.float64]) -> float:
+    """Seconds of `elasticsearch.helpers.parallel_bulk`."""
+    index, seconds = f"{RESULTS}-1971.raw-parallel", 0.0
+    for chunk in _ready(job, values, index, READY):
+        actions = [{"_index": index, "_id": id_, "_source": source} for index, id_, source in chunk]
+        with Cost() as cost:
+            deque(helpers.parallel_bulk(client, actions, thread_count=AT_ONCE, chunk_size=CHUNK), maxlen=0)
         seconds += cost.wall
     return seconds + _refresh(client, index)
 

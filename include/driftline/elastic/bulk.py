@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from elasticsearch import Elasticsearch
 
-CHUNK_BYTES = 8 * 1024 * 1024  # large enough to amortise the round trip, small against http.max_content_length (100 MB)
+CHUNK_BYTES = 4 * 1024 * 1024  # large enough to amortise the round trip, small against http.max_content_length (100 MB)
+AT_ONCE = 2  # requests for actions that may arrive in any order: one keeps one thread of Elasticsearch busy
 RETRIES = 5
 BUSY = {429, 502, 503, 504}
 HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}
@@ -44,6 +46,11 @@ class Outcome:
         """All items that were accepted."""
         return sum(self.results.values())
 
+    def add(self, other: Outcome) -> None:
+        """Counts what another one counted, too."""
+        for result, count in other.results.items():
+            self.results[result] = self.results.get(result, 0) + count
+
 
 def index_action(index: str, id_: str | None, source: dict[str, Any] | bytes, *, op: str = "index") -> bytes:
     """One document as two lines of the bulk body; `op` is `index` (replace) or `create` (409 is then no error)."""
@@ -57,27 +64,38 @@ def delete_action(index: str, id_: str) -> bytes:
     return orjson.dumps({"delete": {"_index": index, "_id": id_}}) + b"\n"
 
 
-def bulk(client: Elasticsearch, actions: Iterable[bytes], *, unfit: list[dict[str, Any]] | None = None) -> Outcome:
-    """Sends actions, in order, in chunks of about 8 MB. The next chunk is made while one is on its way.
+def bulk(
+    client: Elasticsearch, actions: Iterable[bytes], *, unfit: list[dict[str, Any]] | None = None, at_once: int = 1
+) -> Outcome:
+    """Sends actions in chunks of about 4 MB. The next chunk is made while others are on their way.
 
     Args:
         client: The cluster.
-        actions: The actions.
+        actions: The actions. They arrive in order.
         unfit: Takes the answers to documents that do not fit the mapping, which are then no error: `_index`, `_id`, `error`.
+        at_once: Requests on their way at once. With more than one the order is lost: then no two actions may be about the same
+            document.
 
     Raises:
         WriteError: Some items were refused, or the cluster stayed busy; all others were written.
         ClusterError, ClusterDownError: The request itself failed.
     """
-    outcome, refused = Outcome(), []
-    with ThreadPoolExecutor(1, thread_name_prefix="bulk") as sender:
-        sending: Future[list[str]] | None = None
+    outcome = Outcome()
+    refused: list[str] = []
+    sending: deque[Future[tuple[Outcome, list[str]]]] = deque()
+
+    def conclude() -> None:
+        accepted, others = sending.popleft().result()
+        outcome.add(accepted)
+        refused.extend(others)
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="bulk") as senders:
         for chunk in _chunks(actions):
-            if sending:
-                refused += sending.result()
-            sending = sender.submit(_send, client, chunk, outcome, unfit)
-        if sending:
-            refused += sending.result()
+            if len(sending) == at_once:
+                conclude()
+            sending.append(senders.submit(_send, client, chunk, unfit))
+        while sending:
+            conclude()
     if refused:
         total = outcome.total + len(refused)
         raise WriteError(
@@ -102,8 +120,9 @@ def _chunks(actions: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome, unfit: list[dict[str, Any]] | None) -> list[str]:
-    """Sends one chunk until nothing in it is retriable; returns why items were refused."""
+def _send(client: Elasticsearch, chunk: list[bytes], unfit: list[dict[str, Any]] | None) -> tuple[Outcome, list[str]]:
+    """Sends one chunk until nothing in it is retriable; returns what was accepted, and why the others were refused."""
+    outcome = Outcome()
     refused: list[str] = []
     for attempt in range(RETRIES + 1):
         with explained():
@@ -124,7 +143,7 @@ def _send(client: Elasticsearch, chunk: list[bytes], outcome: Outcome, unfit: li
             break
         chunk = busy
         time.sleep(0.2 * 2**attempt)
-    return refused
+    return outcome, refused
 
 
 def _about(action: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from driftline.elastic.bulk import bulk, delete_action, index_action
+from driftline.elastic.bulk import AT_ONCE, bulk, delete_action, index_action
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import RESULTS, ensure_templates, monthly
 
@@ -70,8 +70,8 @@ def replace(
             stale.discard((index, id_))
             yield index_action(index, id_, source)
 
-    written = bulk(client, actions()).total
-    bulk(client, (delete_action(index, id_) for index, id_ in sorted(stale)))
+    written = bulk(client, actions(), at_once=AT_ONCE).total
+    bulk(client, (delete_action(index, id_) for index, id_ in sorted(stale)), at_once=AT_ONCE)
     with explained(f"results of job {job.job_id}"):
         client.indices.refresh(index=f"{RESULTS}-*", ignore_unavailable=True, allow_no_indices=True)
     return Replaced(written, len(stale))
@@ -160,6 +160,6 @@ def delete(client: Elasticsearch, index: str, query: dict[str, Any]) -> int:
     """Deletes what a query matches, in bulk (the minimal distribution has no delete_by_query). Returns how many."""
     client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
     doomed = [(hit["_index"], hit["_id"]) for hit in scan(client, query, source=False, index=index)]
-    bulk(client, (delete_action(where, id_) for where, id_ in doomed))
+    bulk(client, (delete_action(where, id_) for where, id_ in doomed), at_once=AT_ONCE)
     client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
     return len(doomed)

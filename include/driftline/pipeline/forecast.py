@@ -13,7 +13,7 @@ from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import Maker, milliseconds, number, numbers, result
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
-from driftline.elastic.bulk import bulk, index_action
+from driftline.elastic.bulk import AT_ONCE, bulk, index_action
 from driftline.elastic.client import explained
 from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
 from driftline.models.trained import Trained
@@ -76,7 +76,7 @@ def forecast(
     times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
     ensure_templates(client)
     summary: list[dict[str, Any]] = []
-    written = bulk(client, _actions(job, models, identity, times, manifest, summary)).total
+    written = bulk(client, _actions(job, models, identity, times, manifest, summary), at_once=AT_ONCE).total
     series = sum(len(trained.keys) for trained in models)
     stats = _stats(job, identity, window, started, series)
     bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])

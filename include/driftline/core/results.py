@@ -68,9 +68,10 @@ class Maker:
             fields: What else every document has.
         """
         shared = self._shared | series_fields(self._job.detectors[key.detector_index], key) | fields
-        # the shared part may hold any text, percent signs too, so it is no part of the pattern
+        # texts may hold percent signs: the shared part is no part of the pattern
         head, rest = orjson.dumps(shared)[:-1], _key_parts(key) + self._extra
-        pattern = b'%b,"timestamp":%d' + b"".join(b",%b:%%b" % orjson.dumps(name) for name in columns) + b"}"
+        names = (orjson.dumps(name).replace(b"%", b"%%") for name in columns)
+        pattern = b'%b,"timestamp":%d' + b"".join(b"," + name + b":%b" for name in names) + b"}"
         for time, *values in zip(times, *columns.values(), strict=True):
             yield self._id(time, rest), time, pattern % (head, time, *values)
 

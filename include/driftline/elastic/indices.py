@@ -114,7 +114,9 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     TRUTH: _TRUTH,
 }
 _BY_MONTH = {RESULTS, FORECASTS}
-TEMPLATE_VERSION = 1
+_SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
+_MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
+TEMPLATE_VERSION = 2
 
 
 @talks_to_cluster
@@ -131,7 +133,7 @@ def ensure_templates(client: Elasticsearch) -> None:
                 priority=200,
                 version=TEMPLATE_VERSION,
                 template={
-                    "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"},
+                    "settings": _SETTINGS | _MORE_SETTINGS.get(name, {}),
                     # no dynamic fields: values from logs can never explode the mapping
                     "mappings": {"dynamic": False, "properties": properties},
                 },

@@ -177,7 +177,7 @@ def revert(client: Elasticsearch, job_id: str, snapshot_id: str, at: datetime) -
         if intervals != manifest["detail"]["valid"]:
             manifest["detail"]["valid"] = intervals
             manifest["state"] = "promoted" if intervals else manifest["state"]
-            client.index(index=SNAPSHOTS, id=manifest_id(job_id, manifest["snapshot_id"]), document=manifest, refresh="wait_for")
+            client.index(index=SNAPSHOTS, id=manifest_id(job_id, manifest["snapshot_id"]), document=manifest, refresh=True)
     return chosen
 
 

@@ -1,4 +1,7 @@
-"""Small facts about a job that outlive a run: how far it is scored; and the journal of runs."""
+"""Small facts about a job that outlive a run: how far it is scored; and the journal of runs.
+
+Facts are read by their id, which always gives what was written last: nobody has to wait for a refresh.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def advance(client: Elasticsearch, job_id: str, until: datetime) -> None:
         except NotFoundError:
             unchanged = {"op_type": "create"}
         try:
-            client.index(index=STATE, id=name, document=document, refresh="wait_for", **unchanged)
+            client.index(index=STATE, id=name, document=document, **unchanged)
         except ConflictError:
             continue
         return
@@ -49,7 +52,7 @@ def advance(client: Elasticsearch, job_id: str, until: datetime) -> None:
 @talks_to_cluster
 def forget(client: Elasticsearch, job_id: str) -> None:
     """Drops what is remembered of a job."""
-    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}", refresh="wait_for")
+    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}")
 
 
 @talks_to_cluster

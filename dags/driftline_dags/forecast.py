@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param
 from driftline.core.timespan import format_span
 from driftline_airflow.operators import ForecastOperator
 from driftline_airflow.schedules import forecast_schedule
-from driftline_dags.common import defaults, job_doc, partitions_param
+from driftline_dags.common import defaults, job_doc, partitions_param, time_param
 
 if TYPE_CHECKING:
     from driftline.core.job import Job
@@ -24,6 +24,7 @@ def forecast_dag(job: Job, where: str) -> DAG:
         doc_md=job_doc(job, f"Forecasts the job's series, {length} ahead.", where),
         schedule=forecast_schedule(job),
         params={
+            "start": time_param("First bucket. Default: after a retrain where its data ends, else where scored data ends."),
             "duration": Param(None, type=["null", "string"], description=f"How far, such as 24h or 14d. Default: {length}."),
             "partitions": partitions_param(),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.timespan import Window
+from driftline.core.timespan import Window, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
 
 BACKFILL, SCHEDULED = "backfill", "scheduled"
+UNTIL = "until"  # in the event of a new snapshot: the end of the data that it was made for
 
 
 def data_interval(run: DagRunProtocol) -> Window | None:
@@ -65,3 +66,16 @@ def training_time(context: Mapping[str, Any]) -> str | datetime | None:
     run = context["dag_run"]
     interval = data_interval(run) if run.run_type in {BACKFILL, SCHEDULED} else None
     return interval.end if interval else None
+
+
+def forecast_start(context: Mapping[str, Any]) -> str | None:
+    """Where a forecast begins: the param `start`, then the end of the data that the snapshot it follows was made for.
+
+    A forecast that follows a retrain may run beside a scoring; were it to begin where scored data ends, its place would depend
+    on which of the two is first. Of several retrains the one of the latest data counts. None where nobody says.
+    """
+    if start := context["params"].get("start"):
+        return str(start)
+    events = context["dag_run"].consumed_asset_events
+    told = [str(event.extra[UNTIL]) for event in events if event.extra.get(UNTIL)]
+    return max(told, key=parse_time, default=None)

@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DagRunState, TaskInstanceState
 from dag_definitions import make_job, write_job
 from dag_traffic import END, SPIKE, TRAINED, rows
+from sqlalchemy import select
 
 from driftline.core.timespan import iso
 from driftline.elastic import results
@@ -106,6 +107,15 @@ def test_a_training_run_promotes_a_snapshot_as_of_its_param(house: House) -> Non
     assert manifest["trained"] == 2
 
 
+def test_a_new_snapshot_says_where_the_forecast_that_follows_it_begins(house: House) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query = select(AssetEvent).where(AssetEvent.source_dag_id == f"{house.job.job_id}.train")
+        assert [event.extra["until"] for event in session.scalars(query)] == [iso(TRAINED)]
+
+
 def test_a_scoring_run_with_start_and_end_finds_the_spike(house: House) -> None:
     run = house.run(f"{house.job.job_id}.score", start=iso(TRAINED), end=iso(END))
     assert run.state == DagRunState.SUCCESS
@@ -143,6 +153,13 @@ def test_a_forecast_run_writes_bounds_for_every_series(house: House) -> None:
     documents = [hit["_source"] for hit in results.scan(house.client, query, index="driftline-forecasts-*")]
     assert len(documents) == 2 * 24
     assert all(doc["forecast_lower"] <= doc["forecast_prediction"] <= doc["forecast_upper"] for doc in documents)
+
+
+def test_a_forecast_run_begins_at_its_param_wherever_scored_data_ends(house: House) -> None:
+    assert house.run(f"{house.job.job_id}.forecast", start=iso(TRAINED), duration="3h").state == DagRunState.SUCCESS
+    first = {"bool": {"filter": [{"term": {"job_id": house.job.job_id}}, {"term": {"timestamp": iso(TRAINED)}}]}}
+    found = [hit["_source"]["result_type"] for hit in results.scan(house.client, first, index="driftline-forecasts-*")]
+    assert sorted(found) == ["model_forecast", "model_forecast", "model_forecast_request_stats"]
 
 
 def test_the_buttons_of_the_written_task_lead_to_report_and_results(house: House) -> None:

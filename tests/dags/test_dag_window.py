@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType
+from airflow.sdk.api.datamodels._generated import AssetEventDagRunReference, DagRun, DagRunState, DagRunType
 from dag_definitions import make_job
 
 from driftline.core.timespan import Window
 from driftline.elastic import state
 from driftline.elastic.bulk import bulk, index_action
-from driftline_airflow.window import score_window, training_time
+from driftline_airflow.window import UNTIL, forecast_start, score_window, training_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from elasticsearch import Elasticsearch
 
@@ -29,7 +29,11 @@ def at(hour: int, minute: int = 0, day: int = 1) -> datetime:
 
 
 def context(
-    kind: DagRunType, interval: tuple[datetime, datetime] | None = None, run_after: datetime = TEN, **params: Any
+    kind: DagRunType,
+    interval: tuple[datetime, datetime] | None = None,
+    run_after: datetime = TEN,
+    events: Sequence[dict[str, Any]] = (),
+    **params: Any,
 ) -> dict[str, Any]:
     """What a task of such a run sees, with the model of Airflow's own execution API."""
     start, end = interval or (None, None)
@@ -44,10 +48,23 @@ def context(
         end_date=None,
         run_type=kind,
         state=DagRunState.RUNNING,
-        consumed_asset_events=[],
+        consumed_asset_events=[_event(extra) for extra in events],
         partition_key=None,
     )
     return {"dag_run": run, "params": {"start": None, "end": None, "model": "as_of", "partitions": None, **params}}
+
+
+def _event(extra: dict[str, Any]) -> AssetEventDagRunReference:
+    return AssetEventDagRunReference(
+        asset={"name": "snapshots", "uri": "driftline://snapshots/web", "extra": {}},
+        extra=extra,
+        source_task_id="promote",
+        source_dag_id="web.train",
+        source_run_id="r",
+        source_map_index=-1,
+        source_aliases=[],
+        timestamp=TEN,
+    )
 
 
 @pytest.fixture
@@ -169,3 +186,14 @@ def test_the_oldest_start_date_lies_before_any_data() -> None:
     from driftline_dags.common import START
 
     assert datetime.now(UTC) - START > timedelta(days=365 * 20)
+
+
+def test_a_forecast_begins_where_the_data_of_the_newest_snapshot_it_follows_ends() -> None:
+    events = [{UNTIL: "2026-03-08T00:00:00Z"}, {UNTIL: "2026-03-15T00:00:00Z"}, {UNTIL: "2026-03-01T00:00:00Z"}]
+    assert forecast_start(context(DagRunType.ASSET_TRIGGERED, events=events)) == "2026-03-15T00:00:00Z"
+    assert forecast_start(context(DagRunType.ASSET_TRIGGERED, events=events, start="2026-03-02")) == "2026-03-02"
+
+
+@pytest.mark.parametrize("events", [(), ({},), ({"from_rest_api": True},)])
+def test_a_forecast_that_is_told_no_start_leaves_it_open(events: Sequence[dict[str, Any]]) -> None:
+    assert forecast_start(context(DagRunType.MANUAL, events=events)) is None

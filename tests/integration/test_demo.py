@@ -64,6 +64,7 @@ def test_every_run_has_a_verdict_and_every_job_a_forecast(demo: dict[str, Any]) 
     jobs = {run["dag_id"].rpartition(".")[0] for run in demo["runs"] if run["dag_id"].endswith(".train")}
     assert {entry["job_id"] for entry in demo["forecasts"]} == jobs != set()
     assert all(entry["summary"] for entry in demo["forecasts"])
+    assert {entry["start"] for entry in demo["forecasts"]} == {demo["scored"]["start"]}, "where the training ends, each time"
     assert {entry["dag_id"] for entry in demo["quality"]} >= {f"{job}.{stage}" for job in jobs for stage in ("train", "score")}
     assert {entry["verdict"] for entry in demo["quality"]} <= {"pass", "warn"}
 

@@ -122,12 +122,12 @@ def demo_jobs() -> list[Job]:
 
 
 def _stages(job: Job, window: Window) -> list[list[Run]]:
-    """Train, then score; the forecast follows the new snapshot by itself."""
+    """Train, then score; beside it the forecast, which follows the new snapshot by itself, and begins where that ends."""
     learned = iso(window.start)
     scored = {"start": learned, "end": iso(window.end)}
     return [
         [Run(f"{job.job_id}.train", {"as_of": learned})],
-        [Run(f"{job.job_id}.score", scored), Run(f"{job.job_id}.forecast", by_asset=True)],
+        [Run(f"{job.job_id}.score", scored), Run(f"{job.job_id}.forecast", {"start": learned}, by_asset=True)],
     ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from driftline_airflow.operators.base import JobOperator, wanted_partitions
-from driftline_airflow.window import SCHEDULED
+from driftline_airflow.window import SCHEDULED, forecast_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class ForecastOperator(JobOperator):
-    """Writes forecast documents of a job; the params `duration` and `partitions` narrow it.
+    """Writes forecast documents of a job; the params `start`, `duration` and `partitions` narrow it.
+
+    One that follows a new snapshot begins where that snapshot's data ends, another where scored data ends.
 
     Returns `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`. A run by the clock is skipped while the job has
     no snapshot yet.
@@ -28,9 +30,9 @@ class ForecastOperator(JobOperator):
         from driftline.pipeline.forecast import forecast
 
         job = self.definition(client)
-        duration = context["params"].get("duration") or None
+        asked = {"start": forecast_start(context), "duration": context["params"].get("duration") or None}
         try:
-            outcome = forecast(client, job, duration=duration, partitions=wanted_partitions(context), run=context["run_id"])
+            outcome = forecast(client, job, **asked, partitions=wanted_partitions(context), run=context["run_id"])
         except SnapshotError as error:
             if context["dag_run"].run_type != SCHEDULED:
                 raise

@@ -8,6 +8,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from driftline_airflow.links import QualityReportLink
 from driftline_airflow.operators.base import JobOperator
+from driftline_airflow.schedules import snapshot_asset
+from driftline_airflow.window import UNTIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,4 +57,6 @@ class PromoteSnapshotOperator(JobOperator):
         if not outcome["promoted"]:
             raise AirflowSkipException(f"snapshot {outcome['snapshot_id']} is not promoted: {outcome['reason']}")
         self.log.info("%(trained)s series trained, %(failed)s not; snapshot %(snapshot_id)s: %(reason)s", outcome)
+        if self.outlets:
+            context["outlet_events"][snapshot_asset(job.job_id)].extra = {UNTIL: outcome["window"]["end"]}
         return {key: value for key, value in outcome.items() if key != "failures"}

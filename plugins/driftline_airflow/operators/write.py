@@ -9,6 +9,7 @@ from airflow.sdk import AssetAlias
 from driftline_airflow.links import QualityReportLink, ResultsLink
 from driftline_airflow.operators.base import JobOperator, wanted_partitions
 from driftline_airflow.schedules import snapshot_asset
+from driftline_airflow.window import UNTIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,5 +68,5 @@ class WriteResultsOperator(JobOperator):
         )
         self.log.info("%(written)s documents written, %(deleted)s stale removed; highest score %(max_anomaly_score)s", outcome)
         if self.plan.get("renewed") and self.outlets:
-            context["outlet_events"][trained_alias(job)].add(snapshot_asset(job.job_id))
+            context["outlet_events"][trained_alias(job)].add(snapshot_asset(job.job_id), {UNTIL: self.plan["end"]})
         return outcome

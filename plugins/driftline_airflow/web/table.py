@@ -11,7 +11,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
-th, td { vertical-align: top; overflow-wrap: anywhere; }
+th, td { vertical-align: top; white-space: nowrap; } .scroll { overflow-x: auto; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; } h1 { overflow-wrap: anywhere; }
 th { background: var(--soft); } .n { text-align: right; font-variant-numeric: tabular-nums; }
 .critical { color: light-dark(#b00020, #ff6b7a); font-weight: 600; }
 .major { color: light-dark(#a84300, #ff9a57); font-weight: 600; }
@@ -20,6 +21,7 @@ th { background: var(--soft); } .n { text-align: right; font-variant-numeric: ta
 """
 # nothing is loaded from anywhere; our own inline style is all that runs
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+LARGE, HUGE = 1e5, 1e15  # between them a number is shown to its last digit: six of them would round counts
 COLUMNS = ("Score", "Bucket", "Detector", "Partition", "Actual", "Typical", "What")
 
 
@@ -38,7 +40,8 @@ def records_page(job_id: str, interval: str, records: list[dict[str, Any]]) -> s
         return page(title, f"{lead}<p>Nothing unusual was found.</p>")
     head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     rows = "".join(_row(record) for record in records)
-    return page(title, f"{lead}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return page(title, f'{lead}<div class="scroll">{table}</div>')
 
 
 def _row(record: dict[str, Any]) -> str:
@@ -53,14 +56,16 @@ def _row(record: dict[str, Any]) -> str:
         (f"{score:.0f} {kind}", kind),
         (f"{when:%Y-%m-%d %H:%M:%S}", ""),
         (f"{record.get('function', '')} {record.get('field_name') or ''}", ""),
-        (" · ".join(str(value) for value in values if value is not None), ""),
+        (" · ".join(str(value) for value in values if value is not None), "long"),
         (_number(record.get("actual")), "n"),
         (_number(record.get("typical")), "n"),
-        (str(what), ""),
+        (str(what), "long"),
     ]
     return "<tr>" + "".join(f'<td class="{style}">{escape(text)}</td>' for text, style in cells) + "</tr>"
 
 
 def _number(value: Any) -> str:  # noqa: ANN401 - a number or Elastic's list of one
     first = value[0] if isinstance(value, list) and value else value
-    return f"{first:,.6g}" if isinstance(first, int | float) else ""
+    if not isinstance(first, int | float):
+        return ""
+    return f"{first:,.0f}" if LARGE <= abs(first) < HUGE else f"{first:,.6g}"

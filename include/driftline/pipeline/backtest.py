@@ -44,8 +44,7 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
 
 def _loss(fleet: Fleet, frame: SeriesFrame, noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) mean absolute residual in units of noise, each clipped: anomalies do not decide which model is better."""
-    mean, _ = fleet.moments(frame.times)
-    errors = np.minimum(np.abs(fleet.to_space(frame.values) - mean) / noise[:, None], BACKTEST_CLIP)
+    errors = np.minimum(np.abs(fleet.to_space(frame.values) - fleet.mean(frame.times)) / noise[:, None], BACKTEST_CLIP)
     counted = (~np.isnan(errors)).sum(axis=1)
     return np.where(counted > 0, np.nansum(errors, axis=1) / np.maximum(counted, 1), np.nan)
 

@@ -34,12 +34,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     again = np.flatnonzero(mask.any(axis=1))
     if len(again):
         refit = fit_fleet(frame.times, values[again], sqrt=sqrt[again], mask=mask[again], progress=progress, **options)
-        for group in fleet.groups:
-            kept = ~np.isin(group.rows, again)
-            group.rows, group.numbers = group.rows[kept], group.numbers[kept]
-        for group in refit.groups:
-            group.rows = again[group.rows]
-        fleet.groups = [group for group in [*fleet.groups, *refit.groups] if len(group.rows)]
+        fleet.replace(again, refit)
         residuals, floor = _residuals(fleet, frame, values)
     noise = calibrate(np.where(mask, np.nan, residuals), floor)
     return Trained(frame.keys, _first_seen(frame), noise, fleet)
@@ -47,8 +42,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
 
 def _residuals(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     space = fleet.to_space(values)
-    mean, _ = fleet.moments(frame.times)
-    return space - mean, noise_floor(space, fleet.sqrt)
+    return space - fleet.mean(frame.times), noise_floor(space, fleet.sqrt)
 
 
 def _sqrt(job: Job, detector: int) -> bool:

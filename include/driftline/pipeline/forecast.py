@@ -147,20 +147,12 @@ def _series(
         raise SnapshotError(what, where=f"snapshot {manifest['snapshot_id']}")
     if total <= limit:
         return models, []
-    level = np.concatenate([_level(part) for part in models])
+    level = np.concatenate([part.fleet.scale for part in models])  # the largest value of each history
     chosen = np.zeros(total, dtype=bool)
     chosen[np.argsort(-level, kind="stable")[:limit]] = True
     parts = np.split(chosen, np.cumsum([len(part.keys) for part in models])[:-1])
     kept = [part.select(np.flatnonzero(inside).tolist()) for part, inside in zip(models, parts, strict=True) if inside.any()]
     return kept, [f"{total - limit} of {total} series are left out (forecast.max_partitions={limit})"]
-
-
-def _level(trained: Trained) -> NDArray[np.float64]:
-    """(N,) the largest value of each series' history, which Prophet scales by."""
-    level = np.zeros(len(trained.keys))
-    for group in trained.fleet.groups:
-        level[group.rows] = np.abs(group.numbers[:, 3])
-    return level
 
 
 def _predict(

@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
 def robust_sigma(residuals: NDArray[np.float64], floor: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) noise of (N, T) residuals by the median absolute deviation, at least `floor`. NaN rows give the floor."""
-    sigma = np.array([np.median(np.abs(row[~np.isnan(row)])) if (~np.isnan(row)).any() else 0.0 for row in residuals])
-    return np.maximum(sigma * 1.4826, floor)
+    return np.maximum(_quantile(residuals, 0.5) * 1.4826, floor)
 
 
 def noise_floor(values: NDArray[np.float64], sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(N,) the least noise to assume for series (N, T) in the model's space."""
-    usual = np.array([np.median(np.abs(row[~np.isnan(row)])) if (~np.isnan(row)).any() else 0.0 for row in values])
-    tiny = np.finfo(np.float64).tiny ** 0.5
-    return np.where(sqrt, SQRT_FLOOR, np.maximum(RELATIVE_FLOOR * usual, tiny))
+    floor = np.full(len(values), SQRT_FLOOR)
+    if not sqrt.all():
+        tiny = np.finfo(np.float64).tiny ** 0.5
+        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * _quantile(values[~sqrt], 0.5), tiny)
+    return floor
 
 
 def burst_mask(residuals: NDArray[np.float64], sigma: NDArray[np.float64], span: timedelta) -> NDArray[np.bool_]:
@@ -67,6 +68,20 @@ def multi_bucket_mean(z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tail(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    quantile = norm.ppf(0.5 + TAIL_QUANTILE / 2)
-    rows = (np.abs(row[~np.isnan(row)]) for row in values)
-    return np.array([np.quantile(row, TAIL_QUANTILE) if len(row) else 0.0 for row in rows]) / quantile
+    return _quantile(values, TAIL_QUANTILE) / float(norm.ppf(0.5 + TAIL_QUANTILE / 2))
+
+
+def _quantile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """(N,) quantiles of the absolute values (N, T) without NaN, linear between two; 0 for rows of nothing else.
+
+    One sort of whole rows, NaN last: many times faster than numpy's own for rows with gaps.
+    """
+    if not values.size:
+        return np.zeros(len(values))
+    ordered = np.sort(np.abs(values), axis=1)
+    count = values.shape[1] - np.isnan(values).sum(axis=1)
+    place = q * np.maximum(count - 1, 0)
+    low = place.astype(np.intp)
+    rows = np.arange(len(values))
+    left, right = ordered[rows, low], ordered[rows, np.minimum(low + 1, np.maximum(count - 1, 0))]
+    return np.where(count > 0, left + (right - left) * (place - low), 0.0)

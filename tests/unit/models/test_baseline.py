@@ -1,13 +1,15 @@
 import warnings
 
+import matplotlib as mpl
 import numpy as np
 import orjson
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prophet.serialize import model_from_json, model_to_json
 
-from driftline.core.errors import DefinitionError
+from driftline.core.errors import DataError, DefinitionError
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options, new_prophet
@@ -22,31 +24,111 @@ def daily(n, level=100.0, seed=0):
     return np.random.default_rng(seed).poisson(rates, (n, len(HOURS))).astype(float)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"seasonality_mode": "multiplicative"}, {"n_changepoints": 5, "scaling": "minmax"}, {"country_holidays": "DE"}],
-)
-def test_a_fleet_predicts_what_prophet_predicts(options):
-    values = daily(2)
+OPTIONS = [
+    {},
+    {"seasonality_mode": "multiplicative"},
+    {"n_changepoints": 5, "scaling": "minmax"},
+    {"n_changepoints": 0},
+    {"growth": "flat"},
+    {"country_holidays": "DE", "holidays_mode": "multiplicative"},
+    {"holidays": [{"holiday": "sale", "ds": "2026-03-07", "lower_window": 0, "upper_window": 1}]},
+    {"seasonalities": [{"name": "shift", "period": 1 / 3, "fourier_order": 2}], "weekly_seasonality": False},
+    {"changepoints": ["2026-03-04 05:00", "2026-03-09"]},
+    {"time_zone": "Europe/Berlin", "country_holidays": "DE"},
+    {"growth": "logistic", "cap": 200.0, "floor": 10.0},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: " ".join(options) or "defaults")
+def test_an_exported_prophet_predicts_what_the_fleet_predicts(options):
+    values = daily(3)
     values[1, 40:60] = np.nan
+    values[2, -9:] = np.nan
     fleet = fit_fleet(HOURS, values, **options)
+    assert not fleet.failed
     mine = fleet.predict(AHEAD)
-    for row in range(2):
-        seen = ~np.isnan(values[row])
-        model = new_prophet(options).fit(pd.DataFrame({"ds": HOURS[seen], "y": values[row, seen]}))
-        np.testing.assert_allclose(mine.typical[row], model.predict(pd.DataFrame({"ds": AHEAD})).yhat, rtol=1e-9)
+    zone = options.get("time_zone", "UTC")
+    frame = pd.DataFrame({"ds": pd.DatetimeIndex(AHEAD, tz="UTC").tz_convert(zone).tz_localize(None)})
+    for name in ("cap", "floor"):
+        if name in options:
+            frame[name] = options[name]
+    for row in range(3):
+        model = fleet.prophet(row)
+        again = model_from_json(model_to_json(model))
+        for theirs in (model.predict(frame), again.predict(frame)):
+            np.testing.assert_allclose(mine.typical[row], theirs.yhat, rtol=1e-9)
+        assert len(model.history) == (~np.isnan(values[row])).sum()
+    again = Fleet.from_numbers(orjson.loads(orjson.dumps(fleet.to_numbers())))
+    np.testing.assert_array_equal(again.predict(AHEAD).typical, mine.typical)
+    assert again.fallbacks == fleet.fallbacks
 
 
-def test_bounds_agree_with_prophets_simulation():
-    values = daily(1)
-    mine = fit_fleet(HOURS, values).predict(AHEAD, interval=0.8)
+def test_an_exported_prophet_of_a_fleet_with_regressors():
+    random = np.random.default_rng(0)
+    load, switch = random.normal(5, 2, len(AHEAD)), (random.random((2, len(AHEAD))) < 0.3).astype(float)
+    n = len(HOURS)
+    values = daily(2) + 10 * load[:n] + 50 * switch[:, :n]
+    past, future = {"load": load[:n], "switch": switch[:, :n]}, {"load": load, "switch": switch}
+    for specs in ({}, {"load": {"mode": "multiplicative"}, "switch": {"standardize": False, "prior_scale": 0.5}}):
+        fleet = fit_fleet(HOURS, values, regressors=past, extra_regressors=specs)
+        mine = fleet.predict(AHEAD, regressors=future)
+        for row in range(2):
+            frame = pd.DataFrame({"ds": AHEAD, "load": load, "switch": switch[row]})
+            np.testing.assert_allclose(mine.typical[row], fleet.prophet(row).predict(frame).yhat, rtol=1e-9)
+    with pytest.raises(DataError, match="the regressor 'load' has no values"):
+        fleet.predict(AHEAD)
+
+
+def test_an_exported_prophet_can_be_plotted():
+    fleet = fit_fleet(HOURS, daily(1), country_holidays="DE")
+    model = fleet.prophet(0)
+    with mpl.rc_context({"backend": "agg"}):
+        figure = model.plot_components(model.predict(pd.DataFrame({"ds": AHEAD})))
+    assert next(axis.get_ylabel() for axis in figure.axes) == "trend"
+
+
+def test_each_series_can_have_options_of_its_own():
+    values = daily(3)
+    own = [{}, {"time_zone": "Asia/Tokyo"}, {"holidays": [{"holiday": "sale", "ds": "2026-03-07"}]}]
+    together = fit_fleet(HOURS, values, series_options=own).predict(AHEAD).typical
+    for row, options in enumerate(own):
+        alone = fit_fleet(HOURS, values[row : row + 1], **options).predict(AHEAD).typical[0]
+        np.testing.assert_allclose(together[row], alone, rtol=1e-9)
+
+
+def test_seasons_follow_the_clocks_of_the_time_zone():
+    """Work begins at nine in New York, in summer and in winter."""
+    times = pd.date_range("2026-02-15", periods=28 * 24, freq="1h", tz="UTC")
+    local = times.tz_convert("America/New_York")
+    busy = np.where((local.hour >= 9) & (local.hour < 17), 100.0, 10.0)[None]
+    errors = {}
+    for zone in ("UTC", "America/New_York"):
+        fleet = fit_fleet(times, busy, time_zone=zone, daily_seasonality=12)
+        errors[zone] = np.abs(fleet.mean(times.tz_localize(None).to_numpy()) - busy).mean()
+    assert errors["America/New_York"] < 0.6 * errors["UTC"]
+
+
+def test_what_the_solver_does_not_take_goes_to_prophet_and_says_so():
+    values = daily(2)
+    logistic = fit_fleet(HOURS, values, growth="logistic", cap=300.0)
+    assert logistic.fallbacks == dict.fromkeys(range(2), "logistic growth is fitted by Prophet")
+    asked = fit_fleet(HOURS, values, engine="prophet")
+    assert asked.fallbacks == dict.fromkeys(range(2), "engine: prophet")
+    np.testing.assert_allclose(asked.predict(AHEAD).typical, fit_fleet(HOURS, values).predict(AHEAD).typical, rtol=0.02)
     model = new_prophet({}).fit(pd.DataFrame({"ds": HOURS, "y": values[0]}))
-    model.uncertainty_samples = 4000
-    np.random.seed(0)
-    theirs = model.predict(pd.DataFrame({"ds": AHEAD}))
-    ratio = (mine.upper - mine.lower)[0] / (theirs.yhat_upper - theirs.yhat_lower)
-    assert np.abs(ratio - 1).median() < 0.02
-    assert np.abs(ratio - 1).max() < 0.1
+    np.testing.assert_allclose(asked.predict(AHEAD).typical[0], model.predict(pd.DataFrame({"ds": AHEAD})).yhat, rtol=1e-9)
+
+
+def test_input_that_does_not_fit_together_is_refused():
+    values = daily(1)
+    with pytest.raises(DataError, match="Y has the shape"):
+        fit_fleet(HOURS, values.T)
+    with pytest.raises(DataError, match="the mask has the shape"):
+        fit_fleet(HOURS, values, mask=np.zeros(3, dtype=bool))
+    with pytest.raises(DataError, match="series_options has 2 entries"):
+        fit_fleet(HOURS, values, series_options=[{}, {}])
+    with pytest.raises(DataError, match="times are not in order"):
+        fit_fleet(HOURS, values).predict(AHEAD[::-1])
 
 
 def test_numbers_read_back_as_the_same_fleet():

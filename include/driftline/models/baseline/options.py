@@ -13,17 +13,23 @@ from driftline.core.errors import DefinitionError
 if TYPE_CHECKING:
     from prophet import Prophet
 
-# handled by us: holidays come as country_holidays, sampling is never used, the backend is fixed
-_NOT_OURS = {"self", "mcmc_samples", "uncertainty_samples", "stan_backend", "holidays", "changepoints"}
-_EXTRA = {"country_holidays"}
+# Handled by us: sampling is not used for bounds, the backend is fixed, and a job has no use for a list of dates.
+_NOT_IN_JOBS = {"self", "mcmc_samples", "uncertainty_samples", "stan_backend", "changepoints", "interval_width"}
+# What Prophet takes by methods, columns or not at all.
+EXTRA = {"country_holidays", "seasonalities", "extra_regressors", "time_zone", "cap", "floor"}
 
 
 @cache
 def known_options() -> tuple[str, ...]:
     """Names that `training.prophet` may use."""
+    return tuple(sorted((_arguments() - _NOT_IN_JOBS) | (EXTRA - {"extra_regressors"})))
+
+
+@cache
+def _arguments() -> frozenset[str]:
     from prophet import Prophet
 
-    return tuple(sorted((set(inspect.signature(Prophet.__init__).parameters) - _NOT_OURS) | _EXTRA))
+    return frozenset(inspect.signature(Prophet.__init__).parameters)
 
 
 def check_options(options: dict[str, Any], where: str) -> None:
@@ -43,17 +49,53 @@ def check_options(options: dict[str, Any], where: str) -> None:
             )
     try:
         new_prophet(options)
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        _check_zone(options)
+    except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
         raise DefinitionError(f"Prophet refuses the options: {error}", where=f"{where}, training.prophet") from None
 
 
+def _check_zone(options: dict[str, Any]) -> None:
+    from zoneinfo import ZoneInfo
+
+    if zone := options.get("time_zone"):
+        ZoneInfo(zone)
+    if options.get("growth") == "logistic" and "cap" not in options:
+        raise ValueError("growth 'logistic' needs a 'cap'")
+    if any(spec.get("condition_name") for spec in options.get("seasonalities", ())):
+        raise ValueError("a seasonality with a condition_name needs a column that a series does not have")
+
+
+def plain(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as JSON data: tables of holidays as records, dates as text."""
+    import pandas as pd
+
+    kept = dict(options)
+    if (holidays := kept.get("holidays")) is not None:
+        table = pd.DataFrame(holidays)
+        table["ds"] = pd.to_datetime(table["ds"]).dt.strftime("%Y-%m-%d")
+        kept["holidays"] = [
+            {str(name): value for name, value in row.items() if not pd.isna(value)} for row in table.to_dict("records")
+        ]
+    if kept.get("changepoints") is not None:
+        kept["changepoints"] = [str(pd.Timestamp(moment)) for moment in kept["changepoints"]]
+    return kept
+
+
 def new_prophet(options: dict[str, Any]) -> Prophet:
-    """An unfitted Prophet with these options. It draws no samples: bounds come in closed form."""
+    """An unfitted Prophet with these options. It draws no samples: bounds come without simulation."""
+    import pandas as pd
     from prophet import Prophet
 
     for name in ("cmdstanpy", "prophet"):  # a line for each of thousands of series helps nobody
         logging.getLogger(name).disabled = True
-    model = Prophet(**{name: value for name, value in options.items() if name not in _EXTRA}, uncertainty_samples=0)
+    arguments = {name: value for name, value in options.items() if name not in EXTRA}
+    if arguments.get("holidays") is not None:
+        arguments["holidays"] = pd.DataFrame(arguments["holidays"])
+    model = Prophet(**{"uncertainty_samples": 0, **arguments})
+    for spec in options.get("seasonalities", ()):
+        model.add_seasonality(**spec)
+    for name, spec in options.get("extra_regressors", {}).items():
+        model.add_regressor(name, **spec)
     if country := options.get("country_holidays"):
         model.add_country_holidays(country)
     return model

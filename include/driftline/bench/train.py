@@ -38,6 +38,7 @@ def run(
     freq: str = "1h",
     gaps: float = 0.0,
     mode: str = "additive",
+    growth: str = "linear",
     sample: int = 40,
     peers: bool = False,
     progress: Progress | None = None,
@@ -48,15 +49,17 @@ def run(
     with our fit on all processors. Ratios are per series. What falls back to Prophet is part of our times.
 
     Returns:
-        `series`, `points`, `freq`, `mode`, `gaps`, `fit_cpu_ratio`, `fit_wall_ratio`, `fit_predict_cpu_ratio` (with bounds of
-        80 %, over the history and a quarter more), `lp_gain_min`, `lp_gain_median` (nats of log posterior above Prophet's),
-        `fallbacks`, `failed`, `rss_mb` (the most resident memory above the data's, in the fit), `seconds` (of our fit of all
-        series, by the clock), `fit_us`, `prophet_fit_us` (processor time a series); with `peers`, `mstl_fit_predict_cpu_ratio`
-        (MSTL's over ours).
+        `series`, `points`, `freq`, `mode`, `growth`, `gaps`, `fit_cpu_ratio`, `fit_wall_ratio`, `fit_predict_cpu_ratio` (with
+        bounds of 80 %, over the history and a quarter more), `lp_gain_min`, `lp_gain_median` (nats of log posterior above
+        Prophet's; None for logistic growth), `fallbacks`, `failed`, `rss_mb` (the most resident memory above the data's, in the
+        fit), `seconds` (of our fit of all series, by the clock), `fit_us`, `prophet_fit_us` (processor time a series); with
+        `peers`, `mstl_fit_predict_cpu_ratio` (MSTL's over ours).
     """
     ds, values = fleet_data(series, points, freq, gaps)
     ahead = _ahead(ds)
-    options: dict[str, Any] = {"seasonality_mode": mode}
+    options: dict[str, Any] = {"seasonality_mode": mode, "growth": growth}
+    if growth == "logistic":
+        options["cap"] = float(np.nanmax(values)) * 2
     fit_fleet(ds, values[: min(series, 64)], **options).predict(ahead, interval=INTERVAL)  # imports, caches
     with PeakRss() as memory, Cost() as parallel:
         fleet = fit_fleet(ds, values, progress=progress, **options)
@@ -69,7 +72,7 @@ def run(
     gains = [
         log_posterior(fleet.prophet(int(row))) - log_posterior(model)
         for row, model in zip(chosen, theirs, strict=True)
-        if model is not None and int(row) not in fleet.failed
+        if growth != "logistic" and int(row) not in fleet.failed
     ]
     n, m = series, len(chosen)
     figures = {
@@ -77,12 +80,13 @@ def run(
         "points": points,
         "freq": freq,
         "mode": mode,
+        "growth": growth,
         "gaps": gaps,
         "fit_cpu_ratio": round(fit_cost.cpu / m / (fitting.cpu / n), 1),
         "fit_wall_ratio": round(fit_cost.wall / m / (parallel.wall / n), 1),
         "fit_predict_cpu_ratio": round(whole_cost.cpu / m / ((fitting.cpu + predicting.cpu) / n), 1),
-        "lp_gain_min": float(f"{min(gains):.3g}"),
-        "lp_gain_median": float(f"{np.median(gains):.3g}"),
+        "lp_gain_min": float(f"{min(gains):.3g}") if gains else None,
+        "lp_gain_median": float(f"{np.median(gains):.3g}") if gains else None,
         "fallbacks": len(fleet.fallbacks),
         "failed": len(fleet.failed),
         "rss_mb": memory.mb,
@@ -140,12 +144,13 @@ def _loop(
     ahead: NDArray[np.datetime64],
     options: dict[str, Any],
     progress: Progress | None,
-) -> tuple[list[Prophet | None], Cost, Cost]:
+) -> tuple[list[Prophet], Cost, Cost]:
     """What a user's loop does: a Prophet for each series, fitted, then asked for predictions with bounds."""
-    models: list[Prophet | None] = []
+    models: list[Prophet] = []
     fit, whole = Cost(), Cost()
-    future = pd.DataFrame({"ds": ahead})
-    frames = [pd.DataFrame({"ds": ds, "y": row}).dropna() for row in values]
+    limit = {"cap": options["cap"]} if "cap" in options else {}
+    future = pd.DataFrame({"ds": ahead, **limit})
+    frames = [pd.DataFrame({"ds": ds, "y": row, **limit}).dropna() for row in values]
     with threadpool_limits(1, "blas"):
         for number, frame in enumerate(frames):
             model = new_prophet({**options, "uncertainty_samples": SAMPLES, "interval_width": INTERVAL})

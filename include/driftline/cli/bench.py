@@ -26,6 +26,7 @@ def train(
     freq: Freq = "1h",
     gaps: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of values missing, at random.")] = 0.0,
     mode: Annotated[str, typer.Option(help="Seasonality: additive or multiplicative.")] = "additive",
+    growth: Annotated[str, typer.Option(help="Trend: linear, flat, or logistic (which Prophet itself fits).")] = "linear",
     sample: Annotated[int, typer.Option(min=1, help="Series that Prophet itself fits, to compare with.")] = 40,
     peers: Annotated[
         bool, typer.Option("--peers", help="Compare with statsforecast (MSTL), too; it is installed aside.")
@@ -37,9 +38,19 @@ def train(
 
     if mode not in {"additive", "multiplicative"}:
         raise typer.BadParameter("additive or multiplicative", param_hint="--mode")
+    if growth not in {"linear", "flat", "logistic"}:
+        raise typer.BadParameter("linear, flat or logistic", param_hint="--growth")
     with progress(json) as report:
         figures = run(
-            series=series, points=points, freq=_span(freq), gaps=gaps, mode=mode, sample=sample, peers=peers, progress=report
+            series=series,
+            points=points,
+            freq=_span(freq),
+            gaps=gaps,
+            mode=mode,
+            growth=growth,
+            sample=sample,
+            peers=peers,
+            progress=report,
         )
     _tell("train", figures, json)
 

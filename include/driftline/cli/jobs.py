@@ -52,14 +52,14 @@ def validate(
     """Check jobs: the definition, Prophet's options, and that the index and its fields are there."""
     from driftline.elastic.client import connect
     from driftline.elastic.fields import check_fields
-    from driftline.models.baseline.options import check_options
+    from driftline.pipeline.fit import check_job_options
     from driftline.pipeline.jobs import load_job
 
     client = None if offline else connect()
     checked = []
     for name in jobs:
         job = load_job(name, client)
-        check_options(job.training.prophet, f"job {job.job_id}")
+        check_job_options(job)
         if client is not None:
             check_fields(client, job)
         checked.append({"job_id": job.job_id, "version": job.version, "valid": True, "notes": job.notes})

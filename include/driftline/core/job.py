@@ -21,6 +21,7 @@ Check = Literal["pass", "warn", "stop"]
 # what a job's version is made of
 _MEANT = {"job_id", "bucket_span", "detectors", "influencers", "time_field"}
 _LEARNED = {"window", "min_history", "min_buckets", "transform", "prophet", "max_partitions"}
+_LEARNED_LATER = {"prophet_by_partition", "engine"}
 MIN_SPAN, MAX_SPAN = timedelta(seconds=1), timedelta(days=30)
 NO_SCHEDULE = "none"
 
@@ -130,6 +131,13 @@ class Training(Definition):
     prophet: dict[str, Any] = Field(
         default_factory=dict, description="Options handed to Prophet, by its names (changepoint_prior_scale, …)."
     )
+    prophet_by_partition: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Options of partitions whose value matches a pattern (`*`, `?`), on top of `prophet`: a time zone, holidays.",
+    )
+    engine: Literal["driftline", "prophet"] = Field(
+        "driftline", description="Who fits the models: our solver, or Prophet itself (the same model, some hundred times slower)."
+    )
     max_partitions: int = Field(20_000, ge=1, description="More series than this are named, not silently dropped.")
 
 
@@ -218,6 +226,8 @@ class Job(Definition):
         training = self.training.model_dump(mode="json", include=_LEARNED)
         what = {"indices": self.datafeed.indices, "query": self.datafeed.query, "training": training}
         meaning = {**self.model_dump(mode="json", include=_MEANT), **what}
+        # came later: jobs that do not use them keep their version
+        meaning |= self.training.model_dump(mode="json", include=_LEARNED_LATER, exclude_defaults=True)
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
     @property

@@ -38,6 +38,11 @@ class Trained:
         return [{**self.keys[row]._asdict(), "reason": reason} for row, reason in sorted(self.fleet.failed.items())]
 
     @property
+    def fallbacks(self) -> list[dict[str, Any]]:
+        """Series that Prophet itself fitted, as `failed` has them."""
+        return [{**self.keys[row]._asdict(), "reason": reason} for row, reason in sorted(self.fleet.fallbacks.items())]
+
+    @property
     def fitted(self) -> list[int]:
         """Rows of the series that have a model."""
         return [row for row in range(len(self.keys)) if row not in self.fleet.failed]

@@ -11,6 +11,7 @@ from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import snapshots
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.trained import Trained
+from driftline.pipeline.fit import fit_options
 from driftline.scoring.settings import BACKTEST_CLIP, BACKTEST_SERIES, PROMOTE_TOLERANCE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
     if not len(rows) or held.buckets(job.bucket_span) < MIN_BUCKETS:
         return {"rows": [], "loss": []}
     before, after = frame.slice(Window(frame.start, held.start)).take(rows), frame.slice(held).take(rows)
-    fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **job.training.prophet)
+    fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **fit_options(job, before.keys))
     loss = _loss(fleet, after, trained.noise[rows, 0])
     good = ~np.isnan(loss)
     return {"rows": rows[good].tolist(), "loss": loss[good].tolist()}

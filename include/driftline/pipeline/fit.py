@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from driftline.models.baseline import Fleet, fit_fleet
+from driftline.models.baseline.options import check_options
 from driftline.models.trained import Trained
 from driftline.scoring.calibration import burst_mask, calibrate, noise_floor, robust_sigma
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
-    from driftline.core.series import SeriesFrame
+    from driftline.core.series import SeriesFrame, SeriesKey
 
 COUNT_LIKE = {"count", "distinct_count"}
 
@@ -26,18 +28,45 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     sparse = _too_sparse(job, frame)
     values = frame.values.copy()
     values[list(sparse)] = np.nan
-    options = job.training.prophet
+    options = fit_options(job, frame.keys)
     fleet = fit_fleet(frame.times, values, sqrt=sqrt, progress=progress, **options)
     fleet.failed.update(sparse)
     residuals, floor = _residuals(fleet, frame, values)
     mask = burst_mask(residuals, robust_sigma(residuals, floor), frame.span)
     again = np.flatnonzero(mask.any(axis=1))
     if len(again):
+        options = fit_options(job, [frame.keys[row] for row in again])
         refit = fit_fleet(frame.times, values[again], sqrt=sqrt[again], mask=mask[again], progress=progress, **options)
         fleet.replace(again, refit)
         residuals, floor = _residuals(fleet, frame, values)
     noise = calibrate(np.where(mask, np.nan, residuals), floor)
     return Trained(frame.keys, _first_seen(frame), noise, fleet)
+
+
+def fit_options(job: Job, keys: list[SeriesKey]) -> dict[str, Any]:
+    """What `fit_fleet` is told of a job besides the series: Prophet's options, for all and by partition, and the engine."""
+    patterns = job.training.prophet_by_partition
+    own = [
+        {name: value for pattern, options in patterns.items() if _matches(key, pattern) for name, value in options.items()}
+        for key in keys
+    ]
+    return {**job.training.prophet, "engine": job.training.engine, "series_options": own if patterns else None}
+
+
+def _matches(key: SeriesKey, pattern: str) -> bool:
+    return any(value is not None and fnmatchcase(value, pattern) for value in (key.partition_value, key.by_value))
+
+
+def check_job_options(job: Job) -> None:
+    """Refuses options that Prophet does not have, or does not take.
+
+    Raises:
+        DefinitionError: Names the option, and what is wrong.
+    """
+    check_options(job.training.prophet, f"job {job.job_id}, training.prophet")
+    for pattern, options in job.training.prophet_by_partition.items():
+        where = f"job {job.job_id}, training.prophet_by_partition, '{pattern}'"
+        check_options({**job.training.prophet, **options}, where)
 
 
 def _residuals(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

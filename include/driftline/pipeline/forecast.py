@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
 
 from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import Maker, milliseconds, number, numbers, result
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.series import SeriesKey
 
-BOUND = float(norm.ppf(0.975))
+INTERVAL = 0.95  # share of values between a forecast's bounds
 MAX_STEPS = 100_000
 BLOCK = 1_000_000  # values that are predicted at once
 FIELDS = ("forecast_lower", "forecast_prediction", "forecast_upper")
@@ -163,8 +162,8 @@ def _predict(
     Nobody knows more about a later bucket than about an earlier one, so the distance of each bound is at least that of every
     bucket before it, also where the level falls (at night, a count's noise is smaller).
     """
-    mean, trend = trained.fleet.moments(times)
-    half = BOUND * np.sqrt(trend**2 + trained.noise[:, :1] ** 2)
+    mean = trained.fleet.mean(times)
+    half = trained.fleet.half_width(times, interval=INTERVAL, sigma=trained.noise[:, 0])
     low, typical, high = (trained.fleet.to_units(part) for part in (mean - half, mean, mean + half))
     lower = typical - np.maximum.accumulate(typical - low, axis=1)
     upper = typical + np.maximum.accumulate(high - typical, axis=1)

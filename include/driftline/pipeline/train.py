@@ -14,11 +14,10 @@ from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import snapshots, state
 from driftline.elastic.fields import check_fields, data_range
-from driftline.models.baseline.options import check_options
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
 from driftline.pipeline.files import read_lines, write_lines
-from driftline.pipeline.fit import fit
+from driftline.pipeline.fit import check_job_options, fit
 from driftline.pipeline.read import batches, read_series
 
 if TYPE_CHECKING:
@@ -72,13 +71,14 @@ def fit_batch(job: Job, batch: dict[str, Any], *, out: str, progress: Progress |
     """Fits the models of one batch of staged series and stages their numbers.
 
     Returns:
-        `uri`, `trained`, `failed` (a count).
+        `uri`, `trained`, `failed` (counts), `fallbacks` (how many of the trained Prophet itself had to fit).
     """
-    check_options(job.training.prophet, f"job {job.job_id}")
+    check_job_options(job)
     frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
     trained = fit(job, frame, progress=progress)
     write_lines(out, _staged(trained, backtest(job, frame, trained)))
-    return {"uri": out, "trained": len(trained.fitted), "failed": len(trained.failed)}
+    fallbacks = len(trained.fleet.fallbacks)
+    return {"uri": out, "trained": len(trained.fitted), "failed": len(trained.failed), "fallbacks": fallbacks}
 
 
 def _staged(trained: Trained, tested: dict[str, list[float]]) -> Iterator[dict[str, Any]]:
@@ -89,6 +89,7 @@ def _staged(trained: Trained, tested: dict[str, list[float]]) -> Iterator[dict[s
         "series": len(trained.keys),
         "fitted": len(trained.fitted),
         "failures": trained.failed[:MAX_LISTED],
+        "fallbacks": trained.fallbacks[:MAX_LISTED],
         "ranges": [snapshots.key_range(trained.keys[rows.start : rows.stop]) for rows in chunks],
         # only the series that were tested, as a batch of their own
         "trained": trained.select(sample).to_numbers(),
@@ -110,7 +111,8 @@ def promote(
     """Makes a snapshot of the staged fits, and puts it in force unless its backtest is worse than the current one's.
 
     Returns:
-        `snapshot_id`, `promoted`, `reason`, `trained`, `failed`, `failures` (the first thousand), `window`.
+        `snapshot_id`, `promoted`, `reason`, `trained`, `failed`, `failures` (the first thousand), `fallbacks` (how many of the
+        trained Prophet itself fitted; the manifest's detail says which and why), `window`.
     """
     started = datetime.now(UTC)
     parts = [orjson.loads(next(read_lines(part["uri"]))) for part in fitted]
@@ -123,10 +125,11 @@ def promote(
     )
     outcome = judge(client, job, handle, parts, current)
     failures = [failure for part in parts for failure in part["failures"]]
+    fallbacks = [fallback for part in parts for fallback in part["fallbacks"]]
     keys, models = sum(part["series"] for part in parts), sum(part["fitted"] for part in parts)
     manifest |= {
         "state": "promoted" if outcome["promoted"] else "rejected",
-        "engine": "prophet",
+        "engine": job.training.engine,
         "verdict": (verdict or {}).get("verdict", "pass"),
         "series": keys,
         "trained": models,
@@ -136,6 +139,7 @@ def promote(
             "valid": [{"from": iso(window.end)}] if outcome["promoted"] else [],
             "backtest": outcome["backtest"],
             "failures": failures[:MAX_LISTED],
+            "fallbacks": fallbacks[:MAX_LISTED],
             "notes": [*handle["notes"], *job.notes],
             "docs_per_bucket": handle["docs"] / max(1, handle["buckets"]),
             "ranges": [between for part in parts for between in part["ranges"]],
@@ -151,6 +155,7 @@ def promote(
         "trained": manifest["trained"],
         "failed": manifest["failed"],
         "failures": failures[:MAX_LISTED],
+        "fallbacks": sum(part["fallbacks"] for part in fitted),
         "window": window.as_dict(),
         "notes": manifest["detail"]["notes"],
     }

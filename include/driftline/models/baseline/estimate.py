@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.models.baseline.solver import Quadratic, Solution, best_variance, solve, solve_again
+from driftline.models.baseline.solver import CROWDED, Quadratic, Solution, best_variance, solve, solve_again
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TREND_PRECISION = 1.0 / 25.0  # of k and m, which have the prior N(0, 5)
 OUTER = 150  # Gauss–Newton steps at most; ordinary series take six
 HALVINGS = 12
+FROM_ABOVE = 20  # steps from the variance of the values to that of a fit
 NEAR = 0.05  # a trend or factor that is somewhere this small, compared with its largest, is suspect
 STIFF, WEAK = 1e-4, 0.1  # the priors of simpler models
 FAR = 2.0  # a trend beyond this, where values are at most 1, is suspect
@@ -85,7 +86,7 @@ class Estimate:
         sigma: (n,) noise.
         good: (n,) whether this is the optimum; the others are for Prophet itself.
         posterior: (n,) log posterior as Stan has it, up to a constant.
-        suspect: (n,) whether a thorough search might find a better optimum.
+        suspect: (n,) whether a thorough search might find a better optimum; after one, whether Prophet might.
     """
 
     base: NDArray[np.float64]
@@ -94,6 +95,12 @@ class Estimate:
     good: NDArray[np.bool_]
     posterior: NDArray[np.float64]
     suspect: NDArray[np.bool_]
+
+    def improve(self, rows: NDArray[np.intp], other: Estimate) -> None:
+        """Takes over what is better of another estimate of some of the series."""
+        better = (other.posterior > self.posterior[rows]) & (other.good | ~self.good[rows])
+        for name in ("base", "delta", "sigma", "good", "posterior"):
+            getattr(self, name)[rows[better]] = getattr(other, name)[better]
 
 
 def estimate(batch: Batch, *, thorough: bool = False) -> Estimate:
@@ -109,9 +116,21 @@ def estimate(batch: Batch, *, thorough: bool = False) -> Estimate:
 def _estimate(batch: Batch, thorough: bool) -> Estimate:
     own = batch.seen is not None and len(batch.trend) > 1 and len(batch.features) == 1
     sums = _sums_of_own(batch) if own else _sums(_design(batch), batch.y)
-    solution = solve(Quadratic.of(*sums, batch.count, batch.precision), batch.tau)
+    problem = Quadratic.of(*sums, batch.count, batch.precision)
+    solution = solve(problem, batch.tau)
     if batch.multiplicative.any():
         return _thorough(batch, solution) if thorough else _climb(batch, *_start(batch, solution))
+    found = _direct(batch, solution)
+    rows = np.flatnonzero(problem.crowded | ~found.good)
+    if len(rows):
+        part = problem.take(rows)
+        above = part.variance(part.square / part.count, FROM_ABOVE)
+        found.improve(rows, _direct(batch.take(rows), solve(part, batch.tau, start=above)))
+    return found
+
+
+def _direct(batch: Batch, solution: Solution) -> Estimate:
+    """What the solver found, checked on the residuals themselves."""
     solution.delta[np.abs(solution.delta) < NEGLIGIBLE * batch.tau] = 0.0
     curve = _curve(batch, solution.base, solution.delta)
     agrees = np.abs(curve.v - solution.v) <= AGREES * curve.v
@@ -210,10 +229,8 @@ def _thorough(batch: Batch, additive: Solution) -> Estimate:
         first = _climb(simpler, *_start(simpler, additive))
         starts.append((first.base, first.delta))
     for start in starts:
-        other = _climb(batch, *start)
-        better = other.posterior > found.posterior
-        for name in ("base", "delta", "sigma", "good", "posterior"):
-            getattr(found, name)[better] = getattr(other, name)[better]
+        found.improve(np.arange(len(batch.y)), _climb(batch, *start))
+    found.suspect = batch.count < CROWDED * (found.base.shape[1] + found.delta.shape[1])
     return found
 
 
@@ -225,7 +242,8 @@ def _suspect(batch: Batch, curve: _Curve) -> NDArray[np.bool_]:
         low, high = np.where(hidden, np.inf, part).min(axis=1), np.where(hidden, -np.inf, part).max(axis=1)
         nearest = np.where((low <= 0) & (high >= 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
         suspect |= nearest < NEAR * np.maximum(-low, high)
-    return suspect | (np.where(hidden, 0.0, np.abs(curve.trend)).max(axis=1) > FAR)
+    crowded = batch.count < CROWDED * (batch.trend.shape[1] + batch.features.shape[1])
+    return suspect | crowded | (np.where(hidden, 0.0, np.abs(curve.trend)).max(axis=1) > FAR)
 
 
 def _first_and_last(batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,7 +18,7 @@ from driftline.models.baseline.design import HEAD, Design, changepoint_count, pl
 from driftline.models.baseline.estimate import Batch, estimate
 from driftline.models.baseline.fleet import SCALARS, Fleet, Group, stack_regressors
 from driftline.models.baseline.options import new_prophet, plain
-from driftline.models.baseline.reference import fit_one, why_not_ours
+from driftline.models.baseline.reference import fit_one, log_posterior, why_not_ours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHARED_FROM = 24  # series with the same gaps are worth a design of their own from here on
 BATCH = 1000  # series solved in step; more would not fit the cache
 VALUES = 4_000_000  # numbers of one batch's design matrices
+NOT_FOUND = "the solver did not reach its optimum"
+SEVERAL = "of several optima Prophet's is the best known"
 CONSTANT_SIGMA = 1e-9  # Prophet's for a constant series, which it does not fit
 
 
@@ -247,7 +249,8 @@ class _Task:
         """Fits one batch; what deserves a thorough search is left for one."""
         design, seen = design_of(), self.seen(rows)
         # seasons cannot stand in for a trend, but a regressor that multiplies can
-        thorough |= bool(design.multiplicative[len(design.sigmas) - len(design.regressors) :].any())
+        unruly = bool(design.multiplicative[len(design.sigmas) - len(design.regressors) :].any())
+        thorough |= unruly
         columns = np.flatnonzero(seen[0]) if shared else np.arange(len(self.ds))
         seen = seen[:, columns]
         y, scale, floor, constant = self._scaled(rows, columns, seen)
@@ -259,18 +262,19 @@ class _Task:
                                   np.zeros((len(rows), self._changes(basis, design) + len(design.sigmas)))], axis=1)  # fmt: skip
         group = Group(design, rows, basis, numbers)
         reason = why_not_ours(self.options, self.engine)
-        good, suspect = np.zeros((2, len(rows)), dtype=bool)
+        good, suspect, posterior = *np.zeros((2, len(rows)), dtype=bool), np.full(len(rows), -np.inf)
         if not reason:
-            good, suspect = self._solve(group, columns, y, None if shared else seen, thorough)
+            good, suspect, posterior = self._solve(group, columns, y, None if shared else seen, thorough)
         if constant.any() and self.options.get("growth", "linear") != "logistic":
             numbers[constant, :3] = np.column_stack(
                 [np.zeros(constant.sum()), _first(y, seen)[constant], np.full(constant.sum(), CONSTANT_SIGMA)]
             )
             numbers[constant, SCALARS:] = 0.0
             good |= constant
-            suspect &= ~constant
-        left = suspect & (not thorough)
-        failed, fallbacks = self._fall_back(group, columns, seen, ~good & ~left, reason or "the solver did not reach its optimum")
+        left = suspect & (not thorough) & ~constant
+        asked = (thorough & (suspect | unruly) & ~constant) | ~good
+        posterior[~good] = -np.inf
+        failed, fallbacks = self._fall_back(group, columns, seen, asked & ~left, posterior, reason)
         kept = np.flatnonzero(~left & ~np.isin(rows, list(failed)))
         return _Fitted([group.take(kept)] if len(kept) else [], failed, fallbacks, rows[left])
 
@@ -340,8 +344,8 @@ class _Task:
 
     def _solve(
         self, group: Group, columns: NDArray[np.intp], y: NDArray[np.float64], seen: NDArray[np.bool_] | None, thorough: bool
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Fills a group's numbers by the solver; returns which series it solved, and which are suspect."""
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+        """Fills a group's numbers by the solver; returns which series it solved, which are suspect, and the log posteriors."""
         design, basis, flat = group.design, group.basis, self.options.get("growth") == "flat"
         t = (self.ticks[columns] - basis[:, :1]) / basis[:, 1:2]
         lines = 1 if flat else 2
@@ -368,7 +372,7 @@ class _Task:
                 # the rate change of Prophet's dummy changepoint goes into the rate
                 numbers[:, 0] += numbers[:, SCALARS]
                 numbers[:, SCALARS] = 0.0
-        return found.good & np.isfinite(numbers).all(axis=1), found.suspect
+        return found.good & np.isfinite(numbers).all(axis=1), found.suspect, found.posterior
 
     def _with_regressors(self, group: Group, columns: NDArray[np.intp], features: NDArray[np.float64]) -> NDArray[np.float64]:
         names, count = group.design.regressors, len(group.design.regressors)
@@ -379,27 +383,43 @@ class _Task:
         return full
 
     def _fall_back(
-        self, group: Group, columns: NDArray[np.intp], seen: NDArray[np.bool_], which: NDArray[np.bool_], reason: str
+        self,
+        group: Group,
+        columns: NDArray[np.intp],
+        seen: NDArray[np.bool_],
+        asked: NDArray[np.bool_],
+        posterior: NDArray[np.float64],
+        reason: str | None,
     ) -> tuple[dict[int, str], dict[int, str]]:
-        """Lets Prophet fit what the solver did not."""
+        """Lets Prophet fit the series `asked` for, and keeps its fit where it is better than ours.
+
+        Returns:
+            Reasons of those that it cannot fit, and of those that are its own in the end.
+        """
         failed: dict[int, str] = {}
         fallbacks: dict[int, str] = {}
-        taken = columns if self.order is None else self.order[columns]
-        for place in np.flatnonzero(which).tolist():
-            row = int(group.rows[place])
-            y = self.values[row, taken][seen[place]]
-            frame = pd.DataFrame(
-                {"ds": self.local[columns][seen[place]], "y": np.sqrt(np.maximum(y, 0.0)) if self.sqrt[row] else y}
-            )
-            for name, column in self.regressors.items():
-                frame[name] = (column if column.ndim == 1 else column[row])[taken][seen[place]]
+        for place in np.flatnonzero(asked).tolist():
+            row, ours = int(group.rows[place]), bool(np.isfinite(posterior[place]))
             try:
-                group.numbers[place] = fit_one(frame, self.options, group.numbers.shape[1])
+                numbers, model = fit_one(self._history(row, columns[seen[place]]), self.options, group.numbers.shape[1])
             except (RuntimeError, ValueError) as error:
-                failed[row] = f"Prophet cannot fit it: {error}"[:300]
-            else:
-                fallbacks[row] = reason
+                if not ours:
+                    failed[row] = f"Prophet cannot fit it: {error}"[:300]
+                continue
+            if ours and log_posterior(model) <= posterior[place]:
+                continue
+            group.numbers[place] = numbers
+            fallbacks[row] = reason or (SEVERAL if ours else NOT_FOUND)
         return failed, fallbacks
+
+    def _history(self, row: int, columns: NDArray[np.intp]) -> pd.DataFrame:
+        """One series as Prophet takes it."""
+        taken = columns if self.order is None else self.order[columns]
+        y = self.values[row, taken]
+        frame = pd.DataFrame({"ds": self.local[columns], "y": np.sqrt(np.maximum(y, 0.0)) if self.sqrt[row] else y})
+        for name, column in self.regressors.items():
+            frame[name] = (column if column.ndim == 1 else column[row])[taken]
+        return frame
 
 
 def _first(y: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from driftline.core.errors import DefinitionError
 if TYPE_CHECKING:
     from prophet import Prophet
 
-# Handled by us: sampling is not used for bounds, the backend is fixed, and a job has no use for a list of dates.
+# Handled by us: sampling is not used for bounds, and the backend is fixed. A list of dates would be old at the next retrain.
 _NOT_IN_JOBS = {"self", "mcmc_samples", "uncertainty_samples", "stan_backend", "changepoints", "interval_width"}
 # What Prophet takes by methods, columns or not at all.
 EXTRA = {"country_holidays", "seasonalities", "extra_regressors", "time_zone", "cap", "floor"}
@@ -43,7 +43,7 @@ def check_options(options: dict[str, Any], where: str) -> None:
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0)
             raise DefinitionError(
                 f"'{name}' is not an option of Prophet that can be set here",
-                where=f"{where}, training.prophet",
+                where=where,
                 expected=", ".join(known_options()),
                 fix=f"Did you mean '{near[0]}'?",
             )
@@ -51,7 +51,7 @@ def check_options(options: dict[str, Any], where: str) -> None:
         new_prophet(options)
         _check_zone(options)
     except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
-        raise DefinitionError(f"Prophet refuses the options: {error}", where=f"{where}, training.prophet") from None
+        raise DefinitionError(f"Prophet refuses the options: {error}", where=where) from None
 
 
 def _check_zone(options: dict[str, Any]) -> None:

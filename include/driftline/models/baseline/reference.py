@@ -28,8 +28,8 @@ def why_not_ours(options: dict[str, Any], engine: str) -> str | None:
     return None
 
 
-def fit_one(frame: pd.DataFrame, options: dict[str, Any], width: int) -> NDArray[np.float64]:
-    """k, m, sigma, y_scale, y_min, delta, beta (width,) of one series, by Prophet.
+def fit_one(frame: pd.DataFrame, options: dict[str, Any], width: int) -> tuple[NDArray[np.float64], Prophet]:
+    """One series by Prophet: k, m, sigma, y_scale, y_min, delta, beta (width,), and the model.
 
     Raises:
         RuntimeError, ValueError: Prophet refuses the series.
@@ -49,7 +49,7 @@ def fit_one(frame: pd.DataFrame, options: dict[str, Any], width: int) -> NDArray
     numbers = np.concatenate([scalars, [float(model.y_scale), float(model.history["floor"].iloc[0])], delta[:changes], beta])
     if len(numbers) != width:
         raise RuntimeError(f"Prophet returned {len(numbers) - SCALARS} coefficients instead of {width - SCALARS}")
-    return numbers
+    return numbers, model
 
 
 def log_posterior(model: Prophet) -> float:

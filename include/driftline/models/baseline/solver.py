@@ -25,7 +25,11 @@ RESIDUAL = 1e-6  # of λ, for the optimality conditions
 ROUND_OFF = 1e-13  # of the data's size: a gradient is not known better than this
 STEPS = 60
 STEP_BACK = 0.995  # of the way to the boundary
-SIGMA_STEP = 5.0  # v moves by this factor at most in a step
+LOG_STEP = float(np.log(5.0))  # v moves by this factor at most in a step
+CROWDED = 8  # values for each coefficient
+LONG = 25  # steps after which those that are left are taken with care: those of v are halved …
+CENTRING = 0.3  # … and μ goes down by this factor
+SLOW, FASTER = 0.3, 1000.0  # steps of v that shrink no faster than by this factor are lengthened, so many times at most
 START = 0.1  # of δ⁺ and δ⁻
 ACTIVE = 1e-6  # of the largest rate change: what is smaller counts as none
 AGAIN = 8  # solutions with the same rate changes active
@@ -81,6 +85,23 @@ class Quadratic:
     def shared(self) -> bool:
         """Whether all series have one design."""
         return len(self.e) == 1
+
+    @property
+    def crowded(self) -> NDArray[np.bool_]:
+        """(n,) whether there are almost as many coefficients as values: then there may be an optimum at a large and a small v."""
+        return self.count < CROWDED * (self.slope.shape[1] + self.basis.shape[1])
+
+    @property
+    def least(self) -> NDArray[np.float64]:
+        """(n,) what squared errors cannot be told from zero below."""
+        return 1e-15 * self.square + np.finfo(np.float64).tiny
+
+    def variance(self, start: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+        """(n,) v of a fit without rate changes, as so many steps lead there."""
+        v, nothing = start, np.zeros_like(self.slope)
+        for _ in range(steps):
+            v = best_variance(self.count, np.maximum(self.sse(nothing, self.phi(nothing, v), nothing), self.least))
+        return v
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Quadratic:
         """The problems of some of the series."""
@@ -145,29 +166,25 @@ def solve(problem: Quadratic, tau: float, *, start: NDArray[np.float64] | None =
     Args:
         problem: What to solve.
         tau: Prophet's changepoint_prior_scale.
-        start: (n,) variances to begin with; by default those of a fit without rate changes: from above, as Prophet does.
+        start: (n,) variances to begin with; by default about those of a fit without rate changes, from below.
         gap: Nats of log posterior that may be missing at the end.
     """
     n, size = problem.slope.shape
-    least = 1e-15 * problem.square + np.finfo(np.float64).tiny
     nothing = np.zeros((n, size))
     if start is None:
-        start = np.maximum(1e-6, least)
-        for _ in range(2):
-            start = best_variance(problem.count, np.maximum(problem.sse(nothing, problem.phi(nothing, start), nothing), least))
+        start = problem.variance(np.maximum(1e-6, problem.least), 2)
     result = Solution(np.zeros((n, problem.basis.shape[1])), nothing, start.copy(), np.zeros(n, dtype=bool))
     if size == 0:
-        return _without_changes(problem, result, least)
-    _Iteration(problem, tau, gap, least, result).run()
+        return _without_changes(problem, result)
+    _Iteration(problem, tau, gap, result).run()
     return result
 
 
-def _without_changes(problem: Quadratic, result: Solution, least: NDArray[np.float64]) -> Solution:
-    nothing, v = result.delta, result.v
-    for _ in range(STEPS):
-        before, v = v, best_variance(problem.count, np.maximum(problem.sse(nothing, problem.phi(nothing, v), nothing), least))
-    result.v, result.good = v, np.abs(v / before - 1) < RESIDUAL
-    result.base = np.matmul(problem.basis, problem.phi(nothing, v)[..., None])[..., 0]
+def _without_changes(problem: Quadratic, result: Solution) -> Solution:
+    before = problem.variance(result.v, STEPS)
+    result.v = problem.variance(before, 1)
+    result.good = np.abs(result.v / before - 1) < RESIDUAL
+    result.base = np.matmul(problem.basis, problem.phi(result.delta, result.v)[..., None])[..., 0]
     return result
 
 
@@ -186,7 +203,7 @@ def solve_again(problem: Quadratic, tau: float, near: NDArray[np.float64], start
         return solve(problem, tau, start=start)
     sign = np.where(np.abs(near) > ACTIVE * np.abs(near).max(axis=1, keepdims=True, initial=0.0), np.sign(near), 0.0)
     active, v = sign != 0, start.copy()
-    least = 1e-15 * problem.square + np.finfo(np.float64).tiny
+    least = problem.least
     diagonal = np.arange(near.shape[1])
     for _ in range(AGAIN):
         weight = 1.0 / (problem.e + v[:, None])
@@ -216,11 +233,13 @@ def solve_again(problem: Quadratic, tau: float, near: NDArray[np.float64], start
 class _Iteration:
     """The interior point method's state. Series that are done leave it, so that the rest goes faster."""
 
-    def __init__(self, problem: Quadratic, tau: float, gap: float, least: NDArray[np.float64], result: Solution) -> None:
-        self.problem, self.tau, self.gap, self.least, self.result = problem, tau, gap, least, result
+    def __init__(self, problem: Quadratic, tau: float, gap: float, result: Solution) -> None:
+        self.problem, self.tau, self.gap, self.least, self.result = problem, tau, gap, problem.least, result
         n, size = problem.slope.shape
         self.rows = np.arange(n)
         self.v = result.v.copy()
+        self.before, self.mu = np.zeros(n), np.full(n, np.inf)  # the last step of log v; complementarity
+        self.crowded = problem.crowded
         self.size = np.abs(problem.slope).max(axis=1)
         penalty = np.repeat((self.v / tau)[:, None], size, axis=1)
         # δ⁺, δ⁻ in one array, and their multipliers in another: (n, 2, S)
@@ -231,23 +250,32 @@ class _Iteration:
         """Iterates until every series is done, or has had its steps."""
         for number in range(STEPS):
             delta = self.x[:, 0] - self.x[:, 1]
-            moved = self._update_variance(delta, first=number == 0)
+            moved = self._update_variance(delta, number)
             if self._leave(*self._conditions(delta), moved):
                 return
-            self._step()
+            self._step(careful=number > LONG)
 
-    def _update_variance(self, delta: NDArray[np.float64], *, first: bool) -> NDArray[np.float64]:
+    def _update_variance(self, delta: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         """Sets v to its optimum given δ, within limits; returns by which share it moved."""
         problem = self.problem
         self.bent = problem.bend(delta)
-        if first:
+        if number == 0:
             return np.ones(len(self.v))
         sse = np.maximum(problem.sse(delta, problem.phi(delta, self.v), self.bent), self.least)
-        v = np.clip(best_variance(problem.count, sse), self.v / SIGMA_STEP, self.v * SIGMA_STEP)
-        factor = v / self.v
+        step = np.clip(np.log(best_variance(problem.count, sse) / self.v), -LOG_STEP, LOG_STEP)
+        moved = np.abs(step)
+        if number > LONG:
+            step /= 2
+        step[self.crowded & (self.mu * 2 * delta.shape[1] > self.v)] = 0.0
+        # near the end v comes nearer by the same factor in every step, if slowly: then go to where that leads (Aitken)
+        ratio = step / np.where(self.before == 0, np.inf, self.before)
+        slow = (ratio > SLOW) & (ratio < 1 - 1 / FASTER) & (self.mu < 1e-4 * self.v)
+        step = np.where(slow, np.clip(step / (1 - ratio), -LOG_STEP, LOG_STEP), step)
+        self.before = np.where(slow, 0.0, step)
+        factor = np.exp(step)
         self.z *= factor[:, None, None]  # multipliers keep their sum 2λ
-        self.v = v
-        return np.abs(factor - 1)
+        self.v = self.v * factor
+        return moved
 
     def _conditions(self, delta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Complementarity μ, and the largest residual of the dual conditions against what may remain of it."""
@@ -273,11 +301,11 @@ class _Iteration:
         self.result.base[rows] = np.matmul(finished.basis, finished.phi(delta, v)[..., None])[..., 0]
         left = ~done
         self.problem = self.problem.take(left)
-        for name in ("rows", "v", "x", "z", "size", "least", "weight", "residual", "mu"):
+        for name in ("rows", "v", "before", "crowded", "x", "z", "size", "least", "weight", "residual", "mu"):
             setattr(self, name, getattr(self, name)[left])
         return not left.any()
 
-    def _step(self) -> None:
+    def _step(self, *, careful: bool) -> None:
         size = self.x.shape[2]
         ratio = self.z / self.x
         inner = 1.0 / (1.0 / ratio[:, 0] + 1.0 / ratio[:, 1])
@@ -292,13 +320,17 @@ class _Iteration:
             return np.stack([scaled[:, 0] - rest / ratio[:, 0], scaled[:, 1] + rest / ratio[:, 1]], axis=1)
 
         right = self.residual - self.z
-        ahead = direction(right)
-        ahead_z = -self.z - ratio * ahead
-        step = np.minimum(_room(self.x, ahead), _room(self.z, ahead_z))[:, None, None]
-        reached = np.einsum("nij,nij->n", self.x + step * ahead, self.z + step * ahead_z) / (2 * size)
+        bend: NDArray[np.float64] | float = 0.0
+        if careful:  # Mehrotra's steps may go round in a circle; plain ones towards the central path do not
+            centre = CENTRING * self.mu
+        else:
+            ahead = direction(right)
+            ahead_z = -self.z - ratio * ahead
+            step = np.minimum(_room(self.x, ahead), _room(self.z, ahead_z))[:, None, None]
+            reached = np.einsum("nij,nij->n", self.x + step * ahead, self.z + step * ahead_z) / (2 * size)
+            centre, bend = np.clip((reached / self.mu) ** 3, 1e-12, 1) * self.mu, ahead * ahead_z
         # without the floor μ → 0 and round-off wrecks the system
-        centre = np.maximum(np.clip((reached / self.mu) ** 3, 1e-12, 1) * self.mu, 0.1 * self.gap * self.v / (2 * size))
-        correction = (centre[:, None, None] - ahead * ahead_z) / self.x
+        correction = (np.maximum(centre, 0.1 * self.gap * self.v / (2 * size))[:, None, None] - bend) / self.x
         move = direction(right + correction)
         move_z = correction - self.z - ratio * move
         step = np.minimum(1.0, STEP_BACK * np.minimum(_room(self.x, move), _room(self.z, move_z)))[:, None, None]

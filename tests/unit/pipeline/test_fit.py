@@ -1,0 +1,73 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from driftline.core.errors import DefinitionError
+from driftline.core.job import Job
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.models.trained import Trained
+from driftline.pipeline.fit import check_job_options, fit
+
+SPAN = timedelta(hours=1)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+HOURS = 21 * 24
+
+
+def job(**training):
+    return Job.model_validate(
+        {
+            "job_id": "shops",
+            "bucket_span": "1h",
+            "detectors": [{"function": "mean", "field_name": "sales", "partition_field_name": "shop"}],
+            "datafeed": {"indices": "sales"},
+            "training": training,
+        }
+    )
+
+
+def frame(*shops):
+    """Shops are busy from nine to five by their own clocks; these are UTC hours."""
+    random = np.random.default_rng(0)
+    hour = np.arange(HOURS) % 24
+    opens = {"tokyo": 0, "london": 9, "york": 14}
+    rows = [np.where((hour - opens[shop.split("-")[0]]) % 24 < 8, 100.0, 10.0) + random.normal(0, 1, HOURS) for shop in shops]
+    return SeriesFrame(START, SPAN, [SeriesKey(0, shop) for shop in shops], np.array(rows), np.full(HOURS, 60))
+
+
+def options_of(trained):
+    return {trained.keys[row].partition_value: group.design.options for group in trained.fleet.groups for row in group.rows}
+
+
+def test_partitions_have_options_of_their_own():
+    own = {"tokyo-*": {"time_zone": "Asia/Tokyo"}, "*-2": {"holidays": [{"holiday": "sale", "ds": "2026-03-07"}]}}
+    series = frame("tokyo-1", "tokyo-2", "london-1")
+    trained = fit(job(prophet={"weekly_seasonality": False}, prophet_by_partition=own), series)
+    options = options_of(trained)
+    assert options["london-1"] == {"weekly_seasonality": False}
+    assert options["tokyo-1"] == {"weekly_seasonality": False, "time_zone": "Asia/Tokyo"}
+    assert options["tokyo-2"]["holidays"] == [{"holiday": "sale", "ds": "2026-03-07"}]
+    again = Trained.from_numbers(trained.to_numbers())
+    np.testing.assert_array_equal(again.fleet.mean(series.times), trained.fleet.mean(series.times))
+
+
+def test_the_engine_prophet_fits_all_and_says_so():
+    series = frame("london-1", "york-1")
+    theirs = fit(job(engine="prophet"), series)
+    ours = fit(job(), series)
+    assert [fallback["reason"] for fallback in theirs.fallbacks] == ["engine: prophet"] * 2
+    assert ours.fallbacks == []
+    np.testing.assert_allclose(ours.fleet.mean(series.times), theirs.fleet.mean(series.times), rtol=0.05, atol=1)
+
+
+def test_only_options_that_are_used_change_a_jobs_version():
+    assert job().version == job(engine="driftline", prophet_by_partition={}).version
+    assert len({job().version, job(engine="prophet").version, job(prophet_by_partition={"a": {"time_zone": "UTC"}}).version}) == 3
+
+
+def test_a_wrong_option_of_a_pattern_is_named():
+    with pytest.raises(DefinitionError, match="'timezone' is not an option") as error:
+        check_job_options(job(prophet_by_partition={"tokyo-*": {"timezone": "Asia/Tokyo"}}))
+    assert "training.prophet_by_partition, 'tokyo-*'" in str(error.value)
+    with pytest.raises(DefinitionError, match="Mars/Olympus"):
+        check_job_options(job(prophet={"time_zone": "Mars/Olympus"}))

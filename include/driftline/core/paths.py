@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
 """The folder that holds dags/, plugins/ and include/."""
@@ -32,3 +38,20 @@ def staging_uri(*parts: str) -> str:
     """A place in the staging area, an fsspec URI. `DRIFTLINE_STAGING` may be s3://…, gs://… or a shared folder."""
     base = os.environ.get("DRIFTLINE_STAGING") or str(state_dir() / "staging")
     return "/".join([base.rstrip("/"), *parts])
+
+
+@contextmanager
+def whole(uri: str) -> Iterator[IO[bytes]]:
+    """A new file at an fsspec URI, open for bytes. It appears whole or not at all, also where two write it at once."""
+    import fsspec  # a DAG file needs paths, but no files
+
+    part = f"{uri}.{uuid4().hex[:8]}.part"
+    filesystem, path = fsspec.core.url_to_fs(part)
+    try:
+        with fsspec.open(part, "wb", auto_mkdir=True) as file:
+            yield file
+    except BaseException:
+        if filesystem.exists(path):
+            filesystem.rm_file(path)
+        raise
+    filesystem.mv(path, path.removesuffix(part.removeprefix(uri)))

@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driftline.core.errors import DataError
+from driftline.core.paths import whole
 from driftline.core.timespan import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+
+GROUP = 1_000_000  # values of the series that are written, and read, together
 
 
 class SeriesKey(NamedTuple):
@@ -83,17 +87,18 @@ class SeriesFrame:
         return SeriesFrame(self.start, self.span, keys, self.values[np.asarray(rows, dtype=np.intp)], self.docs, self.notes)
 
     def write(self, uri: str) -> str:
-        """Writes the frame as one Parquet file and returns its URI. A file appears whole or not at all."""
+        """Writes the frame as one Parquet file, in groups of series, and returns its URI. It appears whole or not at all."""
         columns = list(zip(*self.keys, strict=True)) or [(), (), ()]
-        flat = pa.array(np.ascontiguousarray(self.values).ravel())
+        length = max(1, self.values.shape[1])  # Parquet has no values of no bytes
+        values = self.values if self.values.shape[1] else np.zeros((len(self.keys), 1))
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(values, dtype="<f8"))]
         table = pa.table(
             {
                 "detector_index": pa.array(columns[0], pa.int32()),
                 "partition_value": pa.array(columns[1], pa.string()),
                 "by_value": pa.array(columns[2], pa.string()),
-                "values": pa.FixedSizeListArray.from_arrays(flat, max(1, self.values.shape[1]))
-                if self.values.size
-                else pa.array([None] * len(self.keys), pa.list_(pa.float64(), max(1, self.values.shape[1]))),
+                # all of a series' values as one: nothing looks at them one by one
+                "values": pa.FixedSizeBinaryArray.from_buffers(pa.binary(8 * length), len(self.keys), buffers),
             }
         )
         meta = {
@@ -103,35 +108,42 @@ class SeriesFrame:
             "notes": self.notes,
         }
         table = table.replace_schema_metadata({b"driftline": orjson.dumps(meta)})
-        with fsspec.open(f"{uri}.part", "wb", auto_mkdir=True) as file:
-            pq.write_table(table, file, compression="zstd")
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.mv(f"{path}.part", path)
+        with whole(uri) as file:
+            size = max(1, GROUP // length)
+            pq.write_table(table, file, row_group_size=size, compression="lz4", use_dictionary=False, write_statistics=False)
         return uri
 
     @classmethod
     def read(cls, uri: str, *, rows: tuple[int, int] | None = None) -> SeriesFrame:
-        """Reads a frame back; `rows` takes a range of its series.
+        """Reads a frame back; `rows` takes a range of its series, and reads little else.
 
         Raises:
             DataError: There is no such file.
         """
         try:
-            with fsspec.open(uri, "rb") as file:
-                table = pq.read_table(file)
+            with fsspec.open(uri, "rb") as file, pq.ParquetFile(file) as source:
+                return cls._read(source, *(rows or (0, source.metadata.num_rows)))
         except FileNotFoundError:
             raise DataError("the staged series are gone", where=uri, fix="Run the read task again.") from None
-        meta = orjson.loads(table.schema.metadata[b"driftline"])
-        if rows:
-            table = table.slice(rows[0], rows[1] - rows[0])
+
+    @classmethod
+    def _read(cls, source: pq.ParquetFile, first: int, last: int) -> SeriesFrame:
+        meta = orjson.loads(source.schema_arrow.metadata[b"driftline"])
         docs = np.asarray(meta["docs"], dtype=np.int64)
-        matrix = table["values"].combine_chunks()
-        # a frame without buckets was written as nulls, which flatten drops
-        flat = matrix.flatten().to_numpy(zero_copy_only=False)
-        values = flat[: len(matrix) * len(docs)].reshape(len(matrix), len(docs)).astype(np.float64)
-        keys = [
-            SeriesKey(*key)
-            for key in zip(*(table[name].to_pylist() for name in ("detector_index", "partition_value", "by_value")), strict=True)
-        ]
+        last = min(last, source.metadata.num_rows)
+        values = np.empty((max(0, last - first), len(docs)))
+        keys: list[SeriesKey] = []
+        at = 0
+        for number in range(source.num_row_groups):
+            size = source.metadata.row_group(number).num_rows
+            begin, end = max(first, at), min(last, at + size)
+            if begin < end:
+                group = source.read_row_group(number).slice(begin - at, end - begin)
+                names = ("detector_index", "partition_value", "by_value")
+                keys += [SeriesKey(*key) for key in zip(*(group[name].to_pylist() for name in names), strict=True)]
+                array = group["values"].combine_chunks()
+                matrix = np.frombuffer(array.buffers()[1], dtype="<f8").reshape(-1, max(1, len(docs)))
+                values[begin - first : end - first] = matrix[array.offset :][: end - begin, : len(docs)]
+            at += size
         start = datetime.fromtimestamp(meta["start"], UTC)
         return cls(start, timedelta(seconds=meta["span"]), keys, values, docs, meta["notes"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from driftline.core.job import Detector, Job
+    from driftline.core.job import Job
     from driftline.core.timespan import Window
 
 PAGE = 65_535  # search.max_buckets; twice as fast as pages of 10 000
@@ -27,32 +27,43 @@ class Split:
     Attributes:
         fields: (partition field, by field); None where there is no such split.
         detectors: Their numbers in the job.
-        metrics: Detector number → (sub-aggregation name or None for the document count, empty bucket is zero).
+        measures: What is measured besides the count: (metric, field), each once, in order; sub-aggregation m0 is the first.
+        metrics: Detector number → name of its sub-aggregation, None for the document count.
     """
 
     fields: tuple[str | None, str | None]
-    detectors: list[int] = field(default_factory=list)
-    metrics: dict[int, str | None] = field(default_factory=dict)
+    detectors: list[int]
+    measures: list[tuple[str, str]]
+    metrics: dict[int, str | None]
+
+    @property
+    def names(self) -> list[str]:
+        """The sub-aggregations."""
+        return [f"m{place}" for place in range(len(self.measures))]
 
 
 def splits(job: Job) -> list[Split]:
     """The job's detectors grouped by split fields."""
-    groups: dict[tuple[str | None, str | None], Split] = {}
+    groups: dict[tuple[str | None, str | None], list[int]] = {}
     for number, detector in enumerate(job.detectors):
-        fields = (detector.partition_field_name, detector.by_field_name)
-        split = groups.setdefault(fields, Split(fields))
-        split.detectors.append(number)
-        split.metrics[number] = None if detector.spec.metric == "count" else f"d{number}"
-    return list(groups.values())
+        groups.setdefault((detector.partition_field_name, detector.by_field_name), []).append(number)
+    return [_split(job, fields, numbers) for fields, numbers in groups.items()]
 
 
-def _metric(detector: Detector) -> dict[str, Any]:
-    body: dict[str, Any] = {"field": detector.field_name}
-    if detector.spec.metric == "median":
+def _split(job: Job, fields: tuple[str | None, str | None], numbers: list[int]) -> Split:
+    asked = {number: (job.detectors[number].spec.metric, job.detectors[number].field_name or "") for number in numbers}
+    measures = sorted({measure for measure in asked.values() if measure[0] != "count"})
+    metrics = {number: f"m{measures.index(what)}" if what in measures else None for number, what in asked.items()}
+    return Split(fields, numbers, measures, metrics)
+
+
+def _metric(metric: str, field_name: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"field": field_name}
+    if metric == "median":
         body |= {"percents": [50.0], "keyed": False, "tdigest": {"compression": 200}}
-    if detector.spec.metric == "distinct_count":
+    if metric == "distinct_count":
         body["precision_threshold"] = 3000  # exact in practice up to here; beyond, an error of a few percent
-    return {_AGGREGATIONS[detector.spec.metric]: body}
+    return {_AGGREGATIONS[metric]: body}
 
 
 def filtered(job: Job, window: Window) -> dict[str, Any]:
@@ -73,7 +84,14 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     body: dict[str, Any] = {"composite": {"size": PAGE, "sources": sources}}
     if after:
         body["composite"]["after"] = after
-    metrics = {split.metrics[n]: _metric(job.detectors[n]) for n in split.detectors if split.metrics[n]}
+    metrics = {name: _metric(*measure) for name, measure in zip(split.names, split.measures, strict=True)}
     if metrics:
         body["aggs"] = metrics
     return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}}
+
+
+def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:
+    """The search body for what the intervals of a window hold: documents, and the sum of their sequence numbers."""
+    intervals = {"date_histogram": {"field": job.time_field, "fixed_interval": f"{seconds}s", "min_doc_count": 1}}
+    body = {**intervals, "aggs": {"written": {"sum": {"field": "_seq_no"}}}}
+    return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"intervals": body}}

@@ -1,99 +1,91 @@
-"""Reads series from Elasticsearch: pages of composite buckets into one matrix a job."""
+"""Reads buckets from Elasticsearch: pages of composite aggregations as columns, and what tells whether they changed since."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.elastic.client import explained
-from driftline.elastic.query import Split, composite, splits
+from driftline.elastic.query import composite, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
-    from driftline.core.progress import Progress
     from driftline.core.timespan import Window
+    from driftline.elastic.query import Split
+
+# The same copy of each shard answers all that a read asks, so that a fingerprint belongs to what is read after it.
+PREFERENCE = "driftline"
 
 
-def read_frame(client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None) -> SeriesFrame:
-    """All series of a job over a window.
+@dataclass
+class Cells:
+    """Non-empty buckets of the series of one split, as columns in the order of (series, bucket).
 
-    Empty buckets of counts and sums are 0 from a series' first appearance in the window on; for the other functions they are NaN.
-    `window` must be aligned to the bucket span.
+    Attributes:
+        keys: Partition and by value of each of the series; "" where there is no such split.
+        row: (n,) int32, which series.
+        bucket: (n,) int64, number of the bucket span since the epoch.
+        docs: (n,) int64, documents.
+        values: Sub-aggregation → (n,) float64; the document count itself is not among them.
+        intervals: Numbers of the intervals, of some buckets each, that these are all the cells of.
+    """
+
+    keys: list[tuple[str, str]]
+    row: NDArray[np.int32]
+    bucket: NDArray[np.int64]
+    docs: NDArray[np.int64]
+    values: dict[str, NDArray[np.float64]]
+    intervals: list[int] = field(default_factory=list)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Cells:
+        """Some of the cells, with all keys."""
+        values = {name: column[chosen] for name, column in self.values.items()}
+        return Cells(self.keys, self.row[chosen], self.bucket[chosen], self.docs[chosen], values, self.intervals)
+
+    def within(self, intervals: Collection[int], wide: int) -> Cells:
+        """The cells of some intervals, each `wide` buckets."""
+        wanted = np.fromiter(intervals, np.int64, len(intervals))
+        chosen = np.isin(self.bucket // wide, wanted)
+        cells = self if chosen.all() else self.where(chosen)
+        return replace(cells, intervals=sorted(intervals))
+
+
+def merge(parts: list[Cells]) -> Cells:
+    """Cells of different intervals as one; series without any are left out, the others in the order of their keys."""
+    used = [np.unique(part.row).tolist() for part in parts]
+    pairs = sorted({part.keys[row] for part, rows in zip(parts, used, strict=True) for row in rows})
+    place = {pair: row for row, pair in enumerate(pairs)}
+    rows = []
+    for part, mine in zip(parts, used, strict=True):
+        number = np.zeros(len(part.keys), dtype=np.int32)
+        number[mine] = [place[part.keys[row]] for row in mine]
+        rows.append(number[part.row])
+    row = np.concatenate(rows)
+    bucket, docs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("bucket", "docs"))
+    order = np.lexsort((bucket, row))
+    values = {name: np.concatenate([part.values[name] for part in parts])[order] for name in parts[0].values}
+    return Cells(pairs, row[order], bucket[order], docs[order], values, [i for part in parts for i in part.intervals])
+
+
+def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window) -> Cells:
+    """The buckets of a split in a window that is aligned to the bucket span.
 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
-    length = window.buckets(job.bucket_span)
-    docs = np.zeros(length, dtype=np.int64)
-    parts = [
-        _read_split(client, job, split, window, docs if number == 0 else None, progress)
-        for number, split in enumerate(splits(job))
-    ]
-    keys = [key for part_keys, _ in parts for key in part_keys]
-    values = np.concatenate([part for _, part in parts]) if parts else np.empty((0, length))
-    order = sorted(
-        range(len(keys)), key=lambda row: (keys[row].detector_index, keys[row].partition_value or "", keys[row].by_value or "")
-    )
-    frame = SeriesFrame(window.start, job.bucket_span, keys, values, docs).take(order)
-    return _limited(frame, job)
-
-
-def _read_split(
-    client: Elasticsearch, job: Job, split: Split, window: Window, docs: NDArray[np.int64] | None, progress: Progress | None
-) -> tuple[list[SeriesKey], NDArray[np.float64]]:
-    """The series of the detectors that share one split: their keys and their (N, T) values."""
-    length = window.buckets(job.bucket_span)
-    origin, step = int(window.start.timestamp() * 1000), job.span_seconds * 1000
     rows: dict[tuple[str, str], int] = {}
-    columns: dict[int, list[NDArray[np.float64]]] = {number: [] for number in split.detectors}
-    places: list[NDArray[np.int64]] = []
-    for buckets in _pages(client, job, split, window):
-        times = np.fromiter((bucket["key"]["time"] for bucket in buckets), np.int64, len(buckets))
-        series = np.fromiter(
-            (rows.setdefault(_split_values(bucket["key"]), len(rows)) for bucket in buckets), np.int64, len(buckets)
-        )
-        column = (times - origin) // step
-        places.append(series * length + column)
-        if docs is not None:
-            np.add.at(docs, column, np.fromiter((bucket["doc_count"] for bucket in buckets), np.int64, len(buckets)))
-        for number in split.detectors:
-            columns[number].append(_metric_values(buckets, split.metrics[number], job.detectors[number].spec.metric))
-        if progress:
-            progress("buckets read", int(column.max()) + 1 if len(column) else length, length)
-    if not any(split.fields):
-        rows = {("", ""): 0}
-    return _assemble(job, split, rows, np.concatenate(places) if places else np.empty(0, np.int64), columns, length)
-
-
-def _assemble(
-    job: Job,
-    split: Split,
-    rows: dict[tuple[str, str], int],
-    places: NDArray[np.int64],
-    columns: dict[int, list[NDArray[np.float64]]],
-    length: int,
-) -> tuple[list[SeriesKey], NDArray[np.float64]]:
-    keys, matrices = [], []
-    for number in split.detectors:
-        flat = np.full(len(rows) * length, np.nan)
-        if len(places):
-            flat[places] = np.concatenate(columns[number])
-        matrix = flat.reshape(len(rows), length)
-        if job.detectors[number].spec.empty_is_zero:
-            appeared = np.maximum.accumulate(~np.isnan(matrix), axis=1)
-            # an unsplit series exists even before its first document; a partition does not
-            matrix = np.where(np.isnan(matrix) & (appeared | (not any(split.fields))), 0.0, matrix)
-        matrices.append(matrix)
-        partition, by = split.fields
-        keys += [SeriesKey(number, p if partition else None, b if by else None) for p, b in rows]
-    return keys, np.concatenate(matrices)
+    pages = [_decode(job, split, buckets, rows) for buckets in _pages(client, job, split, window)]
+    if not pages:
+        nothing = np.empty(0, np.int64)
+        return Cells([], nothing.astype(np.int32), nothing, nothing, {name: np.empty(0) for name in split.names})
+    return merge([replace(page, keys=list(rows)) for page in pages])
 
 
 def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Iterator[list[dict[str, Any]]]:
@@ -101,7 +93,7 @@ def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Ite
     while True:
         with explained(f"job {job.job_id}, datafeed"):
             body = composite(job, split, window, after)
-            answer = client.search(index=job.datafeed.indices, **body).body["aggregations"]["series"]
+            answer = client.search(index=job.datafeed.indices, preference=PREFERENCE, **body).body["aggregations"]["series"]
         if answer["buckets"]:
             yield answer["buckets"]
         after = answer.get("after_key")
@@ -109,38 +101,42 @@ def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Ite
             return
 
 
-def _split_values(key: dict[str, Any]) -> tuple[str, str]:
-    return _text(key.get("partition")), _text(key.get("by"))
+def _decode(job: Job, split: Split, buckets: list[dict[str, Any]], rows: dict[tuple[str, str], int]) -> Cells:
+    """One page; new series get the next numbers in `rows`."""
+    keys = [bucket["key"] for bucket in buckets]
+    times = np.array([key["time"] for key in keys], dtype=np.int64)
+    partition, by = split.fields
+    partitions = [_text(key["partition"]) for key in keys] if partition else [""] * len(keys)
+    bys = [_text(key["by"]) for key in keys] if by else [""] * len(keys)
+    row = np.array([rows.setdefault(pair, len(rows)) for pair in zip(partitions, bys, strict=True)], dtype=np.int32)
+    docs = np.array([bucket["doc_count"] for bucket in buckets], dtype=np.int64)
+    values = {}
+    for name, (metric, _) in zip(split.names, split.measures, strict=True):
+        found = [b[name]["values"][0]["value"] for b in buckets] if metric == "median" else [b[name]["value"] for b in buckets]
+        values[name] = np.array(found, dtype=np.float64)
+    return Cells([], row, times // (job.span_seconds * 1000), docs, values)
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _metric_values(buckets: list[dict[str, Any]], name: str | None, metric: str) -> NDArray[np.float64]:
-    if name is None:
-        return np.fromiter((bucket["doc_count"] for bucket in buckets), np.float64, len(buckets))
-    if metric == "median":
-        values = [bucket[name]["values"][0]["value"] for bucket in buckets]
-    else:
-        values = [bucket[name]["value"] for bucket in buckets]
-    return np.array(values, dtype=np.float64)
+def fingerprints(client: Elasticsearch, job: Job, window: Window, seconds: int) -> dict[int, tuple[int, float]]:
+    """What each interval of `seconds` holds: number of the interval since the epoch → documents, sum of sequence numbers.
 
+    Every document that is added, changed or deleted changes them: a written document gets a higher number than any before it in
+    its shard. Intervals without documents are not listed.
 
-def _limited(frame: SeriesFrame, job: Job) -> SeriesFrame:
-    """Keeps the largest partitions when there are more than the job allows, and says which were left out."""
-    limit = job.training.max_partitions
-    if len(frame.keys) <= limit:
-        return frame
-    volume = np.nansum(np.abs(frame.values), axis=1)
-    kept = np.sort(np.argsort(-volume, kind="stable")[:limit])
-    left = sorted(set(range(len(frame.keys))) - set(kept.tolist()))
-    named = ", ".join(frame.keys[row].label() for row in left[:20])
-    note = f"{len(left)} series beyond training.max_partitions={limit} are left out (the smallest): {named}"
-    limited = frame.take(kept)
-    limited.notes = [*frame.notes, note + (" …" if len(left) > 20 else "")]
-    return limited
+    Raises:
+        SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
+    """
+    with explained(f"job {job.job_id}, datafeed"):
+        answer = client.search(index=job.datafeed.indices, preference=PREFERENCE, **fingerprint(job, window, seconds))
+    return {
+        bucket["key"] // (seconds * 1000): (bucket["doc_count"], bucket["written"]["value"])
+        for bucket in answer.body["aggregations"]["intervals"]["buckets"]
+    }

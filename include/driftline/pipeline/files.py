@@ -8,6 +8,7 @@ import fsspec
 import orjson
 
 from driftline.core.errors import DataError
+from driftline.core.paths import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
 
 def write_lines(uri: str, lines: Iterable[dict[str, Any]]) -> None:
     """Writes one line of JSON for each dict, so that a reader sees all of them or none."""
-    with fsspec.open(f"{uri}.part", "wb", auto_mkdir=True) as file:
+    with whole(uri) as file:
         for line in lines:
             file.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    filesystem.mv(f"{path}.part", path)
 
 
 def read_lines(uri: str) -> Iterator[bytes]:

@@ -12,12 +12,14 @@ from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.client import explained
 from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS
+from driftline.pipeline.store import FOLDER
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
 RESULTS_KEPT = timedelta(days=366)
 STAGING_KEPT = timedelta(days=2)
+STORE_KEPT = timedelta(days=90)  # since it was written: what a longer training window needs beyond that is read again
 REPORTS = "reports"
 SNAPSHOTS_KEPT = 12
 
@@ -38,7 +40,8 @@ def maintain(
         job_ids: Jobs whose snapshots are pruned.
         results_kept: Months of results that ended longer ago are deleted as whole indices.
         snapshots_kept: So many of each job's newest snapshots stay.
-        staging_kept: Staged series and fits older than this go; quality reports stay as long as results.
+        staging_kept: Staged series and fits older than this go; quality reports stay as long as results, the series store
+            three months.
         now: The present, for tests.
 
     Returns:
@@ -51,7 +54,7 @@ def maintain(
         "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(_prune(client, job_id, snapshots_kept) for job_id in job_ids),
-        "staged": _sweep(moment - staging_kept, moment - results_kept),
+        "staged": _sweep(moment - staging_kept, {REPORTS: moment - results_kept, FOLDER: moment - max(STORE_KEPT, staging_kept)}),
     }
 
 
@@ -91,7 +94,8 @@ def _prune(client: Elasticsearch, job_id: str, kept: int) -> int:
     return snapshots.delete(client, job_id, doomed) if doomed else 0
 
 
-def _sweep(before: datetime, reports_before: datetime) -> int:
+def _sweep(before: datetime, folders: dict[str, datetime]) -> int:
+    """Removes staged files that were written before a moment; some folders have moments of their own."""
     filesystem, root = fsspec.core.url_to_fs(staging_uri())
     if not filesystem.exists(root):
         return 0
@@ -99,7 +103,7 @@ def _sweep(before: datetime, reports_before: datetime) -> int:
     for path, info in filesystem.find(root, detail=True).items():
         changed = info.get("mtime") or info.get("LastModified") or info.get("updated")
         moment = parse_time(changed) if changed is not None else None
-        limit = reports_before if f"/{REPORTS}/" in path[len(root) :] else before
+        limit = next((own for folder, own in folders.items() if f"/{folder}/" in path[len(root) :]), before)
         if moment is not None and moment < limit:
             filesystem.rm_file(path)
             removed += 1

@@ -1,7 +1,8 @@
-"""Read: one aggregation per job, into a staged frame that the next tasks share."""
+"""Read: a job's series, by way of the series store, into a staged frame that the next tasks share."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic.fields import check_fields
-from driftline.elastic.read import read_frame
+from driftline.pipeline.store import read_stored
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.progress import Progress
 
-BATCH = 500  # series a mapped task: a minute of plain Prophet, against a second or two of Airflow's overhead
+# A mapped task costs Airflow about half a second; these take ten times as long and more, and a few hundred MB.
+BATCH = 10_000
+BATCH_VALUES = 7_000_000
+BATCH_BY_PROPHET = 500  # series that Prophet fits one by one: half a minute
 
 
 def read_series(
@@ -40,17 +44,17 @@ def read_series(
         progress: Told how far the read is.
 
     Returns:
-        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`.
+        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `engine` (who is going to fit them).
 
     Raises:
         SourceIndexError: An index or a field is missing or of the wrong type.
     """
     check_fields(client, job)
-    frame = read_frame(client, job, window, progress=progress)
+    frame = _limited(read_stored(client, job, window, progress=progress), job)
     if keys:
         frame = _with_silent(frame, keys)
     frame.write(uri)
-    return handle_of(frame, uri)
+    return handle_of(frame, uri) | {"engine": job.training.engine}
 
 
 def handle_of(frame: SeriesFrame, uri: str) -> dict[str, Any]:
@@ -76,9 +80,30 @@ def _with_silent(frame: SeriesFrame, keys: list[SeriesKey]) -> SeriesFrame:
     )
 
 
-def batches(handle: dict[str, Any], size: int = BATCH) -> list[dict[str, Any]]:
-    """The frame's series in batches for mapped tasks; an empty frame is one empty batch, so that the run still concludes."""
-    return [
-        {"uri": handle["uri"], "first": first, "last": min(first + size, handle["series"])}
-        for first in range(0, max(1, handle["series"]), size)
-    ]
+def _limited(frame: SeriesFrame, job: Job) -> SeriesFrame:
+    """Keeps the largest partitions when there are more than the job allows, and says which were left out."""
+    limit = job.training.max_partitions
+    if len(frame.keys) <= limit:
+        return frame
+    volume = np.nansum(np.abs(frame.values), axis=1)
+    kept = np.sort(np.argsort(-volume, kind="stable")[:limit])
+    left = sorted(set(range(len(frame.keys))) - set(kept.tolist()))
+    named = ", ".join(frame.keys[row].label() for row in left[:20])
+    note = f"{len(left)} series beyond training.max_partitions={limit} are left out (the smallest): {named}"
+    limited = frame.take(kept)
+    limited.notes = [*frame.notes, note + (" …" if len(left) > 20 else "")]
+    return limited
+
+
+def batches(handle: dict[str, Any], size: int | None = None) -> list[dict[str, Any]]:
+    """The frame's series in batches of nearly the same size for mapped tasks; an empty frame is one empty batch.
+
+    So the run concludes in any case. `size` is the most series of a batch; by default so many that Airflow's share stays small.
+    """
+    most = size or max(1, min(BATCH, BATCH_VALUES // max(1, handle["buckets"])))
+    if size is None and handle.get("engine") == "prophet":
+        most = min(most, BATCH_BY_PROPHET)
+    total = handle["series"]
+    count = max(1, -(-total // most))
+    edges = [total * number // count for number in range(count + 1)]
+    return [{"uri": handle["uri"], "first": first, "last": last} for first, last in pairwise(edges)]

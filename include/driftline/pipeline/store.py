@@ -1,0 +1,280 @@
+"""The series store: each bucket is read from Elasticsearch once, and kept as Parquet in the staging area, a folder for each day.
+
+It is a cache, and what comes out of it is what a direct read would give: every read first asks Elasticsearch for the fingerprint
+of each interval (documents, and the sum of their sequence numbers) and reads again what differs: late documents, corrected and
+deleted ones, of any age. What is missing or broken is read again; whoever wants to may delete the folder. Two writers of a day
+may overwrite each other's manifest: what one of them loses is read once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import fsspec
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftline.core.paths import staging_uri, whole
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.timespan import Window
+from driftline.elastic.query import splits
+from driftline.elastic.read import Cells, fingerprints, merge, read_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from elasticsearch import Elasticsearch
+    from numpy.typing import NDArray
+
+    from driftline.core.job import Job
+    from driftline.core.progress import Progress
+    from driftline.elastic.query import Split
+
+FOLDER = "store"
+FORMAT = 1
+READERS = 2  # reads at once: one is decoded while Elasticsearch works on the next
+INTERVAL = 300  # seconds that a fingerprint covers at least; a bucket if that is longer
+DAY = 86_400
+TOGETHER = 500_000  # documents that one read may cover, unless a single interval holds more
+PARTS = 8  # files of a day before they are made one
+BLOCK = 1_000_000  # values that are looked at at once
+BROKEN = (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError)
+
+Marks = dict[int, tuple[int, float]]  # interval since the epoch → its fingerprint
+
+
+def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None) -> SeriesFrame:
+    """All series of a job over a window, from the store as far as it is up to date.
+
+    Empty buckets of counts and sums are 0 from a series' first appearance in the window on; for the other functions they are NaN.
+    Series are in the order of their keys. `window` must be aligned to the bucket span.
+
+    Raises:
+        SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
+    """
+    store = _Store(client, job, window)
+    try:
+        return store.frame(progress)
+    except BROKEN:  # somebody deleted or damaged files of it
+        store.discard()
+        return store.frame(progress)
+
+
+class _Store:
+    """What is kept of a job's series over a window."""
+
+    def __init__(self, client: Elasticsearch, job: Job, window: Window) -> None:
+        self.client, self.job, self.window = client, job, window
+        self.seconds = job.span_seconds * -(-INTERVAL // job.span_seconds)
+        self.wide = self.seconds // job.span_seconds  # buckets in an interval
+        self.length = window.buckets(job.bucket_span)
+        self.first = int(window.start.timestamp()) // job.span_seconds  # number of the window's first bucket
+
+    def frame(self, progress: Progress | None) -> SeriesFrame:
+        marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
+        docs = np.zeros(self.length, dtype=np.int64)
+        blocks: dict[int, tuple[list[SeriesKey], NDArray[np.float64]]] = {}
+        for number, split in enumerate(splits(self.job)):
+            parts = self._refreshed(split, marks, progress)
+            blocks |= self._assemble(split, parts, docs if number == 0 else None)
+        keys = [key for _, (part, _) in sorted(blocks.items()) for key in part]
+        matrices = [matrix for _, (_, matrix) in sorted(blocks.items())]
+        values = matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+        return SeriesFrame(self.window.start, self.job.bucket_span, keys, values, docs)
+
+    def discard(self) -> None:
+        """Forgets the window's days."""
+        for split in splits(self.job):
+            for day in {interval * self.seconds // DAY for interval in range(*self._edges())}:
+                filesystem, path = fsspec.core.url_to_fs(self._place(split, day))
+                if filesystem.exists(path):
+                    filesystem.rm(path, recursive=True)
+
+    def _edges(self) -> tuple[int, int]:
+        """The intervals that the window lies in, first and last + 1."""
+        return int(self.window.start.timestamp()) // self.seconds, -(-int(self.window.end.timestamp()) // self.seconds)
+
+    def _between(self, first: int, last: int) -> Window:
+        return Window(*(datetime.fromtimestamp(interval * self.seconds, UTC) for interval in (first, last)))
+
+    def _place(self, split: Split, day: int) -> str:
+        """A day's folder: jobs that read the same share it."""
+        feed, fields = self.job.datafeed, list(split.fields)
+        what = [FORMAT, feed.indices, feed.query, self.job.time_field, self.job.span_seconds, fields, split.measures]
+        name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        return staging_uri(FOLDER, name, str(np.datetime64(day, "D")))
+
+    def _refreshed(self, split: Split, marks: Marks, progress: Progress | None) -> list[_Part]:
+        """The files that hold the intervals of `marks`, once what was stale has been read."""
+        days = {day: _Day.load(self._place(split, day)) for day in {interval * self.seconds // DAY for interval in marks}}
+        runs = list(self._stale(days, marks))
+        total, done = sum(marks[interval][0] for run in runs for interval in run), 0
+        pending: dict[int, list[Cells]] = {}
+        with ThreadPoolExecutor(READERS) as pool:
+            read = partial(self._read, split)
+            for run, cells in zip(runs, pool.map(read, runs), strict=True):
+                for day, intervals in groupby(run, lambda interval: interval * self.seconds // DAY):
+                    if day not in pending:
+                        self._flush(days, pending, marks)
+                    pending.setdefault(day, []).append(cells.within(list(intervals), self.wide))
+                done += sum(marks[interval][0] for interval in run)
+                if progress:
+                    progress("documents read", done, total)
+        self._flush(days, pending, marks)
+        return [part for day in sorted(days) for part in days[day].parts(marks, self.wide)]
+
+    def _read(self, split: Split, run: list[int]) -> Cells:
+        return read_cells(self.client, self.job, split, self._between(run[0], run[-1] + 1))
+
+    def _stale(self, days: dict[int, _Day], marks: Marks) -> Iterator[list[int]]:
+        """Runs of neighbouring intervals that must be read, each to be read in one go."""
+        run: list[int] = []
+        docs = 0
+        for interval, mark in sorted(marks.items()):
+            fresh = days[interval * self.seconds // DAY].marks.get(interval) == mark
+            if run and (fresh or docs + mark[0] > TOGETHER):
+                yield run
+                run, docs = [], 0
+            if not fresh:
+                run.append(interval)
+                docs += mark[0]
+        if run:
+            yield run
+
+    def _flush(self, days: dict[int, _Day], pending: dict[int, list[Cells]], marks: Marks) -> None:
+        for day, cells in pending.items():
+            days[day].add(merge(cells), marks, self.wide)
+        pending.clear()
+
+    def _assemble(
+        self, split: Split, parts: list[_Part], docs: NDArray[np.int64] | None
+    ) -> dict[int, tuple[list[SeriesKey], NDArray[np.float64]]]:
+        """Detector → its series and their (N, T) values."""
+        partition, by = split.fields
+        found = {pair for part in parts for pair in part.keys(self.first, self.length)}
+        pairs = sorted(found if partition or by else {("", "")})
+        place = {pair: row for row, pair in enumerate(pairs)}
+        matrices = {number: np.full((len(pairs), self.length), np.nan) for number in split.detectors}
+        for part in parts:
+            cells = part.cells(self.first, self.length)
+            rows = np.array([place.get(pair, -1) for pair in cells.keys], dtype=np.int64)
+            at = rows[cells.row] * self.length + (cells.bucket - self.first)
+            if docs is not None:
+                docs += np.bincount(cells.bucket - self.first, cells.docs, self.length).astype(np.int64)
+            for number, matrix in matrices.items():
+                name = split.metrics[number]
+                matrix.ravel()[at] = cells.values[name] if name else cells.docs
+        keys = [(p if partition else None, b if by else None) for p, b in pairs]
+        for number, matrix in matrices.items():
+            if self.job.detectors[number].spec.empty_is_zero:
+                # an unsplit series exists even before its first document; a partition does not
+                _fill_zeros(matrix, everywhere=not (partition or by))
+        return {number: ([SeriesKey(number, *key) for key in keys], matrix) for number, matrix in matrices.items()}
+
+
+def _fill_zeros(matrix: NDArray[np.float64], *, everywhere: bool) -> None:
+    size = max(1, BLOCK // max(1, matrix.shape[1]))
+    for first in range(0, len(matrix), size):
+        block = matrix[first : first + size]
+        empty = np.isnan(block)
+        if not everywhere:
+            empty &= np.maximum.accumulate(~empty, axis=1)
+        block[empty] = 0.0
+
+
+@dataclass
+class _Day:
+    """One day of a split's store.
+
+    Attributes:
+        uri: Its folder.
+        marks: Fingerprints of its intervals, as they were before they were read.
+        files: File → the intervals that it is right about.
+    """
+
+    uri: str
+    marks: Marks
+    files: dict[str, set[int]]
+
+    @classmethod
+    def load(cls, uri: str) -> _Day:
+        """As its manifest says; empty where there is none that can be read."""
+        try:
+            with fsspec.open(f"{uri}/manifest.json", "rb") as file:
+                found = orjson.loads(file.read())
+            marks = {int(interval): (int(docs), float(written)) for interval, docs, written in found["marks"]}
+            return cls(uri, marks, {str(name): {int(i) for i in intervals} for name, intervals in found["files"].items()})
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return cls(uri, {}, {})
+
+    def parts(self, marks: Marks, wide: int) -> list[_Part]:
+        """Files with those of their intervals that are as `marks` says; an interval is `wide` buckets."""
+        fresh = {interval for interval, mark in marks.items() if self.marks.get(interval) == mark}
+        return [_Part(f"{self.uri}/{name}", inside, wide) for name, all_of in self.files.items() if (inside := all_of & fresh)]
+
+    def add(self, cells: Cells, marks: Marks, wide: int) -> None:
+        """Takes cells that were read after Elasticsearch told these fingerprints."""
+        left = {name: intervals.difference(cells.intervals) for name, intervals in self.files.items()}
+        left = {name: intervals for name, intervals in left.items() if intervals}
+        if len(left) >= PARTS:
+            kept = [_Part(f"{self.uri}/{name}", intervals, wide).cells() for name, intervals in left.items()]
+            cells, left = merge([cells, *kept]), {}
+        name = f"{uuid4().hex}.parquet"
+        _write(f"{self.uri}/{name}", cells)
+        self.files = {**left, name: set(cells.intervals)}
+        self.marks |= {interval: marks[interval] for interval in cells.intervals if interval in marks}
+        content = {
+            "marks": [[interval, *mark] for interval, mark in sorted(self.marks.items())],
+            "files": {name: sorted(intervals) for name, intervals in self.files.items()},
+        }
+        with whole(f"{self.uri}/manifest.json") as file:
+            file.write(orjson.dumps(content))
+
+
+@dataclass
+class _Part:
+    """A file of the store, and the intervals that it counts for."""
+
+    uri: str
+    intervals: set[int]
+    wide: int
+
+    def keys(self, first: int, length: int) -> list[tuple[str, str]]:
+        """The series that have cells in `length` buckets from `first` on."""
+        with fsspec.open(self.uri, "rb") as file:
+            meta = orjson.loads(pq.read_schema(file).metadata[b"driftline"])
+        pairs = [(partition, by) for partition, by in meta["keys"]]
+        inside = first <= min(meta["intervals"]) * self.wide and (max(meta["intervals"]) + 1) * self.wide <= first + length
+        if inside and set(meta["intervals"]) == self.intervals:
+            return pairs
+        return [pairs[row] for row in np.unique(self.cells(first, length).row)]
+
+    def cells(self, first: int = 0, length: int | None = None) -> Cells:
+        """Those of its cells that count, in `length` buckets from `first` on."""
+        with fsspec.open(self.uri, "rb") as file:
+            table = pq.read_table(file)
+        meta = orjson.loads(table.schema.metadata[b"driftline"])
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        row, bucket, docs = (columns.pop(name) for name in ("row", "bucket", "docs"))
+        cells = Cells([(partition, by) for partition, by in meta["keys"]], row, bucket, docs, columns)
+        if set(meta["intervals"]) != self.intervals:
+            cells = cells.within(self.intervals, self.wide)
+        outside = (cells.bucket < first) | (cells.bucket >= first + length) if length is not None else np.zeros(0, dtype=bool)
+        return cells.where(~outside) if outside.any() else cells
+
+
+def _write(uri: str, cells: Cells) -> None:
+    columns = {"row": cells.row, "bucket": cells.bucket, "docs": cells.docs, **cells.values}
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    meta = orjson.dumps({"keys": cells.keys, "intervals": cells.intervals}, option=orjson.OPT_SERIALIZE_NUMPY)
+    with whole(uri) as file:
+        pq.write_table(table.replace_schema_metadata({b"driftline": meta}), file, compression="zstd", compression_level=1)

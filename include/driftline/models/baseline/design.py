@@ -57,6 +57,16 @@ class Design:
         """Names of extra regressors, in the order of their columns: the last ones."""
         return list(self.template.extra_regressors)
 
+    def ambiguous(self, span: float) -> bool:
+        """Whether models of a history of `span` microseconds are likely to have several optima.
+
+        Multiplicative ones do where an additive term, or a season that was hardly seen twice, can stand in for their trend.
+        """
+        if not self.multiplicative.any():
+            return False
+        periods = [float(spec["period"]) for spec in self.template.seasonalities.values()]
+        return not self.multiplicative.all() or 1.9 * max(periods, default=0.0) * (np.timedelta64(1, "D") / TICK) > span
+
     def features(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """(T, K) seasonality and holiday features at times that `local` gave; the columns of regressors are 0."""
         frame = pd.DataFrame({"ds": pd.DatetimeIndex(times)})

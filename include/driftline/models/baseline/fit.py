@@ -248,9 +248,9 @@ class _Task:
     def fit(self, design_of: Callable[[], Design], rows: NDArray[np.intp], shared: bool, thorough: bool) -> _Fitted:
         """Fits one batch; what deserves a thorough search is left for one."""
         design, seen = design_of(), self.seen(rows)
-        # seasons cannot stand in for a trend, but a regressor that multiplies can
+        # a regressor that multiplies can stand in for the trend
         unruly = bool(design.multiplicative[len(design.sigmas) - len(design.regressors) :].any())
-        thorough |= unruly
+        thorough |= unruly or design.ambiguous(float(self.ticks[-1] - self.ticks[0]))
         columns = np.flatnonzero(seen[0]) if shared else np.arange(len(self.ds))
         seen = seen[:, columns]
         y, scale, floor, constant = self._scaled(rows, columns, seen)

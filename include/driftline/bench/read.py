@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from elastic_transport import HttpHeaders
 
 from driftline.bench.fleet import filled
 from driftline.bench.measure import Cost, PeakRss
-from driftline.core.errors import ClusterError
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
+from driftline.elastic.client import search_raw
 from driftline.elastic.query import composite, splits
 from driftline.elastic.read import PREFERENCE
 from driftline.pipeline.read import read_series
@@ -68,17 +67,11 @@ def _raw(client: Elasticsearch, job: Job, window: Window, series: int, at_once: 
     length = max(1, TOGETHER // series) * job.bucket_span
     starts = [window.start + number * length for number in range(-(-(window.end - window.start) // length))]
 
-    target = f"/{','.join(job.datafeed.indices)}/_search?preference={PREFERENCE}"
-    headers = HttpHeaders({**client._headers, "content-type": "application/json", "accept": "application/json"})
-
     def fetch(ranged: Window) -> int:
         after, pages = None, 0
         while True:
             body = composite(job, splits(job)[0], ranged, after)
-            answer = client.transport.node_pool.get().perform_request("POST", target, body=orjson.dumps(body), headers=headers)
-            if answer.meta.status != 200:
-                raise ClusterError(f"Elasticsearch answers {answer.meta.status}", where="bench")
-            found = AFTER.search(answer.body)
+            found = AFTER.search(search_raw(client, job.datafeed.indices, body, preference=PREFERENCE, where="bench"))
             pages += 1
             if found is None:
                 return pages

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
-from elasticsearch import ApiError, ConnectionError, ConnectionTimeout, Elasticsearch, SerializationError, TransportError
+from elastic_transport import JsonSerializer
+from elasticsearch import (
+    ApiError,
+    ConnectionError,
+    ConnectionTimeout,
+    Elasticsearch,
+    OrjsonSerializer,
+    SerializationError,
+    TransportError,
+)
 
 from driftline.core.errors import ClusterDownError, ClusterError, SourceIndexError
 
@@ -20,6 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 URL, AIRFLOW_CONNECTION = "DRIFTLINE_ELASTICSEARCH_URL", "AIRFLOW_CONN_ELASTICSEARCH_DEFAULT"
+PATIENCE: dict[str, Any] = {"request_timeout": 120, "retry_on_timeout": True, "max_retries": 3}
+RAW, USUAL = "application/json", "application/vnd.elasticsearch+json"  # the client asks for the second in all calls of its own
 _NO_CLUSTER = f"Start the embedded one with 'driftline node start', or set {URL} or the Airflow connection elasticsearch_default."
 
 
@@ -35,8 +46,34 @@ def connect(settings: dict[str, Any] | None = None) -> Elasticsearch:
     found = settings or find_cluster()
     if found is None:
         raise ClusterDownError("no Elasticsearch is set and the embedded one does not run", fix=_NO_CLUSTER)
-    options: dict[str, Any] = {"request_timeout": 120, "retry_on_timeout": True, "max_retries": 3, "http_compress": False}
+    options = {"serializers": {RAW: _Raw(), USUAL: OrjsonSerializer()}, "http_compress": False, **PATIENCE}
     return Elasticsearch(found["url"], **options, **{key: value for key, value in found.items() if key != "url" and value})
+
+
+class _Raw(JsonSerializer):
+    """Leaves answers as they come."""
+
+    mimetype = RAW
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+
+def search_raw(client: Elasticsearch, index: list[str], body: dict[str, Any], *, preference: str, where: str) -> bytes:
+    """A search's answer as JSON text, for who has a faster way to columns than by an object for each bucket.
+
+    Raises:
+        SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
+    """
+    target = f"/{','.join(quote(name, safe='*') for name in index)}/_search?preference={quote(preference)}"
+    headers = {**client._headers, "content-type": RAW, "accept": RAW}
+    with explained(where):
+        answer = client.transport.perform_request("POST", target, body=body, headers=headers, **PATIENCE)
+        if answer.meta.status != 200:
+            client.search(index=index, **body)  # says what is wrong
+    if answer.meta.status != 200 or not isinstance(answer.body, bytes):
+        raise ClusterError(f"Elasticsearch answers {answer.meta.status} as {answer.meta.mimetype}", where=where, expected=RAW)
+    return answer.body
 
 
 def find_cluster() -> dict[str, Any] | None:

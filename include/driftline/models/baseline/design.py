@@ -65,7 +65,8 @@ class Design:
         if not self.multiplicative.any():
             return False
         periods = [float(spec["period"]) for spec in self.template.seasonalities.values()]
-        return not self.multiplicative.all() or 1.9 * max(periods, default=0.0) * (np.timedelta64(1, "D") / TICK) > span
+        longest = max(periods, default=0.0) * float(np.timedelta64(1, "D") / TICK)
+        return not bool(self.multiplicative.all()) or 1.9 * longest > span
 
     def features(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """(T, K) seasonality and holiday features at times that `local` gave; the columns of regressors are 0."""

@@ -1,0 +1,71 @@
+"""Two ways to read an answer, which must say the same: by columns, and object by object."""
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.core.job import Job
+from driftline.elastic.query import splits
+from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
+
+texts = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ['},{"key":{', '"buckets":[', "]}}}", "2026-01-01T00:00:00Z", "12", "null", "\\", '"', "\x00", "é🎉\u2028", ""]
+    ),
+)
+numbers = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False))
+
+
+def split_of(*functions, **fields):
+    detectors = [{"function": name, **({"field_name": "x"} if name != "count" else {}), **fields} for name in functions]
+    return splits(Job.parse({"job_id": "read", "detectors": detectors, "datafeed": {"indices": ["i"]}}, where="t"))[0]
+
+
+def answer_of(buckets):
+    after = {"time": 1, "partition": '"buckets":['}
+    return orjson.dumps({"took": 1, "aggregations": {"series": {"after_key": after, "buckets": buckets}}})
+
+
+def bucket_of(key, docs, found, split):
+    measures = {}
+    for name, (metric, _), value in zip(split.names, split.measures, found, strict=True):
+        measures[name] = {"values": [{"key": 50.0, "value": value}]} if metric == "median" else {"value": value}
+    return {"key": key, "doc_count": docs, **measures}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_columns_hold_what_the_answer_says(data):
+    split = split_of("count", "mean", "median", "distinct_count", partition_field_name="p", by_field_name="b")
+    key = st.fixed_dictionaries({"time": st.integers(0, 2**41), "partition": st.none() | texts, "by": st.none() | texts})
+    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(numbers, numbers, numbers)), max_size=6))
+    head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]))
+    assert head["after_key"]["time"] == 1
+    fast, slow = _columns(lines, split), _columns_of_any(lines, split)
+    assert fast.schema.names == slow.schema.names
+    for name in fast.column_names:
+        mine, theirs = (table[name].to_pylist() for table in (fast, slow))
+        assert len(mine) == len(rows)
+        np.testing.assert_array_equal(np.array(mine), np.array(theirs))
+    assert slow["partition"].to_pylist() == [key["partition"] or "" for key, _, _ in rows]
+    keys, place = _rows(fast)
+    assert [keys[row] for row in place] == [(key["partition"] or "", key["by"] or "") for key, _, _ in rows]
+
+
+@pytest.mark.parametrize(("keys", "said"), [([1, 2], ["1", "2"]), ([True, False], ["true", "false"]), ([1.5, None], ["1.5", ""])])
+def test_keys_that_are_no_text_are_read_the_other_way(keys, said):
+    split = split_of("sum", partition_field_name="p")
+    _, lines = _split_answer(answer_of([bucket_of({"time": 0, "partition": key}, 1, (2.0,), split) for key in keys]))
+    with pytest.raises(pa.ArrowInvalid):
+        _columns(lines, split)
+    assert _columns_of_any(lines, split)["partition"].to_pylist() == said
+
+
+def test_detectors_that_ask_the_same_are_asked_once():
+    split = split_of("high_mean", "low_mean", "count", "max", partition_field_name="p")
+    assert split.measures == [("max", "x"), ("mean", "x")]
+    assert split.metrics == {0: "m1", 1: "m1", 2: None, 3: "m0"}

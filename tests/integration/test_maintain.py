@@ -80,14 +80,16 @@ def test_old_reports_and_runs_go(client, job_id):
     assert not client.exists(index=QUALITY, id=job_id)
 
 
-def test_staged_files_go_after_days_and_reports_after_a_year(client):
-    places = {name: staging_uri(name, "file") for name in ("job", "reports")}
+def test_staged_files_go_after_days_the_store_after_months_and_reports_after_a_year(client):
+    places = {name: staging_uri(name, "file") for name in ("job", "reports", "store")}
     for uri in places.values():
         with fsspec.open(uri, "w", auto_mkdir=True) as file:
             file.write("x")
     filesystem, _ = fsspec.core.url_to_fs(staging_uri())
     assert maintain(client, [])["staged"] == 0
     assert maintain(client, [], now=NOW + timedelta(days=5))["staged"] >= 1
-    assert (filesystem.exists(places["job"]), filesystem.exists(places["reports"])) == (False, True)
+    assert {name for name, place in places.items() if filesystem.exists(place)} == {"reports", "store"}
+    maintain(client, [], now=NOW + timedelta(days=100))
+    assert {name for name, place in places.items() if filesystem.exists(place)} == {"reports"}
     maintain(client, [], now=NOW + 2 * YEAR)
     assert not filesystem.exists(places["reports"])

@@ -127,6 +127,20 @@ def test_input_that_does_not_fit_together_is_refused():
         fit_fleet(HOURS, values, mask=np.zeros(3, dtype=bool))
     with pytest.raises(DataError, match="series_options has 2 entries"):
         fit_fleet(HOURS, values, series_options=[{}, {}])
+    for options, message in (
+        ({"country_holidays": "XX"}, "Prophet refuses the options"),
+        ({"time_zone": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"growth": "logistic"}, "needs a 'cap'"),
+        ({"regressors": {"load": np.ones(3)}}, "'load' has the shape"),
+        ({"regressors": {"load": np.full(len(HOURS), np.nan)}}, "'load' is missing or infinite where Y is not"),
+        ({"extra_regressors": {"load": {}}}, "the regressor 'load' has no values"),
+    ):
+        with pytest.raises(DataError, match=message):
+            fit_fleet(HOURS, values, **options)
+    with pytest.raises(DataError, match=r"an interval of 1\.5"):
+        fit_fleet(HOURS, values).predict(AHEAD, interval=1.5)
+    with pytest.raises(DataError, match="there is no series 9"):
+        fit_fleet(HOURS, values).prophet(9)
     with pytest.raises(DataError, match="times are not in order"):
         fit_fleet(HOURS, values).predict(AHEAD[::-1])
 
@@ -186,6 +200,31 @@ def test_masked_values_do_not_move_the_fit():
     mask[0, 200:203] = True
     clean = fit_fleet(HOURS, np.where(mask, np.nan, values)).predict(AHEAD).typical
     np.testing.assert_array_equal(fit_fleet(HOURS, spiked, mask=mask).predict(AHEAD).typical, clean)
+
+
+def test_histories_of_any_length_and_order_are_fitted():
+    values = daily(2)
+    assert fit_fleet(HOURS, values[:0]).predict(AHEAD).typical.shape == (0, len(AHEAD))
+    for length in (2, 3, 5, 20):
+        fleet = fit_fleet(HOURS[:length], values[:, :length])
+        assert not fleet.failed
+        assert np.isfinite(fleet.predict(AHEAD).upper).all()
+    order = np.random.default_rng(0).permutation(len(HOURS))
+    mixed = fit_fleet(HOURS[order], values[:, order]).predict(AHEAD).typical
+    np.testing.assert_array_equal(mixed, fit_fleet(HOURS, values).predict(AHEAD).typical)
+    twice = fit_fleet(np.r_[HOURS, HOURS[:5]], np.c_[values, values[:, :5]])
+    assert not twice.failed
+
+
+def test_a_series_does_not_depend_on_its_company():
+    values = daily(60)
+    values[30:, :7] = np.nan
+    values[50:, 100:110] = np.nan
+    together = fit_fleet(HOURS, values).predict(AHEAD)
+    for row in (0, 40, 55):
+        alone = fit_fleet(HOURS, values[row : row + 1]).predict(AHEAD)
+        np.testing.assert_allclose(together.typical[row], alone.typical[0], rtol=1e-6)
+        np.testing.assert_allclose(together.upper[row], alone.upper[0], rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)

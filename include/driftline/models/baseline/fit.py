@@ -17,7 +17,7 @@ from driftline.core.errors import DataError
 from driftline.models.baseline.design import HEAD, Design, changepoint_count, place_changepoints, switches, ticks, to_zone
 from driftline.models.baseline.estimate import Batch, estimate
 from driftline.models.baseline.fleet import SCALARS, Fleet, Group, stack_regressors
-from driftline.models.baseline.options import new_prophet, plain
+from driftline.models.baseline.options import plain, try_options
 from driftline.models.baseline.reference import fit_one, log_posterior, why_not_ours
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def fit_fleet(
         DataError: The arguments do not fit together.
     """
     times, values, hidden = _checked(ds, Y, mask)
-    given = {name: np.asarray(column, dtype=np.float64) for name, column in (regressors or {}).items()}
+    given = {name: _regressor(name, column, values) for name, column in (regressors or {}).items()}
     if given:
         options = {**options, "extra_regressors": {**{name: {} for name in given}, **options.get("extra_regressors", {})}}
     flags: NDArray[np.bool_] = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(values),)).copy()
@@ -110,6 +110,15 @@ def _checked(
     if np.isnat(times).any():
         raise DataError("ds holds missing times", expected="a time for each column of Y")
     return times, matrix, None if mask is None else np.asarray(mask, dtype=bool)
+
+
+def _regressor(name: str, column: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    given = np.asarray(column, dtype=np.float64)
+    if given.shape not in {values.shape, values.shape[1:]}:
+        raise DataError(f"the regressor '{name}' has the shape {given.shape}", expected=f"{values.shape[1:]} or {values.shape}")
+    if (~np.isfinite(given) & ~np.isnan(values)).any():
+        raise DataError(f"the regressor '{name}' is missing or infinite where Y is not", fix="Fill it, or set Y to NaN there.")
+    return given
 
 
 def _unfit(values: NDArray[np.float64], hidden: NDArray[np.bool_] | None) -> dict[int, str]:
@@ -178,7 +187,7 @@ class _Task:
 
     def __post_init__(self) -> None:
         try:
-            new_prophet(self.options)
+            try_options(self.options)
         except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
             raise DataError(f"Prophet refuses the options: {error}") from None
         self.local = to_zone(self.ds, self.options.get("time_zone"))

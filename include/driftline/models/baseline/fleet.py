@@ -278,7 +278,7 @@ class Fleet:
             regressors: (T,) or (N, T) values at `times` of each regressor that the fleet was fitted with.
         """
         typical, lower, upper = (np.full((self.size, len(times)), np.nan) for _ in range(3))
-        noise = self.sigma if sigma is None else sigma
+        noise = self._noise(sigma, interval)
         for part, local, features, given in self._parts(times, regressors):
             mean, product = part.curve(local, features, given)
             half = self._half(part, local, product, noise[part.rows, None], interval)
@@ -291,11 +291,16 @@ class Fleet:
     ) -> NDArray[np.float64]:
         """(N, T) half the width of the central `interval` in the model's space; arguments as `predict` takes them."""
         half = np.full((self.size, len(times)), np.nan)
-        noise = self.sigma if sigma is None else sigma
+        noise = self._noise(sigma, interval)
         for part, local, features, given in self._parts(times, None):
             _, product = part.curve(local, features, given)
             half[part.rows] = self._half(part, local, product, noise[part.rows, None], interval)
         return half
+
+    def _noise(self, sigma: NDArray[np.float64] | None, interval: float) -> NDArray[np.float64]:
+        if not 0 < interval < 1:
+            raise DataError(f"an interval of {interval}", expected="the share of values between the bounds: above 0, below 1")
+        return self.sigma if sigma is None else sigma
 
     def _half(
         self,

@@ -48,14 +48,20 @@ def check_options(options: dict[str, Any], where: str) -> None:
                 fix=f"Did you mean '{near[0]}'?",
             )
     try:
-        new_prophet(options)
-        _check_zone(options)
+        try_options(options)
     except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
         raise DefinitionError(f"Prophet refuses the options: {error}", where=where) from None
 
 
-def _check_zone(options: dict[str, Any]) -> None:
+def try_options(options: dict[str, Any]) -> None:
+    """Sets up a model.
+
+    Raises:
+        ValueError, TypeError, AttributeError, NotImplementedError, KeyError: It cannot be done.
+    """
     from zoneinfo import ZoneInfo
+
+    new_prophet(options)
 
     if zone := options.get("time_zone"):
         ZoneInfo(zone)

@@ -12,8 +12,8 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from itertools import groupby
+from functools import cached_property, partial
+from itertools import groupby, repeat
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 FOLDER = "store"
 FORMAT = 1
-READERS = 2  # reads at once: one is decoded while Elasticsearch works on the next
+READERS = 3  # reads at once: Elasticsearch works on two while one is made into columns
 INTERVAL = 300  # seconds that a fingerprint covers at least; a bucket if that is longer
 DAY = 86_400
 TOGETHER = 500_000  # documents that one read may cover, unless a single interval holds more
@@ -248,25 +248,30 @@ class _Part:
     intervals: set[int]
     wide: int
 
-    def keys(self, first: int, length: int) -> list[tuple[str, str]]:
-        """The series that have cells in `length` buckets from `first` on."""
+    @cached_property
+    def _meta(self) -> tuple[list[tuple[str, str]], set[int]]:
+        """All its keys, and all intervals that it was written for."""
         with fsspec.open(self.uri, "rb") as file:
             meta = orjson.loads(pq.read_schema(file).metadata[b"driftline"])
-        pairs = [(partition, by) for partition, by in meta["keys"]]
-        inside = first <= min(meta["intervals"]) * self.wide and (max(meta["intervals"]) + 1) * self.wide <= first + length
-        if inside and set(meta["intervals"]) == self.intervals:
+        return list(zip(meta["partitions"], meta["bys"] or repeat(""), strict=False)), set(meta["intervals"])
+
+    def keys(self, first: int, length: int) -> list[tuple[str, str]]:
+        """The series that have cells in `length` buckets from `first` on."""
+        pairs, intervals = self._meta
+        inside = first <= min(intervals) * self.wide and (max(intervals) + 1) * self.wide <= first + length
+        if inside and intervals == self.intervals:
             return pairs
         return [pairs[row] for row in np.unique(self.cells(first, length).row)]
 
     def cells(self, first: int = 0, length: int | None = None) -> Cells:
         """Those of its cells that count, in `length` buckets from `first` on."""
+        pairs, intervals = self._meta
         with fsspec.open(self.uri, "rb") as file:
             table = pq.read_table(file)
-        meta = orjson.loads(table.schema.metadata[b"driftline"])
         columns = {name: table[name].to_numpy() for name in table.column_names}
         row, bucket, docs = (columns.pop(name) for name in ("row", "bucket", "docs"))
-        cells = Cells([(partition, by) for partition, by in meta["keys"]], row, bucket, docs, columns)
-        if set(meta["intervals"]) != self.intervals:
+        cells = Cells(pairs, row, bucket, docs, columns)
+        if intervals != self.intervals:
             cells = cells.within(self.intervals, self.wide)
         outside = (cells.bucket < first) | (cells.bucket >= first + length) if length is not None else np.zeros(0, dtype=bool)
         return cells.where(~outside) if outside.any() else cells
@@ -275,6 +280,7 @@ class _Part:
 def _write(uri: str, cells: Cells) -> None:
     columns = {"row": cells.row, "bucket": cells.bucket, "docs": cells.docs, **cells.values}
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    meta = orjson.dumps({"keys": cells.keys, "intervals": cells.intervals}, option=orjson.OPT_SERIALIZE_NUMPY)
+    partitions, bys = [partition for partition, _ in cells.keys], [by for _, by in cells.keys]
+    meta = orjson.dumps({"partitions": partitions, "bys": bys if any(bys) else None, "intervals": cells.intervals})
     with whole(uri) as file:
         pq.write_table(table.replace_schema_metadata({b"driftline": meta}), file, compression="zstd", compression_level=1)

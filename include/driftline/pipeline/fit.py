@@ -8,39 +8,70 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.models.baseline import Fleet, fit_fleet
+from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import Trained
 from driftline.scoring.calibration import burst_mask, calibrate, noise_floor, robust_sigma
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.core.series import SeriesFrame, SeriesKey
 
+BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
 
 
 def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Trained:
-    """Models and noise of a frame's series. Sparse bursts are kept out of the fit; a new level is learned."""
+    """Models and noise of a frame's series. Sparse bursts are kept out of the fit; a new level is learned.
+
+    What is measured on residuals is done some series at a time: a large frame needs little memory besides its own.
+    """
     sqrt = np.array([_sqrt(job, key.detector_index) for key in frame.keys], dtype=bool)
     sparse = _too_sparse(job, frame)
-    values = frame.values.copy()
-    values[list(sparse)] = np.nan
-    options = fit_options(job, frame.keys)
-    fleet = fit_fleet(frame.times, values, sqrt=sqrt, progress=progress, **options)
+    values = frame.values
+    if sparse:
+        values = values.copy()
+        values[list(sparse)] = np.nan
+    fleet = fit_fleet(frame.times, values, sqrt=sqrt, progress=progress, **fit_options(job, frame.keys))
     fleet.failed.update(sparse)
-    residuals, floor = _residuals(fleet, frame, values)
-    mask = burst_mask(residuals, robust_sigma(residuals, floor), frame.span)
-    again = np.flatnonzero(mask.any(axis=1))
+    again, mask = _bursts(fleet, frame, values)
     if len(again):
         options = fit_options(job, [frame.keys[row] for row in again])
-        refit = fit_fleet(frame.times, values[again], sqrt=sqrt[again], mask=mask[again], progress=progress, **options)
-        fleet.replace(again, refit)
-        residuals, floor = _residuals(fleet, frame, values)
-    noise = calibrate(np.where(mask, np.nan, residuals), floor)
+        fleet.replace(again, fit_fleet(frame.times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, **options))
+    noise = np.empty((len(values), 2))
+    for rows, residuals, floor in _residuals(fleet, frame, values):
+        inside = np.flatnonzero((again >= rows.start) & (again < rows.stop))
+        residuals[again[inside] - rows.start] = np.where(mask[inside], np.nan, residuals[again[inside] - rows.start])
+        noise[rows.start : rows.stop] = calibrate(residuals, floor)
     return Trained(frame.keys, _first_seen(frame), noise, fleet)
+
+
+def _bursts(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows (k,) of the series with bursts, and their masks (k, T)."""
+    found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
+    for rows, residuals, floor in _residuals(fleet, frame, values):
+        mask = burst_mask(residuals, robust_sigma(residuals, floor), frame.span)
+        having = np.flatnonzero(mask.any(axis=1))
+        found.append(having + rows.start)
+        masks.append(mask[having])
+    return np.concatenate(found), np.concatenate(masks)
+
+
+def _residuals(
+    fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]
+) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64]]]:
+    """Some series at a time: their rows, residuals in the model's space, and the least noise to assume."""
+    size = max(1, BLOCK // max(1, values.shape[1]))
+    for first in range(0, len(values), size):
+        rows = range(first, min(first + size, len(values)))
+        part = select(fleet, rows)
+        space = part.to_space(values[rows.start : rows.stop])
+        yield rows, space - part.mean(frame.times), noise_floor(space, part.sqrt)
 
 
 def fit_options(job: Job, keys: list[SeriesKey]) -> dict[str, Any]:
@@ -67,11 +98,6 @@ def check_job_options(job: Job) -> None:
     for pattern, options in job.training.prophet_by_partition.items():
         where = f"job {job.job_id}, training.prophet_by_partition, '{pattern}'"
         check_options({**job.training.prophet, **options}, where)
-
-
-def _residuals(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    space = fleet.to_space(values)
-    return space - fleet.mean(frame.times), noise_floor(space, fleet.sqrt)
 
 
 def _sqrt(job: Job, detector: int) -> bool:

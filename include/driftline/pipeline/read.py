@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.progress import Progress
 
-# A mapped task costs Airflow about half a second; these take ten times as long and more, and a few hundred MB.
-BATCH = 10_000
-BATCH_VALUES = 7_000_000
+# A mapped task costs Airflow about half a second; these take ten times as long, and half a gigabyte.
+BATCH = 20_000
+BATCH_VALUES = 20_000_000
 BATCH_BY_PROPHET = 500  # series that Prophet fits one by one: half a minute
 
 

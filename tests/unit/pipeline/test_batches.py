@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from driftline.pipeline.read import BATCH, BATCH_BY_PROPHET, BATCH_VALUES, batches
@@ -14,7 +16,7 @@ def test_batches_hold_every_series_once_and_are_no_larger_than_asked(series, buc
     found = batches(handle(series, buckets, **more))
     assert found[0]["first"] == 0
     assert found[-1]["last"] == series
-    assert all(one["last"] == two["first"] for one, two in zip(found, found[1:], strict=False))
+    assert all(one["last"] == two["first"] for one, two in pairwise(found))
     sizes = [batch["last"] - batch["first"] for batch in found]
     most = max(1, min(BATCH, BATCH_VALUES // buckets, BATCH_BY_PROPHET if more else BATCH))
     assert max(sizes) <= most

@@ -37,6 +37,11 @@ class Split:
     metrics: dict[int, str | None]
 
     @property
+    def keyed(self) -> list[str]:
+        """Which of partition and by there are."""
+        return [name for name, given in zip(("partition", "by"), self.fields, strict=True) if given]
+
+    @property
     def names(self) -> list[str]:
         """The sub-aggregations."""
         return [f"m{place}" for place in range(len(self.measures))]

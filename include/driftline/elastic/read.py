@@ -96,6 +96,10 @@ def _rows(table: pa.Table) -> tuple[list[tuple[str, str]], NDArray[np.int32]]:
     """The series in a table of buckets, and which one each bucket belongs to."""
     codes, texts = [], []
     for name in ("partition", "by"):
+        if name not in table.column_names:
+            codes.append(np.zeros(len(table), dtype=np.int64))
+            texts.append([""])
+            continue
         encoded = table[name].combine_chunks().dictionary_encode()
         codes.append(encoded.indices.to_numpy().astype(np.int64))
         texts.append(encoded.dictionary.to_pylist())
@@ -106,7 +110,7 @@ def _rows(table: pa.Table) -> tuple[list[tuple[str, str]], NDArray[np.int32]]:
 
 
 def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Iterator[pa.Table]:
-    """Columns time (epoch ms), partition, by, docs, and one for each measure; at least one table."""
+    """Columns time (epoch ms), partition and by where there are such, docs, and one for each measure; at least one table."""
     after: dict[str, Any] | None = None
     decode = _columns
     while True:
@@ -139,17 +143,17 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     Raises:
         pa.ArrowInvalid: A key is no text, or a value no number.
     """
-    key = pa.struct([("time", pa.int64()), ("partition", pa.string()), ("by", pa.string())])
-    percentile = pa.struct([("values", pa.list_(pa.struct([("value", pa.float64())])))])
+    key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in split.keyed)])
+    percentile = pa.struct([("values", pa.list_(pa.struct([("key", pa.float64()), ("value", pa.float64())])))])
     kinds = [percentile if metric == "median" else pa.struct([("value", pa.float64())]) for metric, _ in split.measures]
     schema = pa.schema([("key", key), ("doc_count", pa.int64()), *zip(split.names, kinds, strict=True)])
     if not buckets:
         table = schema.empty_table()
     else:
-        parse = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        parse = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         table = pa_json.read_json(pa.BufferReader(buckets), pa_json.ReadOptions(use_threads=False), parse)
-    columns = {name: pc.struct_field(table["key"], name) for name in ("time", "partition", "by")}
-    columns |= {name: pc.fill_null(columns[name], "") for name in ("partition", "by")}
+    columns = {"time": pc.struct_field(table["key"], "time")}
+    columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in split.keyed}
     columns["docs"] = table["doc_count"]
     for name, (metric, _) in zip(split.names, split.measures, strict=True):
         found = pc.list_flatten(pc.struct_field(table[name], "values")) if metric == "median" else table[name]
@@ -162,8 +166,7 @@ def _columns_of_any(buckets: bytes, split: Split) -> pa.Table:
     rows = orjson.loads(b"[" + buckets.replace(b'}\n{"key":{', b'},{"key":{') + b"]")
     columns = {
         "time": pa.array([row["key"]["time"] for row in rows], pa.int64()),
-        "partition": pa.array([_text(row["key"].get("partition")) for row in rows], pa.string()),
-        "by": pa.array([_text(row["key"].get("by")) for row in rows], pa.string()),
+        **{name: pa.array([_text(row["key"][name]) for row in rows], pa.string()) for name in split.keyed},
         "docs": pa.array([row["doc_count"] for row in rows], pa.int64()),
     }
     for name, (metric, _) in zip(split.names, split.measures, strict=True):

@@ -32,7 +32,7 @@ class Batch:
     Attributes:
         y: (n, T) scaled values; 0 where missing.
         seen: (n, T) 1 where a value is observed, 0 where not; None if all are.
-        trend: (r, L + S, T) t and 1, then the ramps max(t − s, 0) of the changepoints; only 1 for flat growth.
+        trend: (r, L + S, T) t and 1, then the ramps max(t − s, 0) of the changepoints; only 1 for flat growth. 0 where missing.
         lines: L, 1 or 2.
         features: (r, K, T).
         sigmas: (K,) prior scales of the features.
@@ -176,7 +176,7 @@ def _sums_of_own(batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]
     assert batch.seen is not None
     features, lines, count = batch.features[0], batch.lines, batch.features.shape[1]
     upper = np.triu_indices(count)
-    own = batch.hide(batch.trend)
+    own = batch.trend
     size = own.shape[1] + count
     order = np.r_[:lines, lines + count : size, lines : lines + count]  # of the trend's columns and the features' in the design
     trend, feature = order[: own.shape[1]], order[own.shape[1] :]

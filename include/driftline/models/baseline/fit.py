@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SHARED_FROM = 24  # series with the same gaps are worth a design of their own from here on
 BATCH = 1000  # series solved in step; more would not fit the cache
-VALUES = 4_000_000  # numbers of one batch's design matrices
+VALUES = 8_000_000  # numbers of one batch's design matrices
 NOT_FOUND = "the solver did not reach its optimum"
 SEVERAL = "of several optima Prophet's is the best known"
 CONSTANT_SIGMA = 1e-9  # Prophet's for a constant series, which it does not fit
@@ -250,8 +250,9 @@ class _Task:
             return made[0]
 
         first = design()
-        columns = int(first.sigmas.size) + int(self.options.get("n_changepoints", 25)) + 2
-        size = max(1, min(BATCH, VALUES // (len(self.ds) * (1 if shared and not first.multiplicative.any() else columns))))
+        multiplicative = bool(first.multiplicative.any())  # their designs are matrices of each series, and not the only ones
+        columns = (int(first.sigmas.size) + int(self.options.get("n_changepoints", 25)) + 2) * (1 + multiplicative)
+        size = max(1, min(BATCH, VALUES // (len(self.ds) * (1 if shared and not multiplicative else columns))))
         return [(design, rows[at : at + size], shared, thorough) for at in range(0, len(rows), size)]
 
     def fit(self, design_of: Callable[[], Design], rows: NDArray[np.intp], shared: bool, thorough: bool) -> _Fitted:
@@ -358,7 +359,8 @@ class _Task:
         design, basis, flat = group.design, group.basis, self.options.get("growth") == "flat"
         t = (self.ticks[columns] - basis[:, :1]) / basis[:, 1:2]
         lines = 1 if flat else 2
-        trend = np.ones((len(t), 1 if flat else 2 + group.changepoints.shape[1], t.shape[1]))
+        trend = np.empty((len(t), 1 if flat else 2 + group.changepoints.shape[1], t.shape[1]))
+        trend[:, lines - 1] = 1.0
         if not flat:
             trend[:, 0] = t
             np.subtract(t[:, None], group.changepoints[..., None], out=trend[:, 2:])
@@ -367,6 +369,8 @@ class _Task:
         if design.regressors:
             features = self._with_regressors(group, columns, features)
         weights = None if seen is None else seen.astype(np.float64)
+        if weights is not None:
+            trend *= weights[:, None]
         tau = float(design.template.changepoint_prior_scale)
         batch = Batch(y, weights, trend, lines, features, design.sigmas, design.multiplicative, tau)
         found = estimate(batch, thorough=thorough)

@@ -11,6 +11,7 @@ import pytest
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
+from driftline.elastic import read
 from driftline.elastic.read import Cells
 from driftline.pipeline import store
 from driftline.pipeline.store import read_stored
@@ -93,15 +94,15 @@ def test_whatever_happens_to_documents_a_read_gives_what_there_is(client, index,
 
 
 def counted_reads(monkeypatch):
-    read = []
+    reads = []
 
     def counting(client, job, split, window):
-        read.append(window)
+        reads.append(window)
         return store_read(client, job, split, window)
 
     store_read = store.read_cells
     monkeypatch.setattr(store, "read_cells", counting)
-    return read
+    return reads
 
 
 def test_a_bucket_is_read_once_until_it_changes(client, index, state, monkeypatch):
@@ -109,7 +110,7 @@ def test_a_bucket_is_read_once_until_it_changes(client, index, state, monkeypatc
     window = Window(START, START + timedelta(hours=26))
     reads = counted_reads(monkeypatch)
     first = read_stored(client, job(index), window)
-    assert [str(read) for read in reads] == [str(window)]
+    assert [str(one) for one in reads] == [str(window)]
     reads.clear()
     other = job(index).model_copy(update={"job_id": "another"})
     for again in (job(index), other):
@@ -117,7 +118,7 @@ def test_a_bucket_is_read_once_until_it_changes(client, index, state, monkeypatc
     assert reads == []
     put(client, index, {"late": (65, "c", 1)})
     late = read_stored(client, job(index), window)
-    assert [str(read) for read in reads] == [str(Window(START + timedelta(hours=1), START + timedelta(hours=2)))]
+    assert [str(one) for one in reads] == [str(Window(START + timedelta(hours=1), START + timedelta(hours=2)))]
     assert [key.partition_value for key in late.keys] == ["a", "b", "c"]
 
 
@@ -168,6 +169,15 @@ def test_spans_of_any_length_are_stored(client, index, state):
         np.testing.assert_array_equal(cold.values, warm.values)
         stop = (window.end - START) / timedelta(minutes=7)
         assert cold.docs.sum() == min(200, int(np.ceil(stop)))
+
+
+def test_fingerprints_of_long_windows_are_asked_for_in_pieces(client, index, state, monkeypatch):
+    put(client, index, {f"d{n}": (n * 7, "a", 1) for n in range(200)})
+    window = Window(START, START + timedelta(hours=26))
+    whole = read.fingerprints(client, job(index), window, 300)
+    monkeypatch.setattr(read, "MARKS", 7)
+    assert read.fingerprints(client, job(index), window, 300) == whole
+    assert sum(docs for docs, _ in whole.values()) == 200
 
 
 def test_cells_are_named_by_what_they_are():

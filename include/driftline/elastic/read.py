@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
+from driftline.core.timespan import Window
 from driftline.elastic.client import explained, search_raw
 from driftline.elastic.query import composite, fingerprint
 
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
-    from driftline.core.timespan import Window
     from driftline.elastic.query import Split
 
 # The same copy of each shard answers all that a read asks, so that a fingerprint belongs to what is read after it.
 PREFERENCE = "driftline"
+MARKS = 50_000  # intervals whose fingerprints are asked for at once; Elasticsearch answers with 65 535 buckets at most
 
 
 @dataclass
@@ -192,9 +194,13 @@ def fingerprints(client: Elasticsearch, job: Job, window: Window, seconds: int) 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
-    with explained(f"job {job.job_id}, datafeed"):
-        answer = client.search(index=job.datafeed.indices, preference=PREFERENCE, **fingerprint(job, window, seconds))
-    return {
-        bucket["key"] // (seconds * 1000): (bucket["doc_count"], bucket["written"]["value"])
-        for bucket in answer.body["aggregations"]["intervals"]["buckets"]
-    }
+    found = {}
+    step = timedelta(seconds=seconds * MARKS)
+    for number in range(-(-(window.end - window.start) // step)):
+        start = window.start + number * step
+        body = fingerprint(job, Window(start, min(start + step, window.end)), seconds)
+        with explained(f"job {job.job_id}, datafeed"):
+            answer = client.search(index=job.datafeed.indices, preference=PREFERENCE, **body)
+        for bucket in answer.body["aggregations"]["intervals"]["buckets"]:
+            found[bucket["key"] // (seconds * 1000)] = (bucket["doc_count"], bucket["written"]["value"])
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -119,9 +120,8 @@ class _Store:
         runs = list(self._stale(days, marks))
         total, done = sum(marks[interval][0] for run in runs for interval in run), 0
         pending: dict[int, list[Cells]] = {}
-        with ThreadPoolExecutor(READERS) as pool:
-            read = partial(self._read, split)
-            for run, cells in zip(runs, pool.map(read, runs), strict=True):
+        with _readers() as pool:
+            for run, cells in zip(runs, pool.map(partial(self._read, split), runs), strict=True):
                 for day, intervals in groupby(run, lambda interval: interval * self.seconds // DAY):
                     if day not in pending:
                         self._flush(days, pending, marks)
@@ -179,6 +179,16 @@ class _Store:
                 # an unsplit series exists even before its first document; a partition does not
                 _fill_zeros(matrix, everywhere=not (partition or by))
         return {number: ([SeriesKey(number, *key) for key in keys], matrix) for number, matrix in matrices.items()}
+
+
+@contextmanager
+def _readers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that leave undone what is left when something goes wrong."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _fill_zeros(matrix: NDArray[np.float64], *, everywhere: bool) -> None:

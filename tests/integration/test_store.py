@@ -8,6 +8,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
@@ -30,9 +31,13 @@ def job(index, span="1h", **detector):
 @pytest.fixture
 def index(client, prefix):
     name = f"{prefix}stored"
-    properties = {"@timestamp": {"type": "date"}, "host": {"type": "keyword"}, "value": {"type": "double"}}
-    client.indices.create(index=name, mappings={"properties": properties}, settings={"number_of_shards": 2})
+    mapped(client, name)
     return name
+
+
+def mapped(client, index):
+    properties = {"@timestamp": {"type": "date"}, "host": {"type": "keyword"}, "value": {"type": "double"}}
+    client.indices.create(index=index, mappings={"properties": properties}, settings={"number_of_shards": 2})
 
 
 def put(client, index, documents):
@@ -122,6 +127,63 @@ def test_a_bucket_is_read_once_until_it_changes(client, index, state, monkeypatc
     assert [key.partition_value for key in late.keys] == ["a", "b", "c"]
 
 
+def hourly(factor, host):
+    return {f"d{hour}": (hour * 60, host, factor * hour) for hour in range(26)}
+
+
+@pytest.mark.parametrize("way", ["anew", "alias"])
+def test_another_index_of_the_same_name_is_read(client, prefix, index, state, way):
+    """Its documents have the numbers that those of the first had."""
+    window = Window(START, START + timedelta(hours=26))
+    name = index
+    if way == "alias":
+        name = f"{prefix}alias"
+        client.indices.put_alias(index=index, name=name)
+    put(client, index, hourly(1, "a"))
+    one = job(name, function="max", field_name="value")
+    assert read_stored(client, one, window).values.tolist() == [list(range(26))]
+    if way == "anew":
+        client.indices.delete(index=index)
+    else:
+        index = f"{prefix}second"
+    mapped(client, index)
+    put(client, index, hourly(2, "b"))
+    if way == "alias":
+        moved = {"index": f"{prefix}*", "alias": name}
+        client.indices.update_aliases(actions=[{"remove": moved}, {"add": {**moved, "index": index}}])
+    frame = read_stored(client, one, window)
+    assert [key.partition_value for key in frame.keys] == ["b"]
+    assert frame.values.tolist() == [list(range(0, 52, 2))]
+
+
+def test_a_new_index_beside_others_leaves_their_hours_as_they_are(client, prefix, index, state, monkeypatch):
+    put(client, index, hourly(1, "a"))
+    one, window = job(f"{prefix}*"), Window(START, START + timedelta(hours=28))
+    read_stored(client, one, window)
+    reads = counted_reads(monkeypatch)
+    mapped(client, f"{prefix}next")
+    put(client, f"{prefix}next", {"n0": (26 * 60, "a", 1), "n1": (27 * 60, "a", 1)})
+    assert read_stored(client, one, window).docs.tolist() == [1] * 28
+    assert [str(read) for read in reads] == [str(Window(START + timedelta(hours=26), START + timedelta(hours=28)))]
+
+
+def test_an_index_that_cannot_answer_is_not_passed_over(client, prefix, index, state):
+    put(client, index, hourly(1, "a"))
+    put(client, f"{prefix}text", {"t": (60, "a", 1)})  # its hosts are text, which cannot be grouped
+    with pytest.raises(ClusterDownError, match=r"1 of 3 shards .*Fielddata is disabled"):
+        read_stored(client, job(f"{prefix}*"), Window(START, START + timedelta(hours=26)))
+
+
+def test_who_may_not_know_which_index_it_is_reads_again(client, index, state, monkeypatch):
+    put(client, index, hourly(1, "a"))
+    window = Window(START, START + timedelta(hours=26))
+    monkeypatch.setattr("driftline.elastic.read._births", lambda *_: {})
+    reads = counted_reads(monkeypatch)
+    for number in range(3):
+        assert read_stored(client, job(index), window).docs.sum() == 26
+        assert len(reads) == number + 1
+
+
 @pytest.mark.parametrize("harm", ["gone", "emptied", "manifest", "folder"])
 def test_what_is_damaged_is_read_again(client, index, state, harm):
     put(client, index, {f"d{n}": (n * 20, "ab"[n % 2], 1) for n in range(80)})
@@ -177,7 +239,7 @@ def test_fingerprints_of_long_windows_are_asked_for_in_pieces(client, index, sta
     whole = read.fingerprints(client, job(index), window, 300)
     monkeypatch.setattr(read, "MARKS", 7)
     assert read.fingerprints(client, job(index), window, 300) == whole
-    assert sum(docs for docs, _ in whole.values()) == 200
+    assert sum(docs for docs, *_ in whole.values()) == 200
 
 
 def test_cells_are_named_by_what_they_are():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
+from elasticsearch import AuthorizationException
 
+from driftline.core.errors import ClusterDownError
 from driftline.core.timespan import Window
 from driftline.elastic.client import explained, search_raw
 from driftline.elastic.query import composite, fingerprint
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 # The same copy of each shard answers all that a read asks, so that a fingerprint belongs to what is read after it.
 PREFERENCE = "driftline"
 MARKS = 50_000  # intervals whose fingerprints are asked for at once; Elasticsearch answers with 65 535 buckets at most
+
+Mark = tuple[int, float, str]  # documents, the sum of their sequence numbers, which indices they are in
 
 
 @dataclass
@@ -118,7 +125,7 @@ def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Ite
     while True:
         body = composite(job, split, window, after)
         where = f"job {job.job_id}, datafeed"
-        head, buckets = _split_answer(search_raw(client, job.datafeed.indices, body, preference=PREFERENCE, where=where))
+        head, buckets = _split_answer(search_raw(client, job.datafeed.indices, body, preference=PREFERENCE, where=where), where)
         try:
             yield decode(buckets, split)
         except pa.ArrowInvalid:  # keys are numbers, say: what anything in JSON can be read by takes three times as long
@@ -129,14 +136,32 @@ def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Ite
             return
 
 
-def _split_answer(answer: bytes) -> tuple[dict[str, Any], bytes]:
+def _split_answer(answer: bytes, where: str) -> tuple[dict[str, Any], bytes]:
     """The aggregation without its buckets, and those as lines.
 
     What is looked for cannot be part of a value: quotes within one are escaped.
+
+    Raises:
+        ClusterDownError: Not all shards have answered.
     """
     begin, end = answer.index(b'"buckets":[') + 11, answer.rindex(b"]")
-    head = orjson.loads(answer[:begin] + answer[end:])["aggregations"]["series"]
-    return head, answer[begin:end].replace(b'},{"key":{', b'}\n{"key":{')
+    head = orjson.loads(answer[:begin] + answer[end:])
+    _check_shards(head, where)
+    return head["aggregations"]["series"], answer[begin:end].replace(b'},{"key":{', b'}\n{"key":{')
+
+
+def _check_shards(head: dict[str, Any], where: str) -> None:
+    """An answer without the documents of some shards looks like any other, and would be stored.
+
+    Raises:
+        ClusterDownError: Not all have answered.
+    """
+    shards = head["_shards"]
+    missing = shards["total"] - shards["successful"]
+    if missing or head["timed_out"]:
+        reasons = [str(failure.get("reason", {}).get("reason", ""))[:300] for failure in shards.get("failures", [])]
+        what = f"{missing} of {shards['total']} shards did not answer in full" + (f" ({reasons[0]})" if reasons else "")
+        raise ClusterDownError(what, where=where, fix="Mend what it says, or try again later.")
 
 
 def _columns(buckets: bytes, split: Split) -> pa.Table:
@@ -185,22 +210,51 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def fingerprints(client: Elasticsearch, job: Job, window: Window, seconds: int) -> dict[int, tuple[int, float]]:
-    """What each interval of `seconds` holds: number of the interval since the epoch → documents, sum of sequence numbers.
+def fingerprints(client: Elasticsearch, job: Job, window: Window, seconds: int) -> dict[int, Mark]:
+    """What each interval of `seconds` holds: number of the interval since the epoch → its mark.
 
-    Every document that is added, changed or deleted changes them: a written document gets a higher number than any before it in
-    its shard. Intervals without documents are not listed.
+    Every document that is added, changed or deleted changes it: a written document gets a higher number than any before it in
+    its shard. An index that was made anew begins to count anew, so the mark also says which indices there are. Intervals without
+    documents are not listed.
 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
-    found = {}
-    step = timedelta(seconds=seconds * MARKS)
-    for number in range(-(-(window.end - window.start) // step)):
-        start = window.start + number * step
-        body = fingerprint(job, Window(start, min(start + step, window.end)), seconds)
-        with explained(f"job {job.job_id}, datafeed"):
-            answer = client.search(index=job.datafeed.indices, preference=PREFERENCE, **body)
-        for bucket in answer.body["aggregations"]["intervals"]["buckets"]:
-            found[bucket["key"] // (seconds * 1000)] = (bucket["doc_count"], bucket["written"]["value"])
+    found: dict[int, Mark] = {}
+    feed, step = job.datafeed.indices, timedelta(seconds=seconds * MARKS)
+    with explained(f"job {job.job_id}, datafeed"):
+        for number in range(-(-(window.end - window.start) // step)):
+            start = window.start + number * step
+            body = fingerprint(job, Window(start, min(start + step, window.end)), seconds)
+            answer = client.search(index=feed, preference=PREFERENCE, allow_partial_search_results=False, **body).body
+            found |= _marks(answer["aggregations"], _births(client, feed), seconds * 1000)
     return found
+
+
+def _marks(found: dict[str, Any], births: dict[str, str], width: int) -> dict[int, Mark]:
+    """Interval of `width` milliseconds → its mark."""
+    origins: defaultdict[int, str] = defaultdict(str)
+    for index in sorted(found["indices"]["buckets"], key=lambda index: str(index["key"])):
+        # one that does not say who it is may be another every time
+        birth = births.get(index["key"]) or uuid4().hex
+        first, last = (int(index[edge]["value"] // width) for edge in ("first", "last"))
+        for interval in range(first, last + 1):
+            origins[interval] += birth
+    marks = {}
+    for bucket in found["intervals"]["buckets"]:
+        interval = bucket["key"] // width
+        origin = hashlib.blake2b(origins[interval].encode(), digest_size=8).hexdigest()
+        marks[interval] = (bucket["doc_count"], bucket["written"]["value"], origin)
+    return marks
+
+
+def _births(client: Elasticsearch, feed: list[str]) -> dict[str, str]:
+    """Index → what tells it from one of the same name that was deleted; without those of which this user may not know it."""
+    here = [name for name in feed if ":" not in name]  # the others are other clusters'
+    if not here:
+        return {}
+    try:
+        found = client.indices.get_settings(index=here, name="index.uuid", ignore_unavailable=True, expand_wildcards="all").body
+    except AuthorizationException:
+        return {}
+    return {name: about["settings"]["index"]["uuid"] for name, about in found.items()}

@@ -28,7 +28,7 @@ from driftline.core.paths import staging_uri, whole
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic.query import splits
-from driftline.elastic.read import Cells, fingerprints, merge, read_cells
+from driftline.elastic.read import Cells, Mark, fingerprints, merge, read_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from driftline.elastic.query import Split
 
 FOLDER = "store"
-FORMAT = 1
+FORMAT = 2
 READERS = 3  # reads at once: Elasticsearch works on two while one is made into columns
 INTERVAL = 300  # seconds that a fingerprint covers at least; a bucket if that is longer
 DAY = 86_400
@@ -50,7 +50,7 @@ PARTS = 8  # files of a day before they are made one
 BLOCK = 1_000_000  # values that are looked at at once
 BROKEN = (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError)
 
-Marks = dict[int, tuple[int, float]]  # interval since the epoch → its fingerprint
+Marks = dict[int, Mark]  # interval since the epoch → its fingerprint
 
 
 def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None) -> SeriesFrame:
@@ -221,7 +221,9 @@ class _Day:
         try:
             with fsspec.open(f"{uri}/manifest.json", "rb") as file:
                 found = orjson.loads(file.read())
-            marks = {int(interval): (int(docs), float(written)) for interval, docs, written in found["marks"]}
+            marks = {
+                int(interval): (int(docs), float(written), str(origin)) for interval, docs, written, origin in found["marks"]
+            }
             return cls(uri, marks, {str(name): {int(i) for i in intervals} for name, intervals in found["files"].items()})
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return cls(uri, {}, {})

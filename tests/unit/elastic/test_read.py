@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
 from driftline.elastic.query import splits
 from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
@@ -25,9 +26,10 @@ def split_of(*functions, **fields):
     return splits(Job.parse({"job_id": "read", "detectors": detectors, "datafeed": {"indices": ["i"]}}, where="t"))[0]
 
 
-def answer_of(buckets):
+def answer_of(buckets, successful=2):
     after = {"time": 1, "partition": '"buckets":['}
-    return orjson.dumps({"took": 1, "aggregations": {"series": {"after_key": after, "buckets": buckets}}})
+    head = {"took": 1, "timed_out": False, "_shards": {"total": 2, "successful": successful, "failed": 2 - successful}}
+    return orjson.dumps({**head, "aggregations": {"series": {"after_key": after, "buckets": buckets}}})
 
 
 def bucket_of(key, docs, found, split):
@@ -43,7 +45,7 @@ def test_columns_hold_what_the_answer_says(data):
     split = split_of("count", "mean", "median", "distinct_count", partition_field_name="p", by_field_name="b")
     key = st.fixed_dictionaries({"time": st.integers(0, 2**41), "partition": st.none() | texts, "by": st.none() | texts})
     rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(numbers, numbers, numbers)), max_size=6))
-    head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]))
+    head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]), "t")
     assert head["after_key"]["time"] == 1
     fast, slow = _columns(lines, split), _columns_of_any(lines, split)
     assert fast.schema.names == slow.schema.names
@@ -59,10 +61,15 @@ def test_columns_hold_what_the_answer_says(data):
 @pytest.mark.parametrize(("keys", "said"), [([1, 2], ["1", "2"]), ([True, False], ["true", "false"]), ([1.5, None], ["1.5", ""])])
 def test_keys_that_are_no_text_are_read_the_other_way(keys, said):
     split = split_of("sum", partition_field_name="p")
-    _, lines = _split_answer(answer_of([bucket_of({"time": 0, "partition": key}, 1, (2.0,), split) for key in keys]))
+    _, lines = _split_answer(answer_of([bucket_of({"time": 0, "partition": key}, 1, (2.0,), split) for key in keys]), "t")
     with pytest.raises(pa.ArrowInvalid):
         _columns(lines, split)
     assert _columns_of_any(lines, split)["partition"].to_pylist() == said
+
+
+def test_an_answer_without_some_shards_is_none():
+    with pytest.raises(ClusterDownError, match="1 of 2 shards"):
+        _split_answer(answer_of([], successful=1), "job web")
 
 
 def test_detectors_that_ask_the_same_are_asked_once():

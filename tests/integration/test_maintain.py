@@ -81,7 +81,7 @@ def test_old_reports_and_runs_go(client, job_id):
 
 
 def test_staged_files_go_after_days_the_store_after_months_and_reports_after_a_year(client):
-    places = {name: staging_uri(name, "file") for name in ("job", "reports", "store")}
+    places = {name: staging_uri(name, "manifest.json") for name in ("job", "reports", "store")}
     for uri in places.values():
         with fsspec.open(uri, "w", auto_mkdir=True) as file:
             file.write("x")

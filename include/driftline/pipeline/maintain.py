@@ -12,7 +12,7 @@ from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.client import explained
 from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS
-from driftline.pipeline.store import FOLDER
+from driftline.pipeline.store import FOLDER, counting
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -40,8 +40,8 @@ def maintain(
         job_ids: Jobs whose snapshots are pruned.
         results_kept: Months of results that ended longer ago are deleted as whole indices.
         snapshots_kept: So many of each job's newest snapshots stay.
-        staging_kept: Staged series and fits older than this go; quality reports stay as long as results, the series store
-            three months.
+        staging_kept: Staged series and fits older than this go; quality reports stay as long as results, what counts in the
+            series store three months.
         now: The present, for tests.
 
     Returns:
@@ -54,7 +54,7 @@ def maintain(
         "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(_prune(client, job_id, snapshots_kept) for job_id in job_ids),
-        "staged": _sweep(moment - staging_kept, {REPORTS: moment - results_kept, FOLDER: moment - max(STORE_KEPT, staging_kept)}),
+        "staged": sweep(moment - staging_kept, reports=moment - results_kept, store=moment - max(STORE_KEPT, staging_kept)),
     }
 
 
@@ -94,17 +94,22 @@ def _prune(client: Elasticsearch, job_id: str, kept: int) -> int:
     return snapshots.delete(client, job_id, doomed) if doomed else 0
 
 
-def _sweep(before: datetime, folders: dict[str, datetime]) -> int:
-    """Removes staged files that were written before a moment; some folders have moments of their own."""
+def sweep(before: datetime, *, reports: datetime, store: datetime) -> int:
+    """Removes staged files that were written before a moment; reports and what counts in the series store have their own.
+
+    Returns:
+        How many.
+    """
     filesystem, root = fsspec.core.url_to_fs(staging_uri())
     if not filesystem.exists(root):
         return 0
+    files = filesystem.find(root, detail=True)
+    below = {folder: [path for path in files if path[len(root) :].startswith(f"/{folder}/")] for folder in (REPORTS, FOLDER)}
+    limits = dict.fromkeys(below[REPORTS], reports) | dict.fromkeys(counting(filesystem, below[FOLDER]), store)
     removed = 0
-    for path, info in filesystem.find(root, detail=True).items():
+    for path, info in files.items():
         changed = info.get("mtime") or info.get("LastModified") or info.get("updated")
-        moment = parse_time(changed) if changed is not None else None
-        limit = next((own for folder, own in folders.items() if f"/{folder}/" in path[len(root) :]), before)
-        if moment is not None and moment < limit:
+        if changed is not None and parse_time(changed) < limits.get(path, before):
             filesystem.rm_file(path)
             removed += 1
     return removed

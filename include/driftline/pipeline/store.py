@@ -1,9 +1,10 @@
 """The series store: each bucket is read from Elasticsearch once, and kept as Parquet in the staging area, a folder for each day.
 
 It is a cache, and what comes out of it is what a direct read would give: every read first asks Elasticsearch for the fingerprint
-of each interval (documents, and the sum of their sequence numbers) and reads again what differs: late documents, corrected and
-deleted ones, of any age. What is missing or broken is read again; whoever wants to may delete the folder. Two writers of a day
-may overwrite each other's manifest: what one of them loses is read once more.
+of each interval (documents, the sum of their sequence numbers, which indices they are in) and reads again what differs: late
+documents, corrected and deleted ones, of any age. What is missing or broken is read again (a file is named after what is in it);
+whoever wants to may delete the folder. Two writers of a day may overwrite each other's manifest: what one of them loses is read
+once more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import groupby, repeat
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import fsspec
 import numpy as np
@@ -24,6 +24,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri, whole
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
@@ -31,7 +32,7 @@ from driftline.elastic.query import splits
 from driftline.elastic.read import Cells, Mark, fingerprints, merge, read_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ DAY = 86_400
 TOGETHER = 500_000  # documents that one read may cover, unless a single interval holds more
 PARTS = 8  # files of a day before they are made one
 BLOCK = 1_000_000  # values that are looked at at once
-BROKEN = (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError)
+MANIFEST = "manifest.json"
 
 Marks = dict[int, Mark]  # interval since the epoch → its fingerprint
 
@@ -61,11 +62,12 @@ def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Pr
 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
+        DataError: What was just written cannot be read.
     """
     store = _Store(client, job, window)
     try:
         return store.frame(progress)
-    except BROKEN:  # somebody deleted or damaged files of it
+    except DataError:  # somebody deleted or damaged files of it
         store.discard()
         return store.frame(progress)
 
@@ -219,7 +221,7 @@ class _Day:
     def load(cls, uri: str) -> _Day:
         """As its manifest says; empty where there is none that can be read."""
         try:
-            with fsspec.open(f"{uri}/manifest.json", "rb") as file:
+            with fsspec.open(f"{uri}/{MANIFEST}", "rb") as file:
                 found = orjson.loads(file.read())
             marks = {
                 int(interval): (int(docs), float(written), str(origin)) for interval, docs, written, origin in found["marks"]
@@ -235,20 +237,18 @@ class _Day:
 
     def add(self, cells: Cells, marks: Marks, wide: int) -> None:
         """Takes cells that were read after Elasticsearch told these fingerprints."""
+        self.marks |= {interval: marks[interval] for interval in cells.intervals}
         left = {name: intervals.difference(cells.intervals) for name, intervals in self.files.items()}
         left = {name: intervals for name, intervals in left.items() if intervals}
         if len(left) >= PARTS:
             kept = [_Part(f"{self.uri}/{name}", intervals, wide).cells() for name, intervals in left.items()]
             cells, left = merge([cells, *kept]), {}
-        name = f"{uuid4().hex}.parquet"
-        _write(f"{self.uri}/{name}", cells)
-        self.files = {**left, name: set(cells.intervals)}
-        self.marks |= {interval: marks[interval] for interval in cells.intervals if interval in marks}
+        self.files = {**left, _write(self.uri, cells): set(cells.intervals)}
         content = {
             "marks": [[interval, *mark] for interval, mark in sorted(self.marks.items())],
             "files": {name: sorted(intervals) for name, intervals in self.files.items()},
         }
-        with whole(f"{self.uri}/manifest.json") as file:
+        with whole(f"{self.uri}/{MANIFEST}") as file:
             file.write(orjson.dumps(content))
 
 
@@ -263,9 +263,9 @@ class _Part:
     @cached_property
     def _meta(self) -> tuple[list[tuple[str, str]], set[int]]:
         """All its keys, and all intervals that it was written for."""
-        with fsspec.open(self.uri, "rb") as file:
+        with _intact(self.uri), fsspec.open(self.uri, "rb") as file:
             meta = orjson.loads(pq.read_schema(file).metadata[b"driftline"])
-        return list(zip(meta["partitions"], meta["bys"] or repeat(""), strict=False)), set(meta["intervals"])
+            return list(zip(meta["partitions"], meta["bys"] or repeat(""), strict=False)), set(meta["intervals"])
 
     def keys(self, first: int, length: int) -> list[tuple[str, str]]:
         """The series that have cells in `length` buckets from `first` on."""
@@ -278,21 +278,58 @@ class _Part:
     def cells(self, first: int = 0, length: int | None = None) -> Cells:
         """Those of its cells that count, in `length` buckets from `first` on."""
         pairs, intervals = self._meta
-        with fsspec.open(self.uri, "rb") as file:
-            table = pq.read_table(file)
+        with _intact(self.uri), fsspec.open(self.uri, "rb") as file:
+            content = file.read()
+            if not self.uri.endswith(f"/{_name(content)}"):
+                raise ValueError("not what was written")
+            table = pq.read_table(pa.BufferReader(content))
         columns = {name: table[name].to_numpy() for name in table.column_names}
         row, bucket, docs = (columns.pop(name) for name in ("row", "bucket", "docs"))
-        cells = Cells(pairs, row, bucket, docs, columns)
+        cells = Cells(pairs, row, bucket, docs, columns, sorted(intervals))
         if intervals != self.intervals:
             cells = cells.within(self.intervals, self.wide)
         outside = (cells.bucket < first) | (cells.bucket >= first + length) if length is not None else np.zeros(0, dtype=bool)
         return cells.where(~outside) if outside.any() else cells
 
 
-def _write(uri: str, cells: Cells) -> None:
+@contextmanager
+def _intact(uri: str) -> Iterator[None]:
+    """Reads a file of the store.
+
+    Raises:
+        DataError: It is gone or damaged; Arrow has many words for that.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError("a file of the series store is damaged", where=uri, fix="Delete the folder that it is in.") from error
+
+
+def _write(folder: str, cells: Cells) -> str:
+    """Writes a new file and returns its name."""
     columns = {"row": cells.row, "bucket": cells.bucket, "docs": cells.docs, **cells.values}
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     partitions, bys = [partition for partition, _ in cells.keys], [by for _, by in cells.keys]
     meta = orjson.dumps({"partitions": partitions, "bys": bys if any(bys) else None, "intervals": cells.intervals})
-    with whole(uri) as file:
-        pq.write_table(table.replace_schema_metadata({b"driftline": meta}), file, compression="zstd", compression_level=1)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({b"driftline": meta}), sink, compression="zstd", compression_level=1)
+    content = sink.getvalue()
+    name = _name(content)
+    with whole(f"{folder}/{name}") as file:
+        file.write(content)
+    return name
+
+
+def _name(content: bytes | pa.Buffer) -> str:
+    """What a file with this content is called: so a damaged one is seen."""
+    return f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.parquet"
+
+
+def counting(filesystem: fsspec.AbstractFileSystem, paths: Iterable[str]) -> set[str]:
+    """Those of the store's files that count: manifests, and what they name. The others were superseded."""
+    found = set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if name == MANIFEST:
+            found |= {path, *(f"{folder}/{file}" for file in _Day.load(filesystem.unstrip_protocol(folder)).files)}
+    return found

@@ -10,6 +10,7 @@ once more.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ from driftline.elastic.query import splits
 from driftline.elastic.read import Cells, Mark, fingerprints, merge, read_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
@@ -123,7 +125,7 @@ class _Store:
         total, done = sum(marks[interval][0] for run in runs for interval in run), 0
         pending: dict[int, list[Cells]] = {}
         with _readers() as pool:
-            for run, cells in zip(runs, pool.map(partial(self._read, split), runs), strict=True):
+            for run, cells in zip(runs, _in_turn(pool, partial(self._read, split), runs), strict=True):
                 for day, intervals in groupby(run, lambda interval: interval * self.seconds // DAY):
                     if day not in pending:
                         self._flush(days, pending, marks)
@@ -191,6 +193,17 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_turn(pool: ThreadPoolExecutor, read: Callable[[list[int]], Cells], runs: list[list[int]]) -> Iterator[Cells]:
+    """What is read of each run, in their order. Readers do not run ahead of who takes it: it would all be in memory."""
+    waiting: deque[Future[Cells]] = deque()
+    for run in runs:
+        waiting.append(pool.submit(read, run))
+        if len(waiting) > READERS:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _fill_zeros(matrix: NDArray[np.float64], *, everywhere: bool) -> None:

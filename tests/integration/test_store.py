@@ -2,6 +2,8 @@
 
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import fsspec
@@ -205,6 +207,30 @@ def test_what_is_damaged_is_read_again(client, index, state, harm):
     again = read_stored(client, job(index), window)
     np.testing.assert_array_equal(again.values, whole.values)
     assert again.keys == whole.keys
+
+
+def test_readers_at_once_get_what_there_is_though_somebody_deletes_it(client, index, state, monkeypatch):
+    monkeypatch.setattr(store, "PARTS", 2)
+    documents = {f"d{n}": (n * 7, "abc"[n % 3], n) for n in range(240)}
+    put(client, index, documents)
+    one = job(index, function="max", field_name="value")
+    filesystem, root = fsspec.core.url_to_fs(staging_uri("store"))
+    rng = random.Random(0)
+
+    def read_some(number):
+        first = rng.randrange(20)
+        window = Window(START + timedelta(hours=first), START + timedelta(hours=rng.randrange(first + 1, 28)))
+        if number in {13, 26}:
+            for path in rng.sample(found := sorted(filesystem.find(root)), len(found) // 2):
+                with suppress(FileNotFoundError):
+                    filesystem.rm_file(path)
+        return window, read_stored(client, one, window)
+
+    with ThreadPoolExecutor(4) as pool:
+        for window, frame in pool.map(read_some, range(40)):
+            values, docs = expected(documents, window, "max")
+            np.testing.assert_array_equal(frame.values, np.array(list(values.values())))
+            np.testing.assert_array_equal(frame.docs, docs)
 
 
 def test_many_small_writes_of_a_day_end_in_few_files(client, index, state):

@@ -49,6 +49,7 @@ READERS = 3  # reads at once: Elasticsearch works on two while one is made into 
 INTERVAL = 300  # seconds that a fingerprint covers at least; a bucket if that is longer
 DAY = 86_400
 TOGETHER = 500_000  # documents that one read may cover, unless a single interval holds more
+ATTEMPTS = 3  # the store is trusted in the first; while another deletes it, not even what was just written is there
 PARTS = 8  # files of a day before they are made one
 BLOCK = 1_000_000  # values that are looked at at once
 MANIFEST = "manifest.json"
@@ -66,19 +67,19 @@ def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Pr
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
         DataError: What was just written cannot be read.
     """
-    store = _Store(client, job, window)
-    try:
-        return store.frame(progress)
-    except DataError:  # somebody deleted or damaged files of it
-        store.discard()
-        return store.frame(progress)
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return _Store(client, job, window, trusting=attempt == 1).frame(progress)
+        except (DataError, FileNotFoundError):  # somebody deleted or damaged files of it, or its folder while it was written
+            continue
+    return _Store(client, job, window, trusting=False).frame(progress)
 
 
 class _Store:
-    """What is kept of a job's series over a window."""
+    """What is kept of a job's series over a window; who does not trust it reads and writes all of it anew."""
 
-    def __init__(self, client: Elasticsearch, job: Job, window: Window) -> None:
-        self.client, self.job, self.window = client, job, window
+    def __init__(self, client: Elasticsearch, job: Job, window: Window, *, trusting: bool) -> None:
+        self.client, self.job, self.window, self.trusting = client, job, window, trusting
         self.seconds = job.span_seconds * -(-INTERVAL // job.span_seconds)
         self.wide = self.seconds // job.span_seconds  # buckets in an interval
         self.length = window.buckets(job.bucket_span)
@@ -96,14 +97,6 @@ class _Store:
         values = matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
         return SeriesFrame(self.window.start, self.job.bucket_span, keys, values, docs)
 
-    def discard(self) -> None:
-        """Forgets the window's days."""
-        for split in splits(self.job):
-            for day in {interval * self.seconds // DAY for interval in range(*self._edges())}:
-                filesystem, path = fsspec.core.url_to_fs(self._place(split, day))
-                if filesystem.exists(path):
-                    filesystem.rm(path, recursive=True)
-
     def _edges(self) -> tuple[int, int]:
         """The intervals that the window lies in, first and last + 1."""
         return int(self.window.start.timestamp()) // self.seconds, -(-int(self.window.end.timestamp()) // self.seconds)
@@ -118,9 +111,13 @@ class _Store:
         name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
         return staging_uri(FOLDER, name, str(np.datetime64(day, "D")))
 
+    def _day(self, split: Split, day: int) -> _Day:
+        uri = self._place(split, day)
+        return _Day.load(uri) if self.trusting else _Day(uri, {}, {})
+
     def _refreshed(self, split: Split, marks: Marks, progress: Progress | None) -> list[_Part]:
         """The files that hold the intervals of `marks`, once what was stale has been read."""
-        days = {day: _Day.load(self._place(split, day)) for day in {interval * self.seconds // DAY for interval in marks}}
+        days = {day: self._day(split, day) for day in {interval * self.seconds // DAY for interval in marks}}
         runs = list(self._stale(days, marks))
         total, done = sum(marks[interval][0] for run in runs for interval in run), 0
         pending: dict[int, list[Cells]] = {}

@@ -85,7 +85,7 @@ def _limited(frame: SeriesFrame, job: Job) -> SeriesFrame:
     limit = job.training.max_partitions
     if len(frame.keys) <= limit:
         return frame
-    volume = np.nansum(np.abs(frame.values), axis=1)
+    volume = np.array([np.nansum(np.abs(values)) for values in frame.values])  # one by one: no second matrix in memory
     kept = np.sort(np.argsort(-volume, kind="stable")[:limit])
     left = sorted(set(range(len(frame.keys))) - set(kept.tolist()))
     named = ", ".join(frame.keys[row].label() for row in left[:20])

@@ -499,30 +499,3 @@ def select(fleet: Fleet, rows: Sequence[int]) -> Fleet:
         {int(place[row]): why for row, why in reasons.items() if place[row] >= 0} for reasons in (fleet.failed, fleet.fallbacks)
     )
     return Fleet(len(rows), fleet.options, groups, failed, fleet.sqrt[np.asarray(rows, dtype=np.intp)], fallbacks)
-
-
-def concatenate(fleets: Sequence[Fleet]) -> Fleet:
-    """Several fleets with the same options as one; groups that share a design and a basis are joined."""
-    joined: dict[tuple[int, bytes], list[Group]] = {}
-    failed: dict[int, str] = {}
-    fallbacks: dict[int, str] = {}
-    offset = 0
-    for fleet in fleets:
-        for group in fleet.groups:
-            shared = group.basis.tobytes() if len(group.basis) == 1 and len(group.rows) > 1 else b"own"
-            key = (id(group.design), shared + str(group.basis.shape[1]).encode())
-            joined.setdefault(key, []).append(Group(group.design, group.rows + offset, group.basis, group.numbers))
-        failed |= {row + offset: reason for row, reason in fleet.failed.items()}
-        fallbacks |= {row + offset: reason for row, reason in fleet.fallbacks.items()}
-        offset += fleet.size
-    groups = [
-        Group(
-            members[0].design,
-            np.concatenate([member.rows for member in members]),
-            np.concatenate([member.basis for member in members]) if kind.startswith(b"own") else members[0].basis,
-            np.concatenate([member.numbers for member in members]),
-        )
-        for (_, kind), members in joined.items()
-    ]
-    sqrt = np.concatenate([fleet.sqrt for fleet in fleets]) if fleets else np.empty(0, dtype=bool)
-    return Fleet(offset, fleets[0].options if fleets else {}, groups, failed, sqrt, fallbacks)

@@ -1,69 +1,251 @@
-"""Bucket and influencer results, derived from records: what happened to the job as a whole, and who is to blame."""
+"""Bucket, influencer and event results, derived from records: what happened to the job as a whole, and who is to blame."""
 
 from __future__ import annotations
 
-import math
+from datetime import UTC, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from driftline.core.errors import WindowError
 from driftline.core.results import result, result_id
-from driftline.scoring.score import among, to_score
-from driftline.scoring.settings import MIN_RECORD_SCORE
+from driftline.core.timespan import format_span
+from driftline.scoring.crowds import JobEvent, job_events
+from driftline.scoring.discovery import discoveries, job_surprise
+from driftline.scoring.events import LINEAGE, SeriesEvent, direction, key_of, series_events, surprises_of
+from driftline.scoring.score import to_score
+from driftline.scoring.settings import EVENT_GAP, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
     from driftline.core.job import Job
+    from driftline.scoring.together import Shared
 
 Document = tuple[str, dict[str, Any]]
-LINEAGE = ("snapshot_id", "in_sample", "quality")
 
 
-def bucket_results(job: Job, records: list[dict[str, Any]], series: int) -> list[Document]:
-    """One document for each bucket with records: its score allows for how many series were looked at.
+def bucket_results(
+    job: Job, records: list[dict[str, Any]], series: int, shared: Mapping[tuple[int, int], Shared] | None = None
+) -> list[Document]:
+    """One document for each bucket in which something happened: its score allows for how many series were looked at.
 
-    The bucket's surprise is that of its most surprising record among `series` looks, so 5 000 series at 1 % are no alarm.
+    The surprise is that of the worst series or of too many surprising ones (`job_surprise`), or that of all series together; the
+    larger of the two, at the price of two looks where there are two.
+
+    Args:
+        job: The job.
+        records: Its record documents.
+        series: Series that were looked at in each bucket.
+        shared: What all series of a detector did together, by timestamp and detector.
     """
+    together: dict[int, dict[int, Shared]] = {}
+    for (time, detector), found in (shared or {}).items():
+        together.setdefault(time, {})[detector] = found
+    by_time = _by(records, "timestamp")
+    lineage = _nearest(by_time)
     documents = []
-    for time, members in sorted(_by(records, "timestamp").items()):
-        surprise = max(-math.log10(record["probability"]) for record in members)
-        score = float(to_score(among(surprise, max(series, len(members)))))
-        document = result(job, "bucket", time, {key: members[0]["driftline"].get(key) for key in LINEAGE})
-        document["driftline"]["series"] = series
-        document |= {
-            "anomaly_score": score,
-            "initial_anomaly_score": score,
-            "event_count": len(members),
-            "bucket_influencers": [],
-        }
-        document["bucket_influencers"] = [
-            {
-                "influencer_field_name": "bucket_time",
-                "anomaly_score": score,
-                "initial_anomaly_score": score,
-                "probability": 10.0**-surprise,
-            }
-        ]
+    for time in sorted({*by_time, *together}):
+        members, mean = by_time.get(time, []), together.get(time, {})
+        surprise = _bucket_surprise(members, series, mean)
+        score = float(to_score(surprise))
+        if not members and score < MIN_RECORD_SCORE:
+            continue
+        document = result(job, "bucket", time, lineage(time))
+        document["driftline"] |= {"series": series, "discoveries": int(discoveries(surprises_of(members), series).sum())}
+        if mean:
+            document["driftline"]["together"] = {str(n): round(found.deviation, 4) for n, found in sorted(mean.items())}
+        document |= {"anomaly_score": score, "initial_anomaly_score": score, "event_count": len(members)}
+        document["bucket_influencers"] = _bucket_influencers(members, series, score, surprise)
         documents.append((result_id(job, "bucket", time), document))
     return documents
 
 
-def influencer_results(job: Job, records: list[dict[str, Any]]) -> list[Document]:
-    """One document for each bucket and influencer value: the score of the worst record that it shares in."""
-    best: dict[tuple[int, str, str], dict[str, Any]] = {}
+def _nearest(by_time: dict[int, list[dict[str, Any]]]) -> Any:  # noqa: ANN401
+    """Where a bucket's lineage is from: its own records, else those of the last bucket before it that has any."""
+    last: dict[str, Any] = {}
+
+    def lineage(time: int) -> dict[str, Any]:
+        if time in by_time:
+            last.update({key: by_time[time][0]["driftline"].get(key) for key in LINEAGE})
+        return last
+
+    return lineage
+
+
+def _bucket_surprise(members: list[dict[str, Any]], series: int, mean: dict[int, Shared]) -> float:
+    single = job_surprise(_distinct(members), series)
+    if not mean:
+        return single
+    # as many looks again as there are detectors
+    all_together = max(found.surprise for found in mean.values()) - float(np.log10(len(mean)))
+    return max(0.0, max(single, all_together) - float(np.log10(2.0)))
+
+
+def _bucket_influencers(members: list[dict[str, Any]], series: int, score: float, surprise: float) -> list[dict[str, Any]]:
+    """The time itself, and for each influencer field its most surprising value; Elastic's shape."""
+    found = [("bucket_time", score, surprise)]
+    best: dict[str, float] = {}
+    for (field, _), sharing in _sharing(members).items():
+        best[field] = max(best.get(field, 0.0), job_surprise(_distinct(sharing), series))
+    found += [(field, float(to_score(value)), value) for field, value in sorted(best.items())]
+    return [
+        {
+            "influencer_field_name": field,
+            "anomaly_score": of_field,
+            "initial_anomaly_score": of_field,
+            "probability": 10.0**-value,
+        }
+        for field, of_field, value in found
+    ]
+
+
+def influencer_results(job: Job, records: list[dict[str, Any]], series: int | None = None) -> list[Document]:
+    """One document for each bucket and influencer value: what the records that share the value say together.
+
+    Never less than the worst of them. Several add up as those of a job do (`job_surprise`): by chance no more records share a
+    value than there are in the bucket, so that all series were looked at is the safe assumption. Without `series` they do not.
+    """
+    documents = []
+    for time, members in sorted(_by(records, "timestamp").items()):
+        for (field, value), sharing in sorted(_sharing(members).items()):
+            worst = max(sharing, key=lambda record: record["record_score"])
+            surprise = max(float(surprises_of([worst])[0]), job_surprise(_distinct(sharing), series) if series else 0.0)
+            score = max(worst["record_score"], float(to_score(surprise)) if len(sharing) > 1 else 0.0)
+            if score < MIN_RECORD_SCORE:
+                continue
+            document = result(job, "influencer", time, {key: worst["driftline"].get(key) for key in LINEAGE})
+            document["driftline"]["records"] = len(sharing)
+            document |= {"influencer_field_name": field, "influencer_field_value": value, "probability": 10.0**-surprise,
+                         "influencer_score": score, "initial_influencer_score": score}  # fmt: skip
+            documents.append((result_id(job, "influencer", time, extra=(field, value)), document))
+    return documents
+
+
+def event_results(
+    job: Job,
+    records: list[dict[str, Any]],
+    series: int,
+    shared: Mapping[tuple[int, int], Shared] | None = None,
+    *,
+    zone: tzinfo = UTC,
+) -> list[Document]:
+    """The events of the job and of its series, with `driftline.event.alarm` on one document for each incident.
+
+    A series' event that is part of a job event, or of an earlier alarm about the same split values, does not alarm: it names
+    the other in `driftline.event.member_of`.
+
+    Args:
+        job: The job.
+        records: Record documents of the interval and of `events.look_back` buckets before it.
+        series: Series that were looked at in each bucket.
+        shared: What all series of a detector did together, by timestamp and detector; of the same buckets.
+        zone: Whose weekday and clock the sentences tell.
+    """
+    singles = series_events(job, records, zone=zone)
+    many = job_events(job, records, series, shared or {}, zone=zone)
+    _settle(job, singles, many)
+    all_events: list[JobEvent | SeriesEvent] = [*many, *singles]
+    return [(event.id, event.document) for event in all_events]
+
+
+def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
+    """One incident, one alarm: marks the events of series that others speak for."""
+    slack = (EVENT_GAP + 1) * job.span_seconds * 1000
+    speaking: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    for event in sorted(singles, key=lambda event: (event.document["timestamp"], event.document["detector_index"])):
+        said, key = event.document["driftline"]["event"], key_of(event.document)
+        ways = {direction(record) for record in event.records}
+        above = [
+            job_event.id
+            for job_event in many
+            if _near(said, job_event.document["driftline"]["event"], slack)
+            and any((key, way) in job_event.members for way in ways)
+        ]
+        before = speaking.setdefault((key.partition_value, key.by_value), [])
+        above += [other["id"] for other in before if _near(said, other, slack)]
+        if above:
+            said |= {"alarm": False, "member_of": above[0]}
+        elif said["alarm"] and key[1:] != (None, None):
+            before.append({"id": event.id, "start": said["start"], "end": said["end"]})
+
+
+def _near(one: dict[str, Any], other: dict[str, Any], slack: int) -> bool:
+    return bool(one["start"] < other["end"] + slack and other["start"] < one["end"] + slack)
+
+
+def overall_buckets(
+    documents: Iterable[dict[str, Any]],
+    *,
+    top_n: int = 1,
+    bucket_span: timedelta | None = None,
+    jobs: Iterable[str] = (),
+) -> list[dict[str, Any]]:
+    """How bad each moment was over several jobs, as Elastic's get-overall-buckets tells it.
+
+    The overall score is the mean of the `top_n` highest of the jobs' maximum anomaly scores; a job without a bucket then counts
+    as 0. Jobs that are named together were anomalous at the same time; nothing is said of causes.
+
+    Args:
+        documents: Bucket results of the jobs.
+        top_n: How many jobs are averaged, at most all of them.
+        bucket_span: Width of the overall buckets. Default: the longest of the jobs'.
+        jobs: Ids of jobs that may have no bucket at all.
+
+    Raises:
+        WindowError: `top_n` or `bucket_span` cannot be.
+    """
+    found = list(documents)
+    longest = timedelta(seconds=max((document["bucket_span"] for document in found), default=1))
+    span = bucket_span or longest
+    if top_n < 1:
+        raise WindowError(f"top_n is {top_n}", expected="at least one job", fix="Leave it out for the worst job alone.")
+    if span < longest:
+        raise WindowError(
+            f"overall buckets of {format_span(span)} are shorter than a job's",
+            expected=f"at least {format_span(longest)}, the longest bucket span of these jobs",
+            fix="Leave the bucket span out, or give a longer one.",
+        )
+    known = sorted({*jobs, *(document["job_id"] for document in found)})
+    width = round(span.total_seconds() * 1000)
+    highest: dict[int, dict[str, float]] = {}
+    for document in found:
+        of_jobs = highest.setdefault(document["timestamp"] // width * width, {})
+        of_jobs[document["job_id"]] = max(of_jobs.get(document["job_id"], 0.0), document["anomaly_score"])
+    count = min(top_n, len(known))
+    return [
+        {
+            "result_type": "overall_bucket",
+            "timestamp": time,
+            "bucket_span": width // 1000,
+            "overall_score": round(sum(sorted(of_jobs.values(), reverse=True)[:count]) / count, 4),
+            "jobs": [{"job_id": job_id, "max_anomaly_score": of_jobs.get(job_id, 0.0)} for job_id in known],
+            "is_interim": False,
+        }
+        for time, of_jobs in sorted(highest.items())
+    ]
+
+
+def _distinct(records: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """The highest surprise of each partition: what several detectors say of one is no independent news."""
+    best: dict[tuple[Any, ...], float] = {}
+    for record, surprise in zip(records, surprises_of(records).tolist(), strict=True):
+        key = key_of(record)
+        place = key[1:] if key[1:] != (None, None) else key
+        best[place] = max(best.get(place, 0.0), surprise)
+    return np.array(list(best.values()), dtype=np.float64)
+
+
+def _sharing(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The records behind each influencer value."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         for influencer in record.get("influencers", []):
             for value in influencer["influencer_field_values"]:
-                place = (record["timestamp"], influencer["influencer_field_name"], value)
-                if place not in best or record["record_score"] > best[place]["record_score"]:
-                    best[place] = record
-    documents = []
-    for (time, field, value), record in sorted(best.items()):
-        score = record["record_score"]
-        if score < MIN_RECORD_SCORE:
-            continue
-        document = result(job, "influencer", time, {key: record["driftline"].get(key) for key in LINEAGE})
-        document |= {"influencer_field_name": field, "influencer_field_value": value, "probability": record["probability"],
-                     "influencer_score": score, "initial_influencer_score": score}  # fmt: skip
-        documents.append((result_id(job, "influencer", time, extra=(field, value)), document))
-    return documents
+                groups.setdefault((influencer["influencer_field_name"], value), []).append(record)
+    return groups
 
 
 def _by(records: list[dict[str, Any]], field: str) -> dict[int, list[dict[str, Any]]]:

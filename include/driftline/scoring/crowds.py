@@ -1,0 +1,272 @@
+"""Many series at once: one event of the job, with what its members have in common, in place of hundreds of alarms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from driftline.core.results import Maker, number
+from driftline.scoring.discovery import discoveries, job_surprise
+from driftline.scoring.events import KINDS, LINEAGE, Marked, capped, direction, gather, key_of, kind_of, longest, surprises_of
+from driftline.scoring.score import to_score
+from driftline.scoring.sentence import compare, duration, weekday_and_time
+from driftline.scoring.settings import (
+    ALARM_SCORE,
+    COMMON_SHARE,
+    CROWD_SERIES,
+    CROWD_SURPRISE,
+    EVENT_GAP,
+    MEMBERS_NAMED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from driftline.core.job import Job
+    from driftline.core.series import SeriesKey
+    from driftline.scoring.together import Shared
+
+WORDS = {"up": "higher than expected", "down": "lower than expected", "flatline": "stuck", "variance": "unusually varied"}
+
+
+class Lane(NamedTuple):
+    """Series that may be a crowd: those of one detector that deviate the same way."""
+
+    detector: int
+    way: str
+
+
+@dataclass
+class Crowd:
+    """One lane's part of a job event.
+
+    Attributes:
+        lane: Which.
+        start: Epoch milliseconds.
+        end: Exclusive.
+        peak: When it was worst.
+        score: 0–100 at its peak.
+        buckets: How many buckets were anomalous.
+        records: What stands out in the lane meanwhile.
+        shared: What all series did together at the worst of these buckets, if that says anything.
+    """
+
+    lane: Lane
+    start: int
+    end: int
+    peak: int
+    score: float
+    buckets: int
+    records: list[dict[str, Any]]
+    shared: Shared | None = None
+
+
+@dataclass
+class JobEvent:
+    """An event of the job, with the series (and which way they deviate) that it speaks for."""
+
+    id: str
+    document: dict[str, Any]
+    members: set[tuple[SeriesKey, str]] = field(default_factory=set)
+
+
+def job_events(
+    job: Job,
+    records: list[dict[str, Any]],
+    series: int,
+    shared: Mapping[tuple[int, int], Shared],
+    *,
+    zone: tzinfo = UTC,
+) -> list[JobEvent]:
+    """Where many series of a detector deviate the same way at once, or all of them together.
+
+    In each bucket the records that stand at the false discovery rate are counted; so many of them that chance does not do it
+    (`job_surprise`) are a crowd, and buckets with crowds that follow one another an event. Crowds of several detectors are one
+    event if they are about the same split values, or about all series the same way. Nothing else is merged.
+
+    Args:
+        job: The job.
+        records: Its record documents, with those of the look-back.
+        series: Series that were looked at in each bucket.
+        shared: What all series of a detector did together, by timestamp and detector.
+        zone: Whose weekday and clock the sentences tell.
+
+    Returns:
+        Events by start; id and timestamp are those of the start, and the lane that was first.
+    """
+    standing = _standing(records, series)
+    groups: list[list[Crowd]] = []
+    for crowd in _crowds(job, standing, series, shared):
+        group = next((group for group in groups if any(_linked(job, crowd, other) for other in group)), None)
+        if group is None:
+            groups.append([crowd])
+        else:
+            group.append(crowd)
+    return [_job_event(job, group, zone) for group in groups]
+
+
+def _standing(records: list[dict[str, Any]], series: int) -> dict[Lane, dict[int, list[dict[str, Any]]]]:
+    """The records that stand at the false discovery rate of their bucket, by lane and time."""
+    by_time: dict[int, list[dict[str, Any]]] = {}
+    for record in records:
+        by_time.setdefault(record["timestamp"], []).append(record)
+    lanes: dict[Lane, dict[int, list[dict[str, Any]]]] = {}
+    for time, members in sorted(by_time.items()):
+        stand = discoveries(surprises_of(members), series)
+        for record, stands in zip(members, stand.tolist(), strict=True):
+            if stands:
+                lane = Lane(record["detector_index"], direction(record))
+                lanes.setdefault(lane, {}).setdefault(time, []).append(record)
+    return lanes
+
+
+def _crowds(
+    job: Job,
+    standing: dict[Lane, dict[int, list[dict[str, Any]]]],
+    series: int,
+    shared: Mapping[tuple[int, int], Shared],
+) -> list[Crowd]:
+    """The crowds of all lanes, by start."""
+    span = job.span_seconds * 1000
+    surprises: dict[tuple[Lane, int], float] = {}
+    for lane, of_lane in standing.items():
+        for time, members in of_lane.items():
+            if len(members) >= CROWD_SERIES:
+                surprises[lane, time] = job_surprise(surprises_of(members), series)
+    for (time, detector), found in shared.items():
+        place = (Lane(detector, "up" if found.deviation > 0 else "down"), time)
+        surprises[place] = max(surprises.get(place, 0.0), found.surprise)
+    marked = sorted((lane, time // span, value) for (lane, time), value in surprises.items() if value >= CROWD_SURPRISE)
+    lanes = sorted({lane for lane, _, _ in marked})
+    times = np.array([time for _, time, _ in marked], dtype=np.int64)
+    none = np.zeros(len(marked))
+    events = gather(
+        Marked(
+            np.array([lanes.index(lane) for lane, _, _ in marked], dtype=np.int64),
+            times,
+            np.array([float(to_score(value)) for _, _, value in marked]),
+            none.astype(np.int64),
+            none,
+        ),
+        most=longest(job.bucket_span),
+    )
+    columns = (events.series, events.start, events.end, events.peak, events.score, events.buckets)
+    crowds = []
+    for row, start, end, peak, score, buckets in zip(*map(_list, columns), strict=True):
+        lane = lanes[row]
+        of_lane, reach = standing.get(lane, {}), range(start - EVENT_GAP, end + EVENT_GAP)
+        members = [record for time in reach for record in of_lane.get(time * span, ())]
+        spoken = [shared[time * span, lane.detector] for time in range(start, end) if (time * span, lane.detector) in shared]
+        worst = max(spoken, key=lambda part: part.surprise, default=None)
+        crowd = Crowd(lane, start * span, end * span, peak * span, score, buckets, members)
+        crowd.shared = worst if worst and worst.surprise >= CROWD_SURPRISE else None
+        crowds.append(crowd)
+    return sorted(crowds, key=lambda crowd: (crowd.start, crowd.lane))
+
+
+def _list(column: Any) -> list[Any]:  # noqa: ANN401
+    listed: list[Any] = column.tolist()
+    return listed
+
+
+def _linked(job: Job, one: Crowd, other: Crowd) -> bool:
+    """Whether two crowds at the same time are about the same: most split values of the smaller, or all series the same way."""
+    slack = EVENT_GAP * job.span_seconds * 1000
+    if one.lane == other.lane or one.start >= other.end + slack or other.start >= one.end + slack:
+        return False
+    if one.shared and other.shared and one.lane.way == other.lane.way:
+        return True
+    a, b = ({key_of(record)[1:] for record in crowd.records} - {(None, None)} for crowd in (one, other))
+    return bool(a and b) and 2 * len(a & b) >= min(len(a), len(b))
+
+
+def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
+    """The document of crowds that are one event."""
+    records = [record for crowd in crowds for record in crowd.records]
+    worst: dict[SeriesKey, dict[str, Any]] = {}
+    for record in sorted(records, key=lambda record: (-record["record_score"], record["timestamp"])):
+        worst.setdefault(key_of(record), record)
+    top = max(crowds, key=lambda crowd: crowd.score)
+    kind = _kind(records, top)
+    # an event that speaks for others is never less than they are
+    score = capped(max([top.score, *(record["record_score"] for record in worst.values())]), kind)
+    first, start, end = crowds[0], min(crowd.start for crowd in crowds), max(crowd.end for crowd in crowds)
+    lineage = next(iter(worst.values()))["driftline"] if worst else {}
+    maker = Maker(job, "event", {name: lineage.get(name) for name in LINEAGE}, extra=(str(first.lane.detector), first.lane.way))
+    document = maker.document(first.start)
+    named = list(worst.values())[:MEMBERS_NAMED]
+    document["driftline"] |= {
+        "event": {
+            "start": start,
+            "end": end,
+            "peak": top.peak,
+            "buckets": max(crowd.buckets for crowd in crowds),
+            "total_deviation": number(sum(record["actual"][0] - record["typical"][0] for record in records)),
+            "kind": kind,
+            "alarm": score >= ALARM_SCORE,
+            "detectors": sorted({crowd.lane.detector for crowd in crowds}),
+            "series": len(worst),
+            "members": [key_of(record).label() for record in named],
+            "common": _common(list(worst.values()), named),
+        },
+        "sentence": _sentence(top, len({key[1:] for key in worst}), end - start, zone),
+    }
+    document |= {"anomaly_score": score, "initial_anomaly_score": score}
+    members = {(key_of(record), crowd.lane.way) for crowd in crowds for record in crowd.records}
+    return JobEvent(maker.id(first.start), document, members)
+
+
+def _kind(records: list[dict[str, Any]], top: Crowd) -> str:
+    """The kind that weighs most among the members; of all series together what their direction says."""
+    weights: Counter[str] = Counter()
+    for record in records:
+        weights[kind_of(record)] += record["record_score"]
+    if not weights or top.shared:
+        return top.lane.way if top.lane.way in KINDS else "spike" if top.lane.way == "up" else "drop"
+    return weights.most_common(1)[0][0]
+
+
+def _common(members: list[dict[str, Any]], named: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The field values that most members share.
+
+    Split values are those of all members, influencers of the named ones: the others may not have been asked.
+    """
+    found = []
+    for pool, values_of in ((members, _splits), (named, _influencers)):
+        counts = Counter(pair for record in pool for pair in values_of(record))
+        found += [
+            {"field": name, "value": value, "share": round(count / len(pool), 3)}
+            for (name, value), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            if len(pool) >= CROWD_SERIES and count >= COMMON_SHARE * len(pool)
+        ]
+    unique = {(entry["field"], entry["value"]): entry for entry in reversed(found)}
+    return list(unique.values())[::-1]
+
+
+def _splits(record: dict[str, Any]) -> set[tuple[str, str]]:
+    names = ("partition", "by")
+    return {(record[f"{n}_field_name"], record[f"{n}_field_value"]) for n in names if record.get(f"{n}_field_name")}
+
+
+def _influencers(record: dict[str, Any]) -> set[tuple[str, str]]:
+    parts = record.get("influencers", [])
+    return {(part["influencer_field_name"], value) for part in parts for value in part["influencer_field_values"]}
+
+
+def _sentence(top: Crowd, members: int, lasted: int, zone: tzinfo) -> str:
+    when = f" for {weekday_and_time(datetime.fromtimestamp(top.peak / 1000, UTC), zone)}"
+    what = WORDS[top.lane.way]
+    if top.shared:
+        who = f"all {top.shared.series:,} series together"
+        if top.shared.actual is not None and top.shared.typical:
+            change = abs(top.shared.actual / top.shared.typical - 1)
+            said = compare(top.shared.actual, top.shared.typical, when)
+            what = f"{change:.0%} {said}" if 0.005 <= change < 0.5 and said.startswith(("higher", "lower")) else said
+            return f"{who}: {what}, for {duration(timedelta(milliseconds=lasted))}"
+    else:
+        who = f"{members:,} series at once"
+    return f"{who} {what}{when}, for {duration(timedelta(milliseconds=lasted))}"

@@ -1,0 +1,100 @@
+"""Many looks, few alarms: how surprising a bucket is, given how many series were looked at.
+
+Probabilities are given as surprises, −log10 p, so that none is too small for a float. Only those of the series that stand out are
+needed: all others are known to be less surprising, and no formula here asks for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import gammaln
+
+from driftline.scoring.score import among
+from driftline.scoring.settings import EXCESS_SLACK, FALSE_DISCOVERY_RATE, SURPRISE_MOST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LN10 = float(np.log(10.0))
+
+
+def excess(surprises: NDArray[np.float64], counts: NDArray[np.int64], looked_at: int) -> NDArray[np.float64]:
+    """−log10 of the probability that at least `counts` of `looked_at` series are at least this surprising by chance.
+
+    The binomial tail P(X ≥ k), from its first term: each next term is at most r = (n − k) p / ((k + 1) (1 − p)) times the one
+    before, so the tail is at most pmf(k) / (1 − r). Far out that is the tail itself; it is never too small, and works in logs.
+
+    Args:
+        surprises: (K,) −log10 of the single probabilities p.
+        counts: (K,) how many series are at least that surprising, at most `looked_at`.
+        looked_at: Series that were looked at, n.
+
+    Returns:
+        (K,) surprises; 0 where so many are no more than was to be expected.
+    """
+    n, k = float(looked_at), counts.astype(np.float64)
+    p = np.minimum(10.0 ** -np.asarray(surprises, dtype=np.float64), 1.0 - 1e-12)
+    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    log_pmf = choose - k * np.maximum(surprises, 1e-13) * LN10 + (n - k) * np.log1p(-p)
+    ratio = (n - k) * p / ((k + 1) * (1 - p))
+    more = p < k / n  # than expected; there the ratio is below 1
+    tail = log_pmf - np.log1p(-np.where(more, ratio, 0.0))
+    return np.where(more, np.clip(-tail / LN10, 0.0, SURPRISE_MOST), 0.0)
+
+
+def job_surprise(surprises: NDArray[np.float64], looked_at: int) -> float:
+    """−log10 of the probability that chance alone makes a bucket of this many series look at least this bad.
+
+    Two kinds of news: the most surprising of n series (1 − (1 − p)^n), and more mildly surprising ones than there should be: for
+    k = 2, 3, 4, 6, 8, 12 …, that at least k are as surprising as the k-th is (`excess`). The j-th question costs a factor of
+    (j + 1)(j + 2): the inverses add up to 1, so by the union bound the answer is a probability whatever is asked. It never falls
+    when a series becomes more surprising, or when one more does.
+
+    Args:
+        surprises: (M,) of the series that stand out, in any order; of several records of one partition only the highest.
+        looked_at: All series that were looked at; taken as M if it is less.
+
+    Returns:
+        The bucket's surprise, 0 for none.
+    """
+    ordered = np.sort(surprises)[::-1]
+    if not len(ordered):
+        return 0.0
+    n = max(looked_at, len(ordered))
+    best = among(float(ordered[0]), n) - float(np.log10(2.0))
+    counts = _ladder(len(ordered))
+    if len(counts):
+        # a fleet whose probabilities are a little too small would otherwise be an alarm in every bucket
+        kth = np.maximum(ordered[counts - 1] - np.log10(EXCESS_SLACK), 0.0)
+        steps = np.arange(1, len(counts) + 1)
+        best = max(best, float(np.max(excess(kth, counts, n) - np.log10((steps + 1) * (steps + 2)))))
+    return float(np.clip(best, 0.0, SURPRISE_MOST))
+
+
+def adjusted(surprises: NDArray[np.float64], looked_at: int) -> NDArray[np.float64]:
+    """(M,) −log10 of the probabilities (M,) as Benjamini and Hochberg adjust them for `looked_at` series, in the given order.
+
+    Of all that have an adjusted probability of at most q, a share of q is chance at most (on average). The k-th smallest of n
+    becomes the least p n / j of those from the k-th on. Series that are not given are less surprising and change nothing but n.
+    """
+    order = np.argsort(-surprises, kind="stable")
+    ranks = np.arange(1, len(order) + 1)
+    single = surprises[order] - np.log10(max(looked_at, len(order), 1) / ranks)
+    result = np.empty(len(order))
+    result[order] = np.maximum.accumulate(single[::-1])[::-1]
+    return np.maximum(result, 0.0)
+
+
+def discoveries(surprises: NDArray[np.float64], looked_at: int, rate: float = FALSE_DISCOVERY_RATE) -> NDArray[np.bool_]:
+    """(M,) which of these stand, when a share of `rate` of those that do may be chance."""
+    stands: NDArray[np.bool_] = adjusted(surprises, looked_at) >= -np.log10(rate)
+    return stands
+
+
+def _ladder(most: int) -> NDArray[np.int64]:
+    """2, 3, 4, 6, 8, 12, 16 … up to `most`: two steps for each doubling, so that no count is far from one that is asked about."""
+    halves = 2 ** np.arange(1, 63, dtype=np.int64)
+    steps = np.sort(np.concatenate([halves, halves[:-1] // 2 * 3]))
+    return steps[steps <= most]

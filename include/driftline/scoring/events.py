@@ -1,0 +1,282 @@
+"""Events: anomalous buckets that follow one another are one thing that happened, with a start, an end, a peak and a kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d
+
+from driftline.core.results import Maker, number
+from driftline.core.series import SeriesKey
+from driftline.scoring.sentence import sentence
+from driftline.scoring.settings import (
+    ALARM_SCORE,
+    CHANGE_MOST,
+    CHANGES,
+    EVENT_GAP,
+    EVENT_LONGEST,
+    MIN_RECORD_SCORE,
+    SURPRISE_MOST,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints: TypeAlias = NDArray[np.int64]
+    Floats: TypeAlias = NDArray[np.float64]
+
+    from driftline.core.job import Job
+
+KINDS = ("", "spike", "drop", "level_shift", "ramp", "flatline", "contextual", "variance", "silence")
+"""What an anomalous bucket is, by its code; the first is none."""
+LINEAGE = ("snapshot_id", "in_sample", "quality")
+
+
+class Marked(NamedTuple):
+    """M anomalous buckets, by series and then by time.
+
+    Attributes:
+        series: (M,) number of the series.
+        time: (M,) number of the bucket.
+        score: (M,) 0–100.
+        kind: (M,) codes into KINDS.
+        deviation: (M,) actual − typical.
+    """
+
+    series: Ints
+    time: Ints
+    score: Floats
+    kind: Ints
+    deviation: Floats
+
+
+@dataclass
+class Events:
+    """E events, by series and then by start. All arrays are (E,); times are numbers of buckets.
+
+    Attributes:
+        series: Number of the series.
+        start: First anomalous bucket.
+        end: The one after the last.
+        peak: The first bucket with the highest score.
+        score: That score; of a change it is capped (`capped`).
+        buckets: How many anomalous ones there are.
+        deviation: Sum of actual − typical over these.
+        kind: Code into KINDS: the kind with the highest sum of scores, so that what lasts outweighs what it began as.
+    """
+
+    series: Ints
+    start: Ints
+    end: Ints
+    peak: Ints
+    score: Floats
+    buckets: Ints
+    deviation: Floats
+    kind: Ints
+
+
+def rested(surprise: NDArray[np.float64], rest: int) -> NDArray[np.bool_]:
+    """(N, T) True where a bucket exceeds everything in the `rest` buckets before it: one incident, one alarm.
+
+    It looks back that far and no further, so scoring in pieces says the same. No surprise at all (0, or NaN) never exceeds. Given
+    severities in place of surprises, an incident is told again only when it gets worse by one.
+    """
+    known = np.nan_to_num(surprise, nan=0.0)
+    if rest < 1:
+        return known > 0
+    earlier = np.pad(known[:, :-1], ((0, 0), (1, 0)))
+    # a filter of `rest` buckets that ends at the current one of `earlier`
+    return known > maximum_filter1d(earlier, rest, axis=1, mode="constant", cval=0.0, origin=(rest - 1) // 2)
+
+
+def capped(score: float, kind: str) -> float:
+    """The score of an event: a change is reported, but is not a fault."""
+    return min(score, CHANGE_MOST) if kind in CHANGES else score
+
+
+def longest(span: timedelta) -> int:
+    """Buckets after which an event is closed."""
+    return max(1, round(EVENT_LONGEST / span))
+
+
+def look_back(span: timedelta) -> int:
+    """Buckets before an interval whose records decide about the events in it; see `_starts`."""
+    return 3 * longest(span) + EVENT_GAP + 1
+
+
+def find_events(
+    score: NDArray[np.float64],
+    kind: NDArray[np.int8],
+    deviation: NDArray[np.float64],
+    *,
+    most: int,
+    gap: int = EVENT_GAP,
+) -> Events:
+    """The events of N series in T buckets.
+
+    Args:
+        score: (N, T) record scores; from MIN_RECORD_SCORE on a bucket is anomalous.
+        kind: (N, T) codes into KINDS.
+        deviation: (N, T) actual − typical.
+        most: Buckets after which an event is closed, as of `longest`.
+        gap: Quiet buckets that do not end an event.
+    """
+    rows, columns = np.nonzero(score >= MIN_RECORD_SCORE)
+    at = (rows, columns)
+    marked = Marked(rows, columns, score[at], kind[at].astype(np.int64), np.nan_to_num(deviation[at]))
+    return gather(marked, most=most, gap=gap)
+
+
+def gather(marked: Marked, *, most: int, gap: int = EVENT_GAP) -> Events:
+    """The events of anomalous buckets; see `find_events`."""
+    starts = _starts(marked, most, gap)
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0)) if len(starts) else np.zeros(0, dtype=np.int64)
+    inside = marked.time - marked.time[first] < most
+    series, time, kind = marked.series[inside], marked.time[inside], marked.kind[inside]
+    score, deviation = marked.score[inside], marked.deviation[inside]
+    begins = np.flatnonzero(starts[inside])
+    if not len(begins):
+        none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+        return Events(none, none, none, none, nothing, none, nothing, none)
+    number_of = np.cumsum(starts[inside]) - 1
+    ends = np.append(begins[1:], len(time))
+    highest = np.maximum.reduceat(score, begins)
+    at_peak = np.flatnonzero(score == highest[number_of])
+    _, firsts = np.unique(number_of[at_peak], return_index=True)
+    weights = np.bincount(number_of * len(KINDS) + kind, weights=score, minlength=len(begins) * len(KINDS))
+    kinds = weights.reshape(len(begins), len(KINDS)).argmax(axis=1)
+    change = np.isin(kinds, [KINDS.index(name) for name in CHANGES])
+    return Events(
+        series[begins],
+        time[begins],
+        time[ends - 1] + 1,
+        time[at_peak[firsts]],
+        np.where(change, np.minimum(highest, CHANGE_MOST), highest),
+        ends - begins,
+        np.add.reduceat(deviation, begins),
+        kinds,
+    )
+
+
+def _starts(marked: Marked, most: int, gap: int) -> NDArray[np.bool_]:
+    """(M,) True where an event starts: after quiet, or where a chain of anomalies without end gets worse than it was.
+
+    What goes on after its event was closed belongs to none, but must not hide a greater fault. So it starts another event with a
+    bucket that exceeds everything in the last `most` buckets, unless there was such a bucket in these already. Each of
+    that depends on `most` buckets before, and events reach as far: three times, and a gap.
+    """
+    new = np.ones(len(marked.time), dtype=np.bool_)
+    new[1:] = (np.diff(marked.series) != 0) | (np.diff(marked.time) > gap + 1)
+    begins = np.flatnonzero(new)
+    ends = np.append(begins[1:], len(new))
+    starts = new.copy()
+    unending = np.flatnonzero(marked.time[ends - 1] - marked.time[begins] >= most) if len(begins) else begins
+    for begin, end in zip(begins[unending], ends[unending], strict=True):
+        time = marked.time[begin:end] - marked.time[begin]
+        chain = np.zeros((1, int(time[-1]) + 1))
+        chain[0, time] = marked.score[begin:end]
+        worse = np.flatnonzero(rested(chain, most)[0, time] & (time >= most))
+        again = np.diff(time[worse], prepend=-most) >= most
+        starts[begin + worse[again]] = True
+    return starts
+
+
+def direction(record: dict[str, Any]) -> str:
+    """Which way a record deviates: `up` or `down`; a kind without a way is its own."""
+    kind: str = record["driftline"].get("kind") or ""
+    if kind in ("flatline", "variance"):
+        return kind
+    return "up" if record["actual"][0] > record["typical"][0] else "down"
+
+
+def kind_of(record: dict[str, Any]) -> str:
+    """A record's kind; of one without, what its direction says."""
+    kind: str = record["driftline"].get("kind") or ("spike" if direction(record) == "up" else "drop")
+    return kind
+
+
+def key_of(record: dict[str, Any]) -> SeriesKey:
+    """The series of a record."""
+    return SeriesKey(record["detector_index"], record.get("partition_field_value"), record.get("by_field_value"))
+
+
+def surprises_of(records: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """(M,) −log10 of the probabilities of records."""
+    return -np.log10(np.array([max(record["probability"], 10.0**-SURPRISE_MOST) for record in records], dtype=np.float64))
+
+
+@dataclass
+class SeriesEvent:
+    """An event of one series, with the records that it derives from, by time."""
+
+    id: str
+    document: dict[str, Any]
+    records: list[dict[str, Any]]
+
+
+def series_events(job: Job, records: list[dict[str, Any]], *, zone: tzinfo = UTC) -> list[SeriesEvent]:
+    """The events of a job's series, derived from their records; `look_back` buckets of records before decide about the first.
+
+    Args:
+        job: The job.
+        records: Record documents, in any order.
+        zone: Whose weekday and clock the sentences tell.
+
+    Returns:
+        Events by series and start. An event's id and timestamp are those of its start, so it keeps them while it grows.
+    """
+    span = job.span_seconds * 1000
+    numbers: dict[SeriesKey, int] = {}
+    series = np.array([numbers.setdefault(key_of(record), len(numbers)) for record in records], dtype=np.int64)
+    time = np.array([record["timestamp"] // span for record in records], dtype=np.int64)
+    order = np.lexsort((time, series))
+    ordered = [records[n] for n in order.tolist()]
+    marked = Marked(
+        series[order],
+        time[order],
+        np.array([record["record_score"] for record in ordered], dtype=np.float64),
+        np.array([KINDS.index(kind_of(record)) for record in ordered], dtype=np.int64),
+        np.array([record["actual"][0] - record["typical"][0] for record in ordered], dtype=np.float64),
+    )
+    found = gather(marked, most=longest(job.bucket_span))
+    # the place of each event's first record, by series and time together
+    width = int(time.max(initial=0)) + 2
+    first = np.searchsorted(marked.series * width + marked.time, found.series * width + found.start)
+    return [
+        _series_event(job, ordered[place : place + count], found, row, zone)
+        for row, (place, count) in enumerate(zip(first.tolist(), found.buckets.tolist(), strict=True))
+    ]
+
+
+def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: int, zone: tzinfo) -> SeriesEvent:
+    worst = max(records, key=lambda record: record["record_score"])  # the first of equals, as `peak` is
+    score, kind = float(found.score[row]), KINDS[int(found.kind[row])]
+    span, start, key = job.span_seconds * 1000, records[0]["timestamp"], key_of(worst)
+    end = records[-1]["timestamp"] + span
+    maker = Maker(job, "event", {name: records[0]["driftline"].get(name) for name in LINEAGE})
+    document = maker.document(start, key)
+    document["driftline"] |= {
+        "event": {
+            "start": start,
+            "end": end,
+            "peak": worst["timestamp"],
+            "buckets": len(records),
+            "total_deviation": number(float(found.deviation[row])),
+            "kind": kind,
+            "alarm": score >= ALARM_SCORE,
+        },
+        "sentence": sentence(
+            worst["actual"][0],
+            worst["typical"][0],
+            time=datetime.fromtimestamp(worst["timestamp"] / 1000, UTC),
+            lasted=timedelta(milliseconds=end - start),
+            kind=kind,
+            zone=zone,
+        ),
+    }
+    document |= {"anomaly_score": score, "initial_anomaly_score": score, "probability": worst["probability"]}
+    document |= {"actual": worst["actual"], "typical": worst["typical"]}
+    return SeriesEvent(maker.id(start, key), document, records)

@@ -1,0 +1,225 @@
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.core.job import Job
+from driftline.core.results import result_id
+from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rested, series_events
+from driftline.scoring.sentence import compare, duration, sentence
+from driftline.scoring.settings import CHANGE_MOST, EVENT_GAP
+
+JOB = Job.parse(
+    {
+        "job_id": "web",
+        "bucket_span": "5m",
+        "detectors": [{"function": "count", "partition_field_name": "url.path"}],
+        "datafeed": {"indices": ["x"]},
+    },
+    where="t",
+)
+TUESDAY = int(datetime(2026, 3, 3, 10, tzinfo=UTC).timestamp() * 1000)
+SPAN = JOB.span_seconds * 1000
+
+
+def record(bucket, score, *, path="/a", actual=2.0, typical=34.0, kind="drop", probability=1e-12):
+    return {
+        "timestamp": TUESDAY + bucket * SPAN,
+        "detector_index": 0,
+        "partition_field_name": "url.path",
+        "partition_field_value": path,
+        "record_score": score,
+        "actual": [actual],
+        "typical": [typical],
+        "probability": probability,
+        "driftline": {"kind": kind, "snapshot_id": "s", "in_sample": False, "quality": "pass"},
+    }
+
+
+def brute_rested(surprise, rest):
+    return np.array([[v > max([0.0, *row[max(0, t - rest) : t]]) for t, v in enumerate(row)] for row in surprise])
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_a_bucket_has_rested_if_it_exceeds_all_before_it(rest, seed):
+    surprise = np.round(np.random.default_rng(seed).exponential(size=(3, 40)), 1)
+    np.testing.assert_array_equal(rested(surprise, rest), brute_rested(surprise, rest))
+
+
+def test_missing_values_and_no_surprise_at_all_do_not_alarm():
+    assert rested(np.array([[0.0, np.nan, 2.0, np.nan, 1.0, 3.0]]), 4).tolist() == [[False, False, True, False, False, True]]
+    assert rested(np.array([[1.0, 1.0, 0.0]]), 0).tolist() == [[True, True, False]]
+
+
+def found(score, kind=None, deviation=None, most=50):
+    score = np.atleast_2d(np.asarray(score, dtype=float))
+    kind = np.full(score.shape, 2, dtype=np.int8) if kind is None else np.atleast_2d(np.asarray(kind, dtype=np.int8))
+    deviation = -score if deviation is None else np.atleast_2d(np.asarray(deviation, dtype=float))
+    return find_events(score, kind, deviation, most=most)
+
+
+def test_anomalous_buckets_that_follow_one_another_are_one_event():
+    events = found([[0, 10, 40, 0, 0, 30, 0, 0, 0, 5, 0], [0] * 10 + [70]])
+    assert events.series.tolist() == [0, 0, 1]
+    assert events.start.tolist() == [1, 9, 10]
+    assert events.end.tolist() == [6, 10, 11]
+    assert events.peak.tolist() == [2, 9, 10]
+    assert events.score.tolist() == [40, 5, 70]
+    assert events.buckets.tolist() == [3, 1, 1]
+    assert events.deviation.tolist() == [-80, -5, -70]
+
+
+def test_no_anomalies_are_no_events():
+    assert len(found(np.zeros((3, 20))).start) == 0
+    assert len(found(np.zeros((0, 0))).start) == 0
+
+
+def test_what_lasts_outweighs_what_it_began_as_and_a_change_is_no_fault():
+    shift = KINDS.index("level_shift")
+    events = found([90, 60, 60, 60], kind=[2, shift, shift, shift])
+    assert [KINDS[code] for code in events.kind] == ["level_shift"]
+    assert events.score.tolist() == [CHANGE_MOST]
+    assert found([90, 20, 20], kind=[1, shift, shift]).kind.tolist() == [1]
+    assert capped(90.0, "ramp") == CHANGE_MOST
+    assert capped(90.0, "drop") == 90.0
+
+
+def test_an_event_is_closed_after_a_day_and_does_not_come_back():
+    events = found(np.full(200, 30.0), most=50)
+    assert (events.start.tolist(), events.end.tolist()) == ([0], [50])
+
+
+def test_a_greater_fault_in_a_chain_that_does_not_end_is_an_event_of_its_own():
+    score = np.full(300, 30.0)
+    score[120:123] = [60, 80, 70]
+    events = found(score, most=50)
+    assert events.start.tolist() == [0, 120]
+    assert events.score.tolist() == [30, 80]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(0, 120))
+def test_events_need_no_more_than_their_neighbourhood(seed, cut):
+    rng = np.random.default_rng(seed)
+    most = int(rng.integers(3, 12))
+    score = np.where(rng.random((2, 240)) < rng.choice([0.1, 0.5, 0.95]), rng.integers(1, 100, (2, 240)), 0.0)
+    reach = 2 * most + EVENT_GAP + 1
+    whole, part = found(score, most=most), found(score[:, cut:], most=most)
+    for name in ("start", "end", "peak", "score", "buckets", "deviation", "kind"):
+        a, b = getattr(whole, name)[whole.start >= cut + reach], getattr(part, name)[part.start >= reach]
+        np.testing.assert_allclose(a, b + cut if name in ("start", "end", "peak") else b)
+    later = found(score[:, : cut + 20], most=most)
+    done, same = whole.start + most + EVENT_GAP < cut + 20, later.start + most + EVENT_GAP < cut + 20
+    np.testing.assert_array_equal(whole.end[done], later.end[same])
+
+
+def test_records_give_the_same_events_as_matrices():
+    rng = np.random.default_rng(5)
+    score = np.where(rng.random((4, 400)) < 0.3, rng.integers(1, 100, (4, 400)), 0).astype(float)
+    records = [
+        record(int(t), score[n, t], path=f"/{n}", actual=34 - score[n, t]) for n, t in zip(*np.nonzero(score), strict=True)
+    ]
+    rng.shuffle(records)
+    made = {
+        (event.document["partition_field_value"], (event.document["timestamp"] - TUESDAY) // SPAN): event.document
+        for event in series_events(JOB, records)
+    }
+    events = found(score, most=longest(JOB.bucket_span))
+    assert len(made) == len(events.start)
+    for n, start, end, peak, top in zip(events.series, events.start, events.end, events.peak, events.score, strict=True):
+        document = made[f"/{n}", start]
+        said = document["driftline"]["event"]
+        assert ((said["end"] - TUESDAY) // SPAN, (said["peak"] - TUESDAY) // SPAN) == (end, peak)
+        assert document["anomaly_score"] == top
+
+
+def test_an_event_tells_what_happened():
+    records = [record(n, score) for n, score in enumerate([60.0, 80.0, 70.0, 55.0, 52.0])]
+    records[1]["actual"] = [0.5]
+    (event,) = series_events(JOB, records)
+    said = event.document["driftline"]["event"]
+    assert said == {
+        "start": TUESDAY,
+        "end": TUESDAY + 5 * SPAN,
+        "peak": TUESDAY + SPAN,
+        "buckets": 5,
+        "total_deviation": -161.5,
+        "kind": "drop",
+        "alarm": True,
+    }
+    assert event.document["result_type"] == "event"
+    assert event.document["timestamp"] == TUESDAY
+    assert event.document["driftline"]["sentence"] == (
+        "68 times lower than expected for a Tuesday 10:05 (0.5 instead of 34), for 25 minutes"
+    )
+    assert event.id == result_id(JOB, "event", TUESDAY, key=key_of(records[0]))
+    assert event.id == series_events(JOB, records[:2])[0].id, "an event that grows keeps its id"
+
+
+def test_minor_events_do_not_alarm():
+    (event,) = series_events(JOB, [record(0, 30.0)])
+    assert event.document["driftline"]["event"]["alarm"] is False
+
+
+def test_no_records_are_no_events():
+    assert series_events(JOB, []) == []
+
+
+def test_a_fleet_takes_one_pass():
+    assert look_back(timedelta(hours=1)) == 3 * 24 + EVENT_GAP + 1
+    score = np.zeros((20_000, 24))
+    score[::50, 3:6] = 40
+    assert len(found(score, most=24).start) == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("drop", "17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
+        ("level_shift", "a new level: 17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
+        ("flatline", "stuck at 2, for 25 minutes"),
+    ],
+)
+def test_an_anomaly_is_told_in_one_sentence(kind, said):
+    moment = datetime(2026, 3, 3, 10, tzinfo=UTC)
+    assert sentence(2, 34, time=moment, lasted=timedelta(minutes=25), kind=kind) == said
+
+
+def test_a_sentence_tells_the_time_of_the_zone_that_is_given():
+    moment = datetime(2026, 3, 3, 23, 30, tzinfo=UTC)
+    assert "a Wednesday 00:30" in sentence(0, 34, time=moment, zone=ZoneInfo("Europe/Berlin"))
+    assert sentence(0, 34, time=moment) == "nothing at all, 34 expected for a Tuesday 23:30"
+
+
+@pytest.mark.parametrize(
+    ("actual", "typical", "said"),
+    [
+        (86, 1460, "17 times lower than expected (86 instead of 1,460)"),
+        (60, 6, "10 times higher than expected (60 instead of 6)"),
+        (12, 6, "2.0 times higher than expected (12 instead of 6)"),
+        (0, 12.5, "nothing at all, 12.5 expected"),
+        (11, 10, "higher than expected (11 instead of 10)"),
+        (5, 0, "higher than expected (5 instead of 0)"),
+        (-5, 3, "lower than expected (-5 instead of 3)"),
+    ],
+)
+def test_two_values_are_compared_in_words(actual, typical, said):
+    assert compare(actual, typical) == said
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(minutes=25), "25 minutes"),
+        (timedelta(hours=1), "1 hour"),
+        (timedelta(hours=2, minutes=30), "2 hours 30 minutes"),
+        (timedelta(days=1, hours=1, minutes=5), "1 day 1 hour"),
+        (timedelta(seconds=30), "30 seconds"),
+        (timedelta(0), "0 seconds"),
+    ],
+)
+def test_durations_are_words(span, said):
+    assert duration(span) == said

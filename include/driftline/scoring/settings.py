@@ -74,14 +74,15 @@ TOGETHER_WINDOWS = (1, 4, 12)
 TOGETHER_CLIP = 3.0
 # With fewer series the mean tells little that they do not tell themselves.
 TOGETHER_SERIES = 20
-# The mean speaks while the bucket itself deviates the same way by this many deviations, as for single series.
-TOGETHER_CURRENT = 1.0
+# A longer mean speaks while the bucket itself deviates by this share of it: half way back to normal, it is over.
+TOGETHER_CURRENT = 0.5
 # Far enough out to see the tails of the site's own noise in a few hundred buckets.
 TOGETHER_QUANTILE = 0.99
-# What models get wrong together is told from noise once each hour of the week was seen three times: a median needs as many.
-TOGETHER_USUAL = timedelta(days=20)
-# The mean of all series is noisier on new data than on what the models were fitted to. Measured on 2 000 generated endpoints with
-# a week held back: see the test of clean endpoints; 1.5 covers it.
+# What models get wrong together is told from noise once each hour of the week (or of the day) was seen so often: the least that a
+# median needs to leave out one incident.
+TOGETHER_SEEN = 3
+# The mean of all series is noisier on new data than on what the models were fitted to. With 1 000 and 2 000 endpoints like the
+# generator's and a week held back, 1.5 leaves no bucket above a surprise of 4 in a week; a drop of 15 % reaches 6 to 28.
 TOGETHER_SLACK = 1.5
 
 # So many series at once, the same way, are one event; two may be a coincidence that is worth two lines.

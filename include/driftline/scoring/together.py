@@ -19,9 +19,9 @@ from driftline.scoring.settings import (
     TOGETHER_CLIP,
     TOGETHER_CURRENT,
     TOGETHER_QUANTILE,
+    TOGETHER_SEEN,
     TOGETHER_SERIES,
     TOGETHER_SLACK,
-    TOGETHER_USUAL,
     TOGETHER_WINDOWS,
 )
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from driftline.core.functions import Side
 
-WEEK = 168
+WEEK, DAY = 168, 24  # hours
 LN10 = float(np.log(10.0))
 
 
@@ -58,7 +58,8 @@ class SharedNoise:
     """How the mean over all series behaves when nothing happens.
 
     Attributes:
-        usual: Where it lies in each of the week's WEEK hours; not 0 where models are wrong, or residuals skewed.
+        usual: Where it lies in each of the week's hours, Thursday 00:00 UTC first; not 0 where models are wrong, or residuals
+            skewed.
         scales: Its standard deviation for each of TOGETHER_WINDOWS.
     """
 
@@ -90,10 +91,7 @@ def noise_of(times: NDArray[np.datetime64], sums: NDArray[np.float64], counts: N
     if known.sum() < 2 * max(TOGETHER_WINDOWS):
         return None
     hours = _hours(times)
-    usual = np.full(WEEK, float(np.median(mean[known])))
-    if times[-1] - times[0] >= TOGETHER_USUAL:
-        for hour in np.unique(hours[known]).tolist():
-            usual[hour] = np.median(mean[known & (hours == hour)])
+    usual = _usual(times, np.where(known, mean, np.nan))
     least = 1.0 / float(np.sqrt(np.median(counts[known])))
     far = float(norm.ppf(0.5 + TOGETHER_QUANTILE / 2))
     scales = []
@@ -115,7 +113,8 @@ def surprise(
     """How surprising each bucket is for all series together.
 
     The mean of the bucket and those of the last few are each held against their noise; the least likely counts, at the price of
-    as many looks. The longer ones speak only while the bucket deviates the same way, so what is over is no longer reported.
+    as many looks. The longer ones speak only while the bucket deviates the same way and by half as much, so what is over is no
+    longer reported.
 
     Args:
         times: (T,) bucket starts, UTC, as in `noise_of`.
@@ -130,11 +129,12 @@ def surprise(
     if noise is None:
         return np.zeros(len(sums)), np.zeros(len(sums))
     away = np.nan_to_num(_mean(sums, counts) - np.asarray(noise.usual)[_hours(times)], nan=0.0)
-    now = away / noise.scales[0]
-    z = [_recent(away, width) / scale for width, scale in zip(TOGETHER_WINDOWS, noise.scales, strict=True)]
-    speaks = [(np.sign(part) == np.sign(now)) & (np.abs(now) >= TOGETHER_CURRENT) for part in z]
-    strongest = np.max([np.where(may, np.abs(part), 0.0) for may, part in zip(speaks, z, strict=True)], axis=0)
-    wrong = {"both": np.zeros(len(now), dtype=np.bool_), "high": now < 0, "low": now > 0}[side]
+    strongest = np.zeros(len(away))
+    for width, scale in zip(TOGETHER_WINDOWS, noise.scales, strict=True):
+        recent = _recent(away, width)
+        speaks = away * np.sign(recent) >= TOGETHER_CURRENT * np.abs(recent)
+        strongest = np.maximum(strongest, np.where(speaks, np.abs(recent) / scale, 0.0))
+    wrong = {"both": np.zeros(len(away), dtype=np.bool_), "high": away < 0, "low": away > 0}[side]
     sides = 2 if side == "both" else 1
     found = -norm.logsf(np.where(wrong, 0.0, strongest)) / LN10 - np.log10(sides * len(TOGETHER_WINDOWS))
     return np.clip(found, 0.0, SURPRISE_MOST), away
@@ -143,6 +143,18 @@ def surprise(
 def _hours(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """(T,) hour of the week."""
     return times.astype("datetime64[h]").astype(np.int64) % WEEK
+
+
+def _usual(times: NDArray[np.datetime64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(WEEK,) median of the mean (T,) in each hour of the week; of the day, or at all, where too few of them were seen."""
+    known = ~np.isnan(mean)
+    hours = _hours(times)[known]
+    seen = float((times[-1] - times[0]) / np.timedelta64(1, "h")) + 1
+    period = next((hours_of for hours_of in (WEEK, DAY) if seen >= TOGETHER_SEEN * hours_of), 1)
+    usual = np.full(period, np.median(mean[known]))
+    for phase in np.unique(hours % period).tolist():
+        usual[phase] = np.median(mean[known][hours % period == phase])
+    return np.tile(usual, WEEK // period)
 
 
 def _mean(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

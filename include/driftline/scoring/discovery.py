@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from driftline.scoring.score import among
-from driftline.scoring.settings import EXCESS_SLACK, FALSE_DISCOVERY_RATE, SURPRISE_MOST
+from driftline.scoring.settings import EXCESS_SHAPE, EXCESS_SLACK, FALSE_DISCOVERY_RATE, SURPRISE_MOST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,25 +23,25 @@ LN10 = float(np.log(10.0))
 def excess(surprises: NDArray[np.float64], counts: NDArray[np.int64], looked_at: int) -> NDArray[np.float64]:
     """−log10 of the probability that at least `counts` of `looked_at` series are at least this surprising by chance.
 
-    The binomial tail P(X ≥ k), from its first term: each next term is at most r = (n − k) p / ((k + 1) (1 − p)) times the one
-    before, so the tail is at most pmf(k) / (1 − r). Far out that is the tail itself; it is never too small, and works in logs.
+    Of independent series with exact probabilities p that would be a binomial tail. But what models get wrong, they get wrong for
+    many series in the same hour: so the count is Poisson with a mean of n p (times EXCESS_SLACK) times a gamma variable of mean 1
+    and shape r = EXCESS_SHAPE, which is the negative binomial law. Its tail from k on is at most pmf(k) / (1 − q) for r ≤ 1, with
+    q = μ / (μ + r), as each next term is at most q times the one before: exact far out, in logs, and monotone.
 
     Args:
         surprises: (K,) −log10 of the single probabilities p.
-        counts: (K,) how many series are at least that surprising, at most `looked_at`.
+        counts: (K,) how many series are at least that surprising.
         looked_at: Series that were looked at, n.
 
     Returns:
         (K,) surprises; 0 where so many are no more than was to be expected.
     """
-    n, k = float(looked_at), counts.astype(np.float64)
-    p = np.minimum(10.0 ** -np.asarray(surprises, dtype=np.float64), 1.0 - 1e-12)
-    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    log_pmf = choose - k * np.maximum(surprises, 1e-13) * LN10 + (n - k) * np.log1p(-p)
-    ratio = (n - k) * p / ((k + 1) * (1 - p))
-    more = p < k / n  # than expected; there the ratio is below 1
-    tail = log_pmf - np.log1p(-np.where(more, ratio, 0.0))
-    return np.where(more, np.clip(-tail / LN10, 0.0, SURPRISE_MOST), 0.0)
+    k = counts.astype(np.float64)
+    log_odds = np.log(looked_at * EXCESS_SLACK / EXCESS_SHAPE) - surprises * LN10  # of μ / r
+    log_q, log_rest = -np.logaddexp(0.0, -log_odds), -np.logaddexp(0.0, log_odds)
+    choose = gammaln(k + EXCESS_SHAPE) - gammaln(k + 1) - gammaln(EXCESS_SHAPE)
+    tail = choose + k * log_q + (EXCESS_SHAPE - 1) * log_rest
+    return np.asarray(np.clip(-tail / LN10, 0.0, SURPRISE_MOST), dtype=np.float64)
 
 
 def job_surprise(surprises: NDArray[np.float64], looked_at: int) -> float:
@@ -66,10 +66,9 @@ def job_surprise(surprises: NDArray[np.float64], looked_at: int) -> float:
     best = among(float(ordered[0]), n) - float(np.log10(2.0))
     counts = _ladder(len(ordered))
     if len(counts):
-        # a fleet whose probabilities are a little too small would otherwise be an alarm in every bucket
-        kth = np.maximum(ordered[counts - 1] - np.log10(EXCESS_SLACK), 0.0)
         steps = np.arange(1, len(counts) + 1)
-        best = max(best, float(np.max(excess(kth, counts, n) - np.log10((steps + 1) * (steps + 2)))))
+        found = excess(ordered[counts - 1], counts, n) - np.log10((steps + 1) * (steps + 2))
+        best = max(best, float(np.max(found)))
     return float(np.clip(best, 0.0, SURPRISE_MOST))
 
 

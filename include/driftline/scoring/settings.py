@@ -67,6 +67,9 @@ FALSE_DISCOVERY_RATE = 0.1
 # Single probabilities may be too small by this factor before a fleet of them looks like an excess. Tails are fitted on weeks of
 # data and are right to a factor of two or three at 1 in 1 000; real incidents exceed chance by factors of hundreds.
 EXCESS_SLACK = 3.0
+# … and they are wrong for many series in the same hour, so that how many stand out by chance is not Poisson's law but wider: its
+# mean is drawn from a gamma law of this shape. One half lets ten times as many happen once in a hundred buckets.
+EXCESS_SHAPE = 0.5
 
 # Buckets over which the mean of all series is looked at: now, and two longer ones for what is small. The longest is LOOKBACK.
 TOGETHER_WINDOWS = (1, 4, 12)

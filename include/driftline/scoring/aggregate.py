@@ -10,9 +10,9 @@ import numpy as np
 from driftline.core.errors import WindowError
 from driftline.core.results import result, result_id
 from driftline.core.timespan import format_span
-from driftline.scoring.crowds import JobEvent, job_events
+from driftline.scoring.crowds import REST, JobEvent, job_events
 from driftline.scoring.discovery import discoveries, job_surprise
-from driftline.scoring.events import LINEAGE, SeriesEvent, direction, key_of, series_events, surprises_of
+from driftline.scoring.events import LINEAGE, SeriesEvent, direction, key_of, series_events, severity_rank, surprises_of
 from driftline.scoring.score import to_score
 from driftline.scoring.settings import EVENT_GAP, MIN_RECORD_SCORE
 
@@ -134,8 +134,8 @@ def event_results(
 ) -> list[Document]:
     """The events of the job and of its series, with `driftline.event.alarm` on one document for each incident.
 
-    A series' event that is part of a job event, or of an earlier alarm about the same split values, does not alarm: it names
-    the other in `driftline.event.member_of`.
+    A series' event that is part of a job event does not alarm, nor one that is at the same time as an earlier one about the same
+    split values, nor one that comes back within a day and is no worse: it names the other in `driftline.event.member_of`.
 
     Args:
         job: The job.
@@ -154,7 +154,7 @@ def event_results(
 def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
     """One incident, one alarm: marks the events of series that others speak for."""
     slack = (EVENT_GAP + 1) * job.span_seconds * 1000
-    speaking: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    known: dict[tuple[Any, ...], list[SeriesEvent]] = {}
     for event in sorted(singles, key=lambda event: (event.document["timestamp"], event.document["detector_index"])):
         said, key = event.document["driftline"]["event"], key_of(event.document)
         ways = {direction(record) for record in event.records}
@@ -164,12 +164,21 @@ def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
             if _near(said, job_event.document["driftline"]["event"], slack)
             and any((key, way) in job_event.members for way in ways)
         ]
-        before = speaking.setdefault((key.partition_value, key.by_value), [])
-        above += [other["id"] for other in before if _near(said, other, slack)]
+        before = known.setdefault(key[1:] if key[1:] != (None, None) else key, [])
+        above += [other.id for other in before if _same_incident(event.document, other.document, slack)]
+        if said["alarm"]:
+            before.append(event)  # whether it alarms or not: so an event depends on a day before it, and not on what that did
         if above:
             said |= {"alarm": False, "member_of": above[0]}
-        elif said["alarm"] and key[1:] != (None, None):
-            before.append({"id": event.id, "start": said["start"], "end": said["end"]})
+
+
+def _same_incident(document: dict[str, Any], before: dict[str, Any], slack: int) -> bool:
+    """Whether an event about the same split values as an earlier one is the same incident."""
+    said, other = document["driftline"]["event"], before["driftline"]["event"]
+    if document["detector_index"] != before["detector_index"]:
+        return _near(said, other, slack)
+    worse = severity_rank(document["anomaly_score"]) > severity_rank(before["anomaly_score"])
+    return not worse and bool(said["start"] < other["end"] + REST)
 
 
 def _near(one: dict[str, Any], other: dict[str, Any], slack: int) -> bool:

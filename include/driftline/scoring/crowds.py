@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,19 @@ import numpy as np
 
 from driftline.core.results import Maker, number
 from driftline.scoring.discovery import discoveries, job_surprise
-from driftline.scoring.events import KINDS, LINEAGE, Marked, capped, direction, gather, key_of, kind_of, longest, surprises_of
+from driftline.scoring.events import (
+    KINDS,
+    LINEAGE,
+    Marked,
+    capped,
+    direction,
+    gather,
+    key_of,
+    kind_of,
+    longest,
+    severity_rank,
+    surprises_of,
+)
 from driftline.scoring.score import to_score
 from driftline.scoring.sentence import compare, duration, weekday_and_time
 from driftline.scoring.settings import (
@@ -20,6 +32,7 @@ from driftline.scoring.settings import (
     CROWD_SERIES,
     CROWD_SURPRISE,
     EVENT_GAP,
+    EVENT_LONGEST,
     MEMBERS_NAMED,
 )
 
@@ -30,6 +43,7 @@ if TYPE_CHECKING:
     from driftline.core.series import SeriesKey
     from driftline.scoring.together import Shared
 
+REST = EVENT_LONGEST // timedelta(milliseconds=1)
 WORDS = {"up": "higher than expected", "down": "lower than expected", "flatline": "stuck", "variance": "unusually varied"}
 
 
@@ -71,7 +85,8 @@ class JobEvent:
 
     id: str
     document: dict[str, Any]
-    members: set[tuple[SeriesKey, str]] = field(default_factory=set)
+    crowds: list[Crowd]
+    members: set[tuple[SeriesKey, str]]
 
 
 def job_events(
@@ -86,7 +101,8 @@ def job_events(
 
     In each bucket the records that stand at the false discovery rate are counted; so many of them that chance does not do it
     (`job_surprise`) are a crowd, and buckets with crowds that follow one another an event. Crowds of several detectors are one
-    event if they are about the same split values, or about all series the same way. Nothing else is merged.
+    event if they are about the same split values, or about all series the same way. Nothing else is merged. What comes back
+    within a day, about the same and no worse, does not alarm again; it names the event before.
 
     Args:
         job: The job.
@@ -100,13 +116,20 @@ def job_events(
     """
     standing = _standing(records, series)
     groups: list[list[Crowd]] = []
+    slack = EVENT_GAP * job.span_seconds * 1000
     for crowd in _crowds(job, standing, series, shared):
-        group = next((group for group in groups if any(_linked(job, crowd, other) for other in group)), None)
+        group = next((group for group in groups if any(_linked(crowd, other, slack) for other in group)), None)
         if group is None:
             groups.append([crowd])
         else:
             group.append(crowd)
-    return [_job_event(job, group, zone) for group in groups]
+    events = [_job_event(job, group, zone) for group in groups]
+    for number_of, event in enumerate(events):
+        said = event.document["driftline"]["event"]
+        before = (other for other in events[:number_of] if said["start"] < other.document["driftline"]["event"]["end"] + REST)
+        if other := next((other for other in before if _again(event, other)), None):
+            said |= {"alarm": False, "member_of": other.id}
+    return events
 
 
 def _standing(records: list[dict[str, Any]], series: int) -> dict[Lane, dict[int, list[dict[str, Any]]]]:
@@ -173,11 +196,21 @@ def _list(column: Any) -> list[Any]:  # noqa: ANN401
     return listed
 
 
-def _linked(job: Job, one: Crowd, other: Crowd) -> bool:
-    """Whether two crowds at the same time are about the same: most split values of the smaller, or all series the same way."""
-    slack = EVENT_GAP * job.span_seconds * 1000
-    if one.lane == other.lane or one.start >= other.end + slack or other.start >= one.end + slack:
-        return False
+def _linked(one: Crowd, other: Crowd, slack: int) -> bool:
+    """Whether two lanes' crowds are at the same time and about the same."""
+    apart = one.lane == other.lane or one.start >= other.end + slack or other.start >= one.end + slack
+    return not apart and _alike(one, other)
+
+
+def _again(event: JobEvent, other: JobEvent) -> bool:
+    """Whether an event is an earlier one that came back, no worse."""
+    worse = severity_rank(event.document["anomaly_score"]) > severity_rank(other.document["anomaly_score"])
+    pairs = ((a, b) for a in event.crowds for b in other.crowds if a.lane == b.lane)
+    return not worse and any(_alike(a, b) for a, b in pairs)
+
+
+def _alike(one: Crowd, other: Crowd) -> bool:
+    """Whether two crowds are about the same: most split values of the smaller, or all series the same way."""
     if one.shared and other.shared and one.lane.way == other.lane.way:
         return True
     a, b = ({key_of(record)[1:] for record in crowd.records} - {(None, None)} for crowd in (one, other))
@@ -217,7 +250,7 @@ def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
     }
     document |= {"anomaly_score": score, "initial_anomaly_score": score}
     members = {(key_of(record), crowd.lane.way) for crowd in crowds for record in crowd.records}
-    return JobEvent(maker.id(first.start), document, members)
+    return JobEvent(maker.id(first.start), document, crowds, members)
 
 
 def _kind(records: list[dict[str, Any]], top: Crowd) -> str:

@@ -19,6 +19,7 @@ from driftline.scoring.settings import (
     EVENT_GAP,
     EVENT_LONGEST,
     MIN_RECORD_SCORE,
+    SEVERITIES,
     SURPRISE_MOST,
 )
 
@@ -95,6 +96,11 @@ def rested(surprise: NDArray[np.float64], rest: int) -> NDArray[np.bool_]:
 def capped(score: float, kind: str) -> float:
     """The score of an event: a change is reported, but is not a fault."""
     return min(score, CHANGE_MOST) if kind in CHANGES else score
+
+
+def severity_rank(score: float) -> int:
+    """0 for the mildest severity, one more for each that is worse."""
+    return sum(score >= least for least, _ in SEVERITIES) - 1
 
 
 def longest(span: timedelta) -> int:

@@ -222,3 +222,26 @@ def test_overall_buckets_are_the_mean_of_the_worst_jobs():
 def test_overall_buckets_that_cannot_be_are_refused(wrong):
     with pytest.raises(DriftlineError):
         overall_buckets([bucket("a", 0, 80.0, 60)], **wrong)
+
+
+def test_what_comes_back_within_a_day_and_is_no_worse_does_not_alarm_again():
+    again = [*drops(40, ["/a"]), *drops(60, ["/a"], 1e-13), *drops(200, ["/a"])]
+    first, second, third = (document["driftline"]["event"] for _, document in event_results(JOB, again, 60))
+    assert (first["alarm"], second["alarm"], third["alarm"]) == (True, False, True)
+    assert second["member_of"] == event_results(JOB, again, 60)[0][0]
+    worse = [*drops(40, ["/a"]), *drops(60, ["/a"], 1e-60)]
+    assert len(alarms(event_results(JOB, worse, 60))) == 2
+
+
+def test_many_series_that_fail_again_within_a_day_alarm_once_and_others_by_themselves():
+    again = drops(40, paths(12)) + drops(60, paths(10))
+    assert len(alarms(event_results(JOB, again, 60))) == 1
+    others = drops(40, paths(12)) + drops(60, [f"/q{n}" for n in range(12)])
+    assert len(alarms(event_results(JOB, others, 60))) == 2
+
+
+def test_two_job_events_in_one_bucket_are_two_documents():
+    up = [record(40, f"s{n}", 1e-12, 90.0, 9.0, 1, STATUS) for n in range(5)]
+    found = event_results(JOB, drops(40, paths(12)) + up, 60)
+    assert len(alarms(found)) == 2
+    assert len(dict(found)) == len(found)

@@ -1,0 +1,165 @@
+"""`driftline backtest`: how it would have been. `driftline explain`: why there is an anomaly, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from driftline.cli.output import Json, Report, emit, progress, safe, say, table
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from driftline.pipeline.history import History
+    from driftline.pipeline.truths import Fact
+
+MOST = 200
+BACKTEST_EXAMPLES = """Examples:
+driftline backtest demo-endpoints |
+driftline backtest demo-endpoints --threshold 75 --plot backtest.html |
+driftline backtest readings.csv --truth windows.csv --json |
+driftline backtest web --partition /checkout --start 2026-03-01 --end 2026-04-01"""
+
+
+def backtest(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="JOB|FILE", help="A job, by id or file, or a CSV file: timestamp,value or unique_id,ds,y."),
+    ],
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What really happened: JSON as 'driftline generate' writes it, {file: [[start, end]]}, or CSV with start,end "
+            "and, if wanted, kind,series. Default: what was generated into the job's index, if anything.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=100, help="The score from which on it alarms. Default: that of alarms, 50.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Only from this point in data time on.")] = None,
+    end: Annotated[str | None, typer.Option(help="Only before it.")] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option("--partition", "-p", help="Only this partition, by value, or series; may be repeated.")
+    ] = None,
+    max_partitions: Annotated[int, typer.Option(min=1, help="So many series at most: the largest.")] = MOST,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the curves, as HTML.")] = None,
+    json: Json = False,
+) -> None:
+    """Replay a history with models that knew only what came before, and tell how many alarms there would have been.
+
+    Where the truth is known it tells which of them were right, how late, and whether a fixed threshold would do as well.
+    """
+    from driftline.core.timespan import parse_time
+    from driftline.pipeline.history import backtest as run
+    from driftline.scoring.settings import ALARM_SCORE
+
+    edges = {"start": parse_time(start) if start else None, "end": parse_time(end) if end else None}
+    with progress(json) as report:
+        history, facts, notes = _history(what, truth, edges, partition or [], max_partitions, report)
+        found = run(history, facts, threshold=ALARM_SCORE if threshold is None else threshold, progress=report)
+    found["notes"] += notes
+    if plot:
+        from driftline.pipeline.historyplot import write_plot
+
+        write_plot(found, str(plot))
+        found["plot"] = str(plot)
+    if json:
+        emit(found)
+    else:
+        _tell(found)
+
+
+def _history(
+    what: str,
+    truth: str | None,
+    edges: dict[str, datetime | None],
+    partitions: list[str],
+    most: int,
+    report: Report | None,
+) -> tuple[History, list[Fact] | None, list[str]]:
+    from driftline.pipeline import history, truths
+
+    if _is_data(what):
+        made = history.of_file(what, **edges, partitions=partitions, most=most)
+        return made, truths.read_truth(truth, of=what) if truth else None, []
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import load_job
+
+    facts = truths.read_truth(truth) if truth else None  # before anything that takes long
+    client = connect()
+    job = load_job(what, client)
+    made = history.of_job(client, job, **edges, partitions=partitions, most=most, progress=report)
+    facts = facts if truth else truths.stored_truth(client, job, made.window)
+    if facts is None:
+        return made, None, []
+    seen, others = truths.visible(facts, job)
+    note = f"{len(others)} events of the truth are of a function or split that the job does not watch, and are left out"
+    return made, seen, [note] if others else []
+
+
+def _is_data(what: str) -> bool:
+    """Whether it is a file of readings: a job file is YAML, and a job's id has no ending."""
+    return Path(what).suffix.lower() in {".csv", ".gz", ".txt", ".tsv"}
+
+
+def _tell(found: dict[str, Any]) -> None:
+    say(f"[bold]{safe(found['name'])}[/]: {found['series']} series, {found['start']} – {found['end']}, "
+        f"buckets of {found['bucket_span']}, each scored by models that knew only what came before.")  # fmt: skip
+    columns = ["threshold", "severity", "alarms", "a week", "a partition and week", "partitions with any"]
+    names = ("threshold", "severity", "alarms", "alarms_a_week", "alarms_a_partition_week", "series_with_alarms")
+    table("Alarms", columns, [[_figure(level[name]) for name in names] for level in found["alarms"]])
+    if found["loudest"]:
+        rows = [[each["series"], each["alarms"]] for each in found["loudest"]]
+        table(f"Most alarms from {found['threshold']:g} on", ["series", "alarms"], rows)
+    if "judged" in found:
+        _tell_judged(found)
+    else:
+        say("Choose a threshold that somebody can read all alarms of. With --truth FILE it is told which of them were right.")
+    for note in found["notes"]:
+        say(f"Note: {safe(note)}")
+    if "plot" in found:
+        say(f"The curves: {safe(found['plot'])}")
+
+
+def _tell_judged(found: dict[str, Any]) -> None:
+    columns = ["", "threshold", "found", "false", "a series and week", "precision", "recall", "F1", "delay, buckets (50, 95 %)"]
+    rows = [_judgement("as asked", found["judged"]), _judgement("best F1", found["best"])]
+    if "fixed" in found:
+        rows += [_judgement("fixed, for all", found["fixed"]["for_all"])]
+        rows += [_judgement("fixed, for each", found["fixed"]["for_each"])]
+    table("Against the truth", columns, rows)
+    kinds = [
+        [kind, f"{each['found']} of {each['events']}", f"{each['recall']:.2f}", _delay(each["delay_median"])]
+        for kind, each in found["judged"]["by_kind"].items()
+    ]
+    if kinds:
+        table(f"By kind, from {found['threshold']:g} on", ["kind", "found", "recall", "delay (median)"], kinds)
+    swept = found["sweep"]
+    shown = swept[:: max(1, len(swept) // 12)]
+    table("Thresholds", columns[1:], [_judgement("", each)[1:] for each in shown])
+    if "fixed" in found:
+        say(safe(found["fixed"]["sentence"]))
+        say("The best thresholds are those of hindsight, fixed ones and ours alike.")
+
+
+def _judgement(name: str, each: dict[str, Any]) -> list[object]:
+    shares = [f"{each[share]:.2f}" for share in ("precision", "recall", "f1")]
+    delays = [f"{each[name]['buckets']:g}" if each[name] else "–" for name in ("delay_median", "delay_95")]
+    count = [f"{each['found']} of {each['events']}", each["false_alarms"], _figure(each["false_alarms_a_week"])]
+    return [name, _figure("own" if each["threshold"] is None else each["threshold"]), *count, *shares, ", ".join(delays)]
+
+
+def _delay(delay: dict[str, Any] | None) -> str:
+    return f"{delay['time']} ({delay['buckets']:g} buckets)" if delay else "–"
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(epilog=BACKTEST_EXAMPLES)(backtest)

@@ -1,0 +1,179 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import orjson
+import pytest
+
+from driftline.core.errors import DataError
+from driftline.core.job import Job
+from driftline.pipeline.history import backtest, of_file
+from driftline.pipeline.historyplot import write_plot
+from driftline.pipeline.truths import Fact, locate, read_truth, visible
+from driftline.scoring.truth import ALL
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def stamp(hour):
+    return f"{START + hour * HOUR:%Y-%m-%d %H:%M:%S}"
+
+
+def daily(length, base=100.0, seed=0):
+    hours = np.arange(length)
+    return base * (1 + 0.5 * np.sin(2 * np.pi * hours / 24)) + np.random.default_rng(seed).normal(0, base / 50, length)
+
+
+@pytest.fixture
+def readings(tmp_path):
+    """Three weeks by the hour: a night's value at noon, and a spike over everything."""
+    values = daily(504)
+    values[390:394] = 60.0
+    values[450:452] = 400.0
+    path = tmp_path / "readings.csv"
+    path.write_text("timestamp,value\n" + "".join(f"{stamp(hour)},{value}\n" for hour, value in enumerate(values)))
+    return str(path)
+
+
+@pytest.fixture
+def truth(tmp_path):
+    path = tmp_path / "truth.csv"
+    path.write_text(f"start,end,kind\n{stamp(390)},{stamp(394)},contextual\n{stamp(450)},{stamp(452)},spike\n")
+    return str(path)
+
+
+def test_a_known_history_is_judged_from_the_first_model_on(readings, truth):
+    report = backtest(of_file(readings), read_truth(truth))
+    assert (report["series"], report["bucket_span"], report["end"]) == (1, "1h", "2026-03-22T00:00:00Z")
+    assert "2026-03-01T00:00:00Z" < report["start"] < "2026-03-15"  # nothing is known at first
+    kinds = report["judged"]["by_kind"]
+    assert kinds["spike"] == {"found": 1, "events": 1, "recall": 1.0, "delay_median": {"buckets": 0.0, "time": "0 seconds"}}
+    assert kinds["contextual"]["found"] == 1
+    assert report["best"]["f1"] >= report["judged"]["f1"]
+    assert report["best"]["threshold"] in [each["threshold"] for each in report["sweep"]]
+    assert report["fixed"]["for_all"]["recall"] == 0.5
+    alarms = [level["alarms"] for level in report["alarms"]]
+    assert alarms == sorted(alarms, reverse=True)
+
+
+def test_a_spike_over_everything_is_said_to_need_no_model(readings, tmp_path):
+    path = tmp_path / "only.json"
+    path.write_bytes(orjson.dumps({"data/readings.csv": [[f"{stamp(450)}.000000", f"{stamp(451)}.000000"]]}))
+    report = backtest(of_file(readings, start=START, end=START + 500 * HOUR), read_truth(str(path), of=readings))
+    assert report["judged"]["events"] == 1
+    assert report["fixed"]["for_all"]["f1"] == 1.0
+    assert "you need no model here" in report["fixed"]["sentence"]
+
+
+def test_without_truth_alarms_are_counted(readings):
+    report = backtest(of_file(readings), threshold=60)
+    assert "judged" not in report
+    level = next(level for level in report["alarms"] if level["threshold"] == 60)
+    weeks = report["buckets"] / 168
+    assert level["alarms_a_week"] == pytest.approx(level["alarms"] / weeks, abs=1e-3)
+    assert level["alarms"] == report["loudest"][0]["alarms"] > 0
+
+
+def test_the_page_tells_of_hostile_names_without_running_them(readings, truth, tmp_path):
+    report = backtest(of_file(readings), read_truth(truth))
+    report["name"] = "<script>alert(1)</script>"
+    write_plot(report, str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "prefers-color-scheme: dark" in page
+    with pytest.raises(DataError, match="plot cannot be written"):
+        write_plot(report, str(tmp_path / "none" / "page.html"))
+
+
+def test_many_series_unsorted_with_gaps_and_doubles(tmp_path):
+    path = tmp_path / "long.csv"
+    rows = [("b", 3, 5.0), ("a", 0, 1.0), ("a", 2, 4.0), ("a", 2, 6.0), ("b", 1, 7.0), ("c", 0, 0.5), ("b", 2, 2.0)]
+    path.write_text("unique_id,ds,y\n" + "".join(f"{name},{stamp(hour)},{value}\n" for name, hour, value in rows))
+    history = of_file(str(path))
+    nan = np.nan
+    np.testing.assert_array_equal(history.values, [[1, nan, 5, nan], [nan, 7, 2, 5], [0.5, nan, nan, nan]])
+    assert history.sqrt.tolist() == [True, True, False]
+    assert (history.labels, history.start) == (["a", "b", "c"], START)
+    largest = of_file(str(path), most=1)
+    assert largest.labels == ["b"]
+    assert "largest of 3" in largest.notes[0]
+    assert of_file(str(path), partitions=["c", "a"]).labels == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "columns are a, b"),
+        ("timestamp,value\n2026-03-01,1\nyesterday,2\n", "a row cannot be read"),
+        ("timestamp,value\n2026-03-01,one\n", "a row cannot be read"),
+        ("timestamp,value\n2026-03-01,1\n", "fewer than two readings"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_files_that_are_none_are_explained(tmp_path, text, said):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        of_file(str(path))
+
+
+def test_missing_files_and_unknown_series_are_explained(tmp_path, readings):
+    with pytest.raises(DataError, match="No such file"):
+        of_file(str(tmp_path / "none.csv"))
+    with pytest.raises(DataError, match="no series 'x'"):
+        of_file(readings, partitions=["x"])
+    with pytest.raises(DataError, match="too short"):
+        backtest(of_file(readings, end=START + 20 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("t.json", "{", "no truth file"),
+        ("t.json", '[{"kind": "spike"}]', "no truth file"),
+        ("t.json", '{"other.csv": []}', "says nothing of readings.csv"),
+        ("t.csv", "begin,end\n1,2\n", "no truth file"),
+        ("t.csv", "start,end\nsoon,later\n", "'soon' is not a time"),
+    ],
+)
+def test_broken_truths_are_explained(tmp_path, name, text, said):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_truth(str(path), of="readings.csv")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_truth(str(tmp_path / "none.json"))
+
+
+def test_facts_lie_in_the_buckets_that_they_touch():
+    facts = [
+        Fact(START + 2.5 * HOUR, START + 4.5 * HOUR, "spike", frozenset({"/a", "/b"})),
+        Fact(START, START + HOUR, "outage"),
+        Fact(START - 2 * HOUR, START, "drop"),
+        Fact(START, START + HOUR, "drop", frozenset({"/elsewhere"})),
+    ]
+    found, outside = locate(facts, [{"/a"}, {"/x"}, {"/b"}], START, HOUR, 24)
+    assert found.series.tolist() == [0, 2, ALL]
+    assert (found.first.tolist(), found.last.tolist()) == ([2, 2, 0], [5, 5, 1])
+    assert (list(found.kind), outside) == (["spike", "spike", "outage"], 2)
+
+
+def test_a_job_is_judged_by_what_it_watches():
+    job = Job.parse(
+        {
+            "job_id": "web",
+            "bucket_span": "1h",
+            "detectors": [{"function": "low_count", "partition_field_name": "url.path"}],
+            "datafeed": {"indices": ["x"]},
+        },
+        where="t",
+    )
+    facts = [
+        Fact(START, START + HOUR, "spike", frozenset({"/a"}), "url.path", ("count", None)),
+        Fact(START, START + HOUR, "outage", frozenset({"web-1"}), "host.name", ("count", None)),
+        Fact(START, START + HOUR, "ip_collapse", None, None, ("distinct_count", "source.ip")),
+        Fact(START, START + HOUR, "event"),
+    ]
+    seen, others = visible(facts, job)
+    assert [fact.kind for fact in seen] == ["spike", "event"]
+    assert [fact.kind for fact in others] == ["outage", "ip_collapse"]

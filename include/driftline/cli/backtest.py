@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from driftline.pipeline.truths import Fact
 
 MOST = 200
+SHOWN = 10
 BACKTEST_EXAMPLES = """Examples:
 driftline backtest demo-endpoints |
 driftline backtest demo-endpoints --threshold 75 --plot backtest.html |
@@ -160,6 +161,59 @@ def _figure(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def explain(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    at: Annotated[str, typer.Option(help="A moment in the bucket (ISO 8601, epoch, now-2h).")],
+    partition: Annotated[
+        str | None, typer.Option("--partition", "-p", help="Which partition, by value. Not for a job without any.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell why a bucket is an anomaly or is none: what was expected, each evidence, and the rule that kept it from alarming."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.explain import explain as run
+    from driftline.pipeline.jobs import load_job
+
+    client = connect()
+    with progress(json) as report:
+        found = run(client, load_job(job, client), partition, at, progress=report)
+    if json:
+        return emit(found)
+    bucket, snapshot, quality = found["bucket"], found["snapshot"], found["quality"]
+    say(f"{safe(found['job_id'])}, {safe(partition or 'all')}: bucket {bucket['start']} – {bucket['end']}, "
+        f"{bucket['documents']} documents in all.")  # fmt: skip
+    if snapshot:
+        say(f"Snapshot {safe(snapshot['snapshot_id'])}, trained on {snapshot['training_start']} – {snapshot['training_end']}.")
+    if quality:
+        failed = f" ({', '.join(quality['failed_checks'])})" if quality["failed_checks"] else ""
+        say(f"Quality of the data then: {safe(quality['verdict'] + failed)}.")
+    least = found["thresholds"]
+    say(f"Recorded from a score of {least['record']:g} on; an alarm from {least['alarm']:g} on ({least['severity']}).")
+    for series in found["series"][:SHOWN]:
+        _tell_series(series)
+    if len(found["series"]) > SHOWN:
+        say(f"… and {len(found['series']) - SHOWN} more series; --json has all.")
+    return None
+
+
+def _tell_series(series: dict[str, Any]) -> None:
+    by = f", {series['by_value']}" if series["by_value"] is not None else ""
+    rows: list[list[object]] = [["actual", "none" if series["actual"] is None else f"{series['actual']:g}"]]
+    if series["expected"]:
+        bounds = series["expected"]
+        rows.append(["expected", f"{bounds['typical']:g} ({bounds['lower']:g} … {bounds['upper']:g})"])
+    for evidence in series["evidence"].values():
+        out = evidence["deviations"]
+        rows.append([evidence["means"], "–" if out is None else f"{out:+.1f} deviations"])
+    if series["score"] is not None:
+        stored = f"{series['record']['record_score']:.0f}" if series["record"] else "no record"
+        rows.append(["score", f"{series['score']:.1f} (stored: {stored})"])
+    rows += [["rule", each["why"]] for each in series["suppressed"]]
+    table(f"{safe(series['detector'] + by)}", ["", ""], rows)
+    say(f"[bold]{safe(series['conclusion'])}[/]")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog=BACKTEST_EXAMPLES)(backtest)
+    app.command(epilog="Example: driftline explain demo-endpoints --partition /checkout --at 2026-03-24T10:05")(explain)

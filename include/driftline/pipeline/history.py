@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 LEVELS = (1.0, 10.0, 25.0, 40.0, 50.0, 60.0, 75.0, 90.0, 95.0)
 # Below this difference of F1 two rules do the same; with fewer than fifty events it is not even one of them.
 AS_GOOD = 0.02
-# A rule that finds less than this is no rule, however little a model finds.
-USEFUL = 0.5
+# A rule with a lower F1 is not enough, however little a model finds.
+USEFUL = 0.8
+# With fewer events a threshold chosen in hindsight proves little.
+EVENTS_FEW = 10
 VALUES_MOST = 100_000_000  # of a replay in memory: some gigabytes
 LOUDEST = 10
 WEEK = timedelta(weeks=1)
@@ -334,14 +336,17 @@ def verdict(model: float, one: Fixed, each: Judged) -> str:
         one: The best rule for all series.
         each: What the best rules for each series find.
     """
-    if one.judged.f1 >= max(model - AS_GOOD, USEFUL):
-        well = "better" if one.judged.f1 > model + AS_GOOD else "as well"
-        return f"A fixed threshold does {well} ({rule(one)}: F1 {one.judged.f1:.2f} against {model:.2f}): you need no model here."
-    if each.f1 >= max(model - AS_GOOD, USEFUL):
-        well = "better" if each.f1 > model + AS_GOOD else "as well"
-        return (
-            f"A fixed threshold for each series does {well} (F1 {each.f1:.2f} against {model:.2f}), while their levels stay; "
-            f"one for all does not ({one.judged.f1:.2f})."
-        )
+    few = f" These are only {each.events} events: see whether it holds for the next." if each.events < EVENTS_FEW else ""
+    enough = max(model - AS_GOOD, USEFUL)
+    if one.judged.f1 >= enough:
+        figures = f"{rule(one)}: F1 {one.judged.f1:.2f} against {model:.2f}"
+        return f"A fixed threshold does {_well(one.judged.f1, model)} ({figures}): you need no model here.{few}"
+    if each.f1 >= enough:
+        figures = f"F1 {each.f1:.2f} against {model:.2f}; one for all {one.judged.f1:.2f}"
+        return f"A fixed threshold for each series does {_well(each.f1, model)} ({figures}), while their levels stay.{few}"
     best_of = f"the best for all ({rule(one)}) has an F1 of {one.judged.f1:.2f}, the best for each series {each.f1:.2f}"
     return f"No fixed threshold is enough: {best_of}, the models {model:.2f}."
+
+
+def _well(fixed: float, model: float) -> str:
+    return "better" if fixed > model + AS_GOOD else "as well"

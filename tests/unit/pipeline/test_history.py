@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,10 +7,11 @@ import pytest
 
 from driftline.core.errors import DataError
 from driftline.core.job import Job
-from driftline.pipeline.history import backtest, of_file
+from driftline.pipeline.history import backtest, of_file, verdict
 from driftline.pipeline.historyplot import write_plot
 from driftline.pipeline.truths import Fact, locate, read_truth, visible
-from driftline.scoring.truth import ALL
+from driftline.scoring.fixed import Fixed
+from driftline.scoring.truth import ALL, Judged
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -177,3 +179,23 @@ def test_a_job_is_judged_by_what_it_watches():
     seen, others = visible(facts, job)
     assert [fact.kind for fact in seen] == ["spike", "event"]
     assert [fact.kind for fact in others] == ["outage", "ip_collapse"]
+
+
+@pytest.mark.parametrize(
+    ("model", "one", "each", "said"),
+    [
+        (0.94, 0.95, 0.97, "A fixed threshold does as well (value ≥ 120: F1 0.95 against 0.94): you need no model here."),
+        (0.80, 0.95, 0.97, "A fixed threshold does better"),
+        (0.94, 0.50, 0.93, "A fixed threshold for each series does as well (F1 0.93 against 0.94; one for all 0.50)"),
+        (0.94, 0.50, 0.60, "No fixed threshold is enough"),
+        (0.27, 0.67, 0.67, "No fixed threshold is enough"),
+    ],
+)
+def test_it_is_said_when_a_fixed_threshold_suffices(model, one, each, said):
+    figures = Judged(1.0, 20, 19, 20, 1, 0.95, 0.95, one, 0.01, 0.0, 1.0, {})
+    rule = Fixed(np.array([True]), np.array([120.0]), figures)
+    sentence = verdict(model, rule, replace(figures, f1=each))
+    assert sentence.startswith(said)
+    assert "only" not in sentence
+    if not said.startswith("No"):
+        assert "only 3 events" in verdict(model, rule, replace(figures, f1=each, events=3))

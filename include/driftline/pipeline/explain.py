@@ -1,0 +1,311 @@
+"""Explain: why a bucket is an anomaly, or is none. It reads, and changes nothing in Elasticsearch."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from driftline.core.errors import DataError, WindowError
+from driftline.core.paths import staging_uri
+from driftline.core.results import milliseconds, number
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.timespan import Window, floor_time, iso, parse_time
+from driftline.elastic import results, snapshots, state
+from driftline.elastic.client import talks_to_cluster
+from driftline.elastic.fields import data_range
+from driftline.elastic.indices import QUALITY
+from driftline.models.trained import Trained
+from driftline.pipeline.read import read_series
+from driftline.pipeline.score import BOUNDS
+from driftline.scoring.evidence import weigh
+from driftline.scoring.score import severity, to_score
+from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, LOOKBACK, MIN_RECORD_SCORE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+    from driftline.core.progress import Progress
+
+RULES = {
+    "no_model": "the series has no model",
+    "learning": "the model learned from this bucket itself",
+    "no_value": "there is no value to judge",
+    "one_sided": "the function looks at the other side only",
+    "below_minimum": f"its score is below {MIN_RECORD_SCORE:g}, the least that is recorded",
+    "below_alarm": f"its score is below {ALARM_SCORE:g}, from which on a record alarms",
+    "rate_limit": "the incident had alarmed already, and this bucket is no worse",
+    "change_reported": "a change of level was reported, and is being learned",
+    "quality_stop": "the quality gate stopped the run",
+    "not_found_then": "the stored results of the interval do not have it: the data, or the model, was another then",
+}
+
+
+@dataclass
+class _Looked:
+    """What is known of the bucket apart from its series."""
+
+    job: Job
+    frame: SeriesFrame
+    manifest: dict[str, Any] | None
+    window: Window
+    stored: list[dict[str, Any]]
+    quality: dict[str, Any] | None
+
+
+def explain(
+    client: Elasticsearch, job: Job, partition: str | None, at: str | datetime, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Why there is an anomaly, or none, in the bucket that holds a moment.
+
+    Args:
+        client: The cluster; only read.
+        job: The job.
+        partition: A partition or by value; None for a job without either.
+        at: The moment.
+        progress: Told how far the read is.
+
+    Returns:
+        `job_id`, `at`, `bucket` (start, end, documents), `thresholds`, `quality`, `snapshot`, and `series`: for each series of
+        the partition `detector`, `actual`, `expected`, `evidence`, `surprise`, `score`, `record` (what is stored), `suppressed`
+        (rule and reason, the decisive first) and a `conclusion`.
+
+    Raises:
+        DataError: There is no such partition.
+        WindowError: The moment is outside of the data, or not scored yet.
+    """
+    window, quality = _bucket(client, job, parse_time(at))
+    manifest = _in_force(client, job, window.start)
+    known = _known(client, manifest)
+    read = Window(window.start - (LOOKBACK - 1) * job.bucket_span, window.end)
+    uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
+    frame = SeriesFrame.read(read_series(client, job, read, uri=uri, keys=known, progress=progress)["uri"])
+    rows = _rows(job, frame, partition)
+    stored = _records(client, job, Window(window.start - EVENT_LONGEST, window.end))
+    looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
+    trained = _models(client, manifest, looked.frame.keys)
+    return {
+        "job_id": job.job_id,
+        "partition": partition,
+        "at": iso(parse_time(at)),
+        "bucket": {**window.as_dict(), "documents": int(frame.docs[-1])},
+        "thresholds": {"record": MIN_RECORD_SCORE, "alarm": ALARM_SCORE, "severity": severity(ALARM_SCORE)},
+        "quality": looked.quality,
+        "snapshot": _told(manifest, window),
+        "series": [_series(looked, row, trained.get(key)) for row, key in enumerate(looked.frame.keys)],
+    }
+
+
+def _bucket(client: Elasticsearch, job: Job, moment: datetime) -> tuple[Window, dict[str, Any] | None]:
+    """The bucket, which must be within the data and scored, or kept from it by the gate; and the gate's verdict."""
+    where = f"job {job.job_id}, {iso(moment)}"
+    data = data_range(client, job)
+    start = floor_time(moment, job.bucket_span)
+    window = Window(start, start + job.bucket_span)
+    if window.end <= data.start or data.end <= window.start:
+        raise WindowError("there is no data at that time", where=where, expected=f"a time within {data}")
+    until = state.scored_until(client, job.job_id)
+    quality = _quality(client, job, window)
+    stopped = quality is not None and quality["verdict"] == "stop"
+    if not stopped and (until is None or until < window.end):
+        far = f"up to {iso(until)}" if until else "at no time"
+        fix = f"driftline score {job.job_id} --start {iso(window.start)} --end {iso(window.end)}"
+        raise WindowError(f"that time is not scored yet: the job is scored {far}", where=where, fix=f"Run: {fix}")
+    return window, quality
+
+
+def _in_force(client: Elasticsearch, job: Job, moment: datetime) -> dict[str, Any] | None:
+    """The snapshot that scores a bucket, as the plan of a scoring run chooses it; None if there is none."""
+    found = [each for each in snapshots.manifests(client, job.job_id) if each["job_version"] == job.version]
+    usable = [each for each in found if each["detail"]["valid"]]
+    chosen = snapshots.choose(usable, job.version, moment)
+    return chosen or min(usable, key=lambda each: parse_time(each["training_end"]), default=None)
+
+
+def _known(client: Elasticsearch, manifest: dict[str, Any] | None) -> list[SeriesKey]:
+    """All series of a snapshot, those that have no model too."""
+    if manifest is None:
+        return []
+    parts = snapshots.chunks(client, manifest, fields=["keys"])
+    return list({SeriesKey(*key): None for chunk in parts for key in chunk["keys"]})
+
+
+def _rows(job: Job, frame: SeriesFrame, partition: str | None) -> list[int]:
+    rows = [row for row, key in enumerate(frame.keys) if partition is None or partition in (key.partition_value, key.by_value)]
+    names = sorted({value for key in frame.keys for value in (key.partition_value, key.by_value) if value is not None})
+    where = f"job {job.job_id}"
+    if partition is None and names:
+        raise DataError("the job has partitions; it must be said which", where=where, expected="--partition, such as " + names[0])
+    if not rows:
+        near = difflib.get_close_matches(partition or "", names, n=1, cutoff=0.3)
+        fix = f"Did you mean '{near[0]}'?" if near else "See them: driftline anomalies, or the snapshot's failures."
+        raise DataError(f"there is no partition '{partition}'", where=where, fix=fix)
+    return rows
+
+
+def _models(client: Elasticsearch, manifest: dict[str, Any] | None, keys: list[SeriesKey]) -> dict[SeriesKey, Trained]:
+    """The models of these series, one each, as far as there are any."""
+    found: dict[SeriesKey, Trained] = {}
+    for chunk in snapshots.chunks(client, manifest, keys=keys) if manifest else ():
+        wanted = [row for row in chunk["fitted"] if SeriesKey(*chunk["keys"][row]) in keys]
+        if wanted:
+            trained = Trained.from_numbers(chunk)
+            found |= {trained.keys[row]: trained.select([row]) for row in wanted}
+    return found
+
+
+def _records(client: Elasticsearch, job: Job, window: Window) -> list[dict[str, Any]]:
+    query = {"bool": {"filter": [*results.interval(job, window), {"term": {"result_type": "record"}}]}}
+    return sorted((hit["_source"] for hit in results.scan(client, query)), key=lambda record: int(record["timestamp"]))
+
+
+@talks_to_cluster
+def _quality(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any] | None:
+    """The gate's verdict over the run that scored the bucket: of several reports the one that was made last."""
+    clauses: list[dict[str, Any]] = [
+        {"term": {"job_id": job.job_id}},
+        {"term": {"stage": "score"}},
+        {"range": {"start": {"lte": iso(window.start)}}},
+        {"range": {"end": {"gte": iso(window.end)}}},
+    ]
+    latest = [{"created": {"order": "desc", "unmapped_type": "date"}}]
+    found = client.search(index=QUALITY, query={"bool": {"filter": clauses}}, sort=latest, size=1, ignore_unavailable=True)
+    hits = found["hits"]["hits"]
+    names = ("verdict", "failed_checks", "report_id", "run", "start", "end")
+    return {name: hits[0]["_source"].get(name) for name in names} if hits else None
+
+
+def _told(manifest: dict[str, Any] | None, window: Window) -> dict[str, Any] | None:
+    if manifest is None:
+        return None
+    names = ("snapshot_id", "training_start", "training_end")
+    return {name: manifest[name] for name in names} | {"in_sample": window.start < parse_time(manifest["training_end"])}
+
+
+def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any]:
+    """All that is to be said of one series."""
+    key = looked.frame.keys[row]
+    detector = looked.job.detectors[key.detector_index]
+    own = [record for record in looked.stored if _of(record) == key]
+    now = milliseconds(looked.window.start)
+    record = next((each for each in own if each["timestamp"] == now), None)
+    before = [each for each in own if each["timestamp"] < now]
+    found: dict[str, Any] = {"detector": detector.description, **key._asdict(), "record": record, "suppressed": []}
+    if trained is None:
+        found |= {
+            "actual": _number(looked.frame.values[row, -1]),
+            "expected": None,
+            "evidence": {},
+            "surprise": None,
+            "score": None,
+        }
+        rules = [("no_model", _reason(looked.manifest, key))]
+    else:
+        found |= _judged(looked, row, trained)
+        rules = _suppressing(looked, found, record, before)
+    found["suppressed"] = [{"rule": rule, "why": RULES[rule] + (f": {detail}" if detail else "")} for rule, detail in rules]
+    return found | {"conclusion": _conclusion(found)}
+
+
+def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
+    """Actual and expected, evidence and score, computed as scoring does."""
+    part = looked.frame.take([row])
+    spec = looked.job.detectors[part.keys[0].detector_index].spec
+    values = np.where(np.isnan(part.values) & spec.empty_is_zero, 0.0, part.values)
+    seconds = part.start.timestamp() + np.arange(values.shape[1]) * part.span.total_seconds()
+    values = np.where(seconds >= trained.first[0], values, np.nan)
+    mean, trend = trained.fleet.moments(part.times)
+    sd = np.sqrt(trend**2 + trained.noise[:, :1] ** 2)
+    residuals = trained.fleet.to_space(values) - mean
+    evidence = weigh(residuals, sd, trained.noise[:, 1], [spec.side])
+    both = weigh(residuals, sd, trained.noise[:, 1], ["both"])
+    lower, typical, upper = (
+        _number(trained.fleet.to_units(bound)[0, -1]) for bound in (mean - BOUNDS * sd, mean, mean + BOUNDS * sd)
+    )
+    return {
+        "actual": _number(values[0, -1]),
+        "expected": {"lower": lower, "typical": typical, "upper": upper},
+        "evidence": {
+            "point": {"deviations": _number(evidence.point[0, -1]), "means": "the bucket itself"},
+            "multi": {"deviations": _number(evidence.multi[0, -1]), "means": f"the last {LOOKBACK} buckets together"},
+        },
+        "surprise": _number(evidence.surprise[0, -1]),
+        "score": float(to_score(evidence.surprise)[0, -1]),
+        "score_of_both_sides": float(to_score(both.surprise)[0, -1]),
+    }
+
+
+def _suppressing(
+    looked: _Looked, found: dict[str, Any], record: dict[str, Any] | None, before: list[dict[str, Any]]
+) -> list[tuple[str, str]]:
+    """The rules that keep the bucket from alarming, each with a detail, the decisive first."""
+    if (looked.quality or {}).get("verdict") == "stop":
+        return [("quality_stop", ", ".join((looked.quality or {}).get("failed_checks") or []))]
+    if found["actual"] is None:
+        return [("no_value", "")]
+    score = record["record_score"] if record else found["score"]
+    rules: list[tuple[str, str]] = []
+    if score < MIN_RECORD_SCORE:
+        one_sided = found["score_of_both_sides"] >= MIN_RECORD_SCORE
+        rules.append(("one_sided", "") if one_sided else ("below_minimum", ""))
+    elif record is None:
+        rules.append(("not_found_then", ""))
+    elif score < ALARM_SCORE:
+        rules.append(("below_alarm", ""))
+    else:
+        rules += _after(score, before)
+    if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
+        rules.append(("learning", ""))
+    return rules
+
+
+def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What an earlier alarm of the same series within a day makes of an alarm."""
+    louder = [each for each in before if each["record_score"] >= max(score, ALARM_SCORE)]
+    if not louder:
+        return []
+    first = louder[0]
+    moment = iso(parse_time(first["timestamp"] / 1000))
+    rule = "change_reported" if first["driftline"].get("kind") in CHANGES else "rate_limit"
+    return [(rule, f"it scored {first['record_score']:.0f} at {moment}")]
+
+
+def _conclusion(found: dict[str, Any]) -> str:
+    """One plain sentence."""
+    decisive = found["suppressed"][0]["why"] if found["suppressed"] else ""
+    rules = [each["rule"] for each in found["suppressed"]]
+    if rules and rules[0] in {"no_model", "no_value", "quality_stop"}:
+        return f"No anomaly: {decisive}."
+    actual, expected = found["actual"], found["expected"]
+    within = expected["lower"] <= actual <= expected["upper"]
+    band = f"{expected['lower']:g} to {expected['upper']:g}"
+    facts = f"{actual:g} lies {'within' if within else 'outside'} the {band} that were expected"
+    if rules and rules[0] in {"one_sided", "below_minimum", "not_found_then"}:
+        return f"No anomaly: {facts}, but {decisive}." if not within else f"No anomaly: {facts}; {decisive}."
+    score = found["record"]["record_score"]
+    if rules and rules[0] != "learning":
+        return f"An anomaly with a score of {score:.0f}, but no alarm: {facts}; {decisive}."
+    also = f" ({decisive})" if decisive else ""
+    return f"An anomaly that alarms: {facts}, which scores {score:.0f} ({severity(score)}){also}."
+
+
+def _reason(manifest: dict[str, Any] | None, key: SeriesKey) -> str:
+    if manifest is None:
+        return "the job has no snapshot"
+    for failure in manifest["detail"].get("failures", []):
+        if SeriesKey(*(failure[name] for name in SeriesKey._fields)) == key:
+            return str(failure["reason"])
+    return f"it is newer than the snapshot, which learned up to {manifest['training_end']}; the next training takes it up"
+
+
+def _of(record: dict[str, Any]) -> SeriesKey:
+    return SeriesKey(record["detector_index"], record.get("partition_field_value"), record.get("by_field_value"))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else number(value)

@@ -1,0 +1,171 @@
+"""`driftline backtest` and `explain` against a real Elasticsearch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import yaml
+
+from driftline.elastic.bulk import bulk, index_action
+from driftline.elastic.indices import TRUTH, ensure_templates
+from driftline.elastic.results import delete
+from driftline.pipeline.jobs import reset
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOURS = 22 * 24
+SPIKE, DROP, AGAIN = 16 * 24 + 5, 18 * 24 + 12, 16 * 24 + 7
+
+
+def run(*arguments):
+    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, timeout=300, stdin=subprocess.DEVNULL
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def answer(*arguments, code=0):
+    done = run(*arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def at(hour):
+    return f"{START + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.fixture(scope="module")
+def job(client, module_prefix, tmp_path_factory):
+    """Two pages and a rare one; a spike of /a that comes back lower, a drop of /b; trained and scored."""
+    name = f"{module_prefix}backtest"
+    client.indices.create(index=name, mappings={"properties": {"@timestamp": {"type": "date"}, "page": {"type": "keyword"}}})
+    rates = 40 * (1 + 0.4 * np.sin(2 * np.pi * np.arange(HOURS) / 24))
+    counts = np.random.default_rng(1).poisson([rates, 2 * rates])
+    counts[0, SPIKE] *= 10
+    counts[0, AGAIN] *= 5
+    counts[1, DROP] = 3
+    rows = [("/a", counts[0]), ("/b", counts[1]), ("/rare", np.eye(1, HOURS, 100, dtype=int)[0])]
+    documents = (
+        {"@timestamp": int((START + timedelta(hours=hour)).timestamp() * 1000), "page": page}
+        for page, series in rows
+        for hour, number in enumerate(series.tolist())
+        for _ in range(number)
+    )
+    bulk(client, (index_action(name, None, document) for document in documents))
+    ensure_templates(client)
+    facts = [("spike", "/a", SPIKE), ("drop", "/b", DROP), ("outage", "web-1", DROP)]
+    bulk(client, (index_action(TRUTH, f"{name}-{kind}", _fact(name, kind, value, hour)) for kind, value, hour in facts))
+    client.indices.refresh(index=[name, TRUTH])
+    path = tmp_path_factory.mktemp("backtest") / "job.yaml"
+    definition = {
+        "job_id": f"{module_prefix}backtest",
+        "bucket_span": "1h",
+        "detectors": [{"function": "low_count" if low else "count", "partition_field_name": "page"} for low in (False, True)],
+        "datafeed": {"indices": name, "on_request": True},
+        "training": {"window": "14d", "schedule": "none"},
+    }
+    path.write_text(yaml.safe_dump(definition))
+    answer("train", path, "--as-of", "2026-03-15")
+    answer("score", path, "--start", "2026-03-15", "--end", "2026-03-21")
+    yield path
+    reset(client, definition["job_id"])
+    delete(client, TRUTH, {"term": {"source_id": name}})
+
+
+def _fact(source, kind, value, hour):
+    field = "host.name" if kind == "outage" else "page"
+    return {
+        "truth_id": f"{source}-{kind}", "source_id": source, "kind": kind, "start": at(hour), "end": at(hour + 1),
+        "function": "count", "partition_field_name": field, "partition_field_value": value,
+    }  # fmt: skip
+
+
+def test_a_job_is_judged_by_what_the_generator_injected_into_its_index(job, tmp_path):
+    page = tmp_path / "page.html"
+    found = answer("backtest", job, "--partition", "/a", "--partition", "/b", "--plot", page)
+    kinds = found["judged"]["by_kind"]
+    assert kinds["spike"]["recall"] == 1.0
+    assert kinds["drop"]["recall"] == 1.0
+    assert set(kinds) == {"spike", "drop"}
+    assert any("1 events of the truth are of a function or split" in note for note in found["notes"])
+    assert "fixed threshold" in found["fixed"]["sentence"]
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_it_is_told_in_tables_too(job):
+    words = run("backtest", job, "--max-partitions", "2").stdout
+    for said in ("Alarms", "Against the truth", "By kind", "only the 2 largest of 6 series"):
+        assert said in words
+
+
+def test_a_backtest_leaves_nothing_behind(job, client):
+    def documents():
+        client.indices.refresh(index="driftline-*")
+        found = client.search(index="driftline-*", size=0, aggs={"of": {"terms": {"field": "_index", "size": 1000}}})
+        return {entry["key"]: entry["doc_count"] for entry in found["aggregations"]["of"]["buckets"]}
+
+    before = documents()
+    answer("backtest", job, "--start", "2026-03-10", "--partition", "/a")
+    answer("explain", job, "--partition", "/a", "--at", at(SPIKE))
+    assert documents() == before
+
+
+def test_a_spike_is_explained(job):
+    found = answer("explain", job, "--partition", "/a", "--at", at(SPIKE + 0.5))
+    assert found["bucket"]["start"] == at(SPIKE)
+    both, low = found["series"]
+    assert both["record"]["record_score"] == pytest.approx(both["score"])
+    assert both["actual"] > both["expected"]["upper"]
+    assert both["suppressed"] == []
+    assert both["conclusion"].startswith("An anomaly that alarms")
+    assert [each["rule"] for each in low["suppressed"]] == ["one_sided"]
+    assert low["conclusion"].startswith("No anomaly")
+    assert found["quality"]["verdict"] in {"pass", "warn"}
+    assert found["snapshot"]["in_sample"] is False
+
+
+def test_what_comes_back_is_said_to_have_alarmed_already(job):
+    series = answer("explain", job, "--partition", "/a", "--at", at(AGAIN))["series"][0]
+    assert series["suppressed"][0]["rule"] == "rate_limit"
+    assert at(SPIKE) in series["suppressed"][0]["why"]
+    assert "but no alarm" in series["conclusion"]
+
+
+def test_an_ordinary_hour_is_no_anomaly(job):
+    words = run("explain", job, "--partition", "/b", "--at", at(17 * 24 + 3)).stdout
+    assert "No anomaly: " in words
+    assert "that were expected" in words
+    assert "below 1, the least that is recorded" in words
+
+
+def test_a_series_without_a_model_says_why(job):
+    series = answer("explain", job, "--partition", "/rare", "--at", at(SPIKE))["series"][0]
+    assert series["suppressed"][0]["rule"] == "no_model"
+    assert "too sparse" in series["conclusion"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "hour", "said", "fix"),
+    [
+        ("/aa", SPIKE, "no partition '/aa'", "Did you mean '/a'?"),
+        ("/a", HOURS + 500, "there is no data at that time", ""),
+    ],
+)
+def test_mistakes_are_explained(job, partition, hour, said, fix):
+    error = answer("explain", job, "--partition", partition, "--at", at(hour), code=2)
+    assert said in error["what"]
+    assert fix in error["fix"]
+
+
+def test_what_is_not_scored_is_told_how_to_be(job):
+    error = answer("explain", job, "--partition", "/a", "--at", at(21 * 24 + 12), code=2)
+    assert "not scored yet" in error["what"]
+    assert "driftline score" in error["fix"]
+    assert "must be said which" in answer("explain", job, "--at", at(SPIKE), code=2)["what"]

@@ -16,6 +16,7 @@ from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import data_range
 from driftline.pipeline.fit import COUNT_LIKE
 from driftline.pipeline.read import read_series
+from driftline.pipeline.readings import aggregate, read_readings
 from driftline.pipeline.replay import replay
 from driftline.pipeline.truths import Fact, locate
 from driftline.scoring.fixed import Fixed, best_for_all, best_for_each
@@ -27,7 +28,6 @@ from driftline.scoring.truth import Alarms, Judged, Truth, best, judge, sweep
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    import pandas as pd
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
@@ -131,24 +131,24 @@ def of_file(
     Raises:
         DataError: It is missing, has other columns, or no readings.
     """
-    frame = _readings(path)
-    seconds = frame["ds"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    readings = read_readings(path)
+    seconds = readings.times.astype("datetime64[s]").astype(np.int64)
     least, past = (edge.timestamp() if edge else far for edge, far in ((start, -np.inf), (end, np.inf)))
     inside = (seconds >= least) & (seconds < past)
-    frame, seconds = frame[inside], seconds[inside]
+    seconds = seconds[inside]
     stamps = np.unique(seconds)
     if len(stamps) < 2:
         raise DataError("there are fewer than two readings", where=path, expected="a history, with --start and --end within it")
     span = int(np.median(np.diff(stamps)))
     column = seconds // span
     first = int(column.min())
-    names, row = np.unique(frame["unique_id"].to_numpy(dtype=str), return_inverse=True)
-    shape = len(names), int(column.max()) - first + 1
-    if shape[0] * shape[1] > VALUES_MOST:
+    names, row = np.unique(np.array(readings.names)[readings.series[inside]], return_inverse=True)
+    width = int(column.max()) - first + 1
+    if len(names) * width > VALUES_MOST:
         raise DataError(
-            f"{shape[0]} series of {shape[1]} buckets of {span} s are too much at once", where=path, fix="Give --start and --end."
+            f"{len(names)} series of {width} buckets of {span} s are too much at once", where=path, fix="Give --start and --end."
         )
-    values = _means(shape, row, column - first, frame["y"].to_numpy(np.float64))
+    values = aggregate(row * width + column - first, readings.values[inside], len(names) * width).reshape(len(names), width)
     counts = [bool(np.all((known >= 0) & (known == np.round(known)))) for known in (each[~np.isnan(each)] for each in values)]
     history = History(
         path,
@@ -160,42 +160,9 @@ def of_file(
         [{name} for name in names.tolist()],
         [],
     )
-    return _chosen(history, partitions, most)
-
-
-def _means(
-    shape: tuple[int, int], row: NDArray[np.intp], column: NDArray[np.int64], readings: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(N, T) means of the readings of each bucket; NaN where there are none."""
-    known = ~np.isnan(readings)
-    place = (row * shape[1] + column)[known]
-    number = np.bincount(place, minlength=shape[0] * shape[1])
-    total = np.bincount(place, weights=readings[known], minlength=shape[0] * shape[1])
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan).reshape(shape)
-
-
-def _readings(path: str) -> pd.DataFrame:
-    """Columns unique_id, ds (UTC) and y of a file."""
-    import pandas as pd
-
-    expected = "a CSV file with a header and columns timestamp,value or unique_id,ds,y"
-    try:
-        frame = pd.read_csv(path, skipinitialspace=True)
-    except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}", where=path, expected=expected) from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"the file cannot be read as CSV: {error}", where=path, expected=expected) from None
-    frame = frame.rename(columns={"timestamp": "ds", "value": "y"})
-    if not {"ds", "y"} <= set(frame):
-        raise DataError(f"its columns are {', '.join(map(str, frame))}", where=path, expected=expected)
-    if "unique_id" not in frame:
-        frame["unique_id"] = "(all)"
-    try:
-        frame["ds"] = pd.to_datetime(frame["ds"], utc=True, format="ISO8601").dt.tz_localize(None)
-        frame["y"] = pd.to_numeric(frame["y"])
-    except (ValueError, TypeError) as error:
-        raise DataError(f"a row cannot be read: {error}", where=path, expected="ISO 8601 time stamps and numbers") from None
-    return frame
+    chosen = _chosen(history, partitions, most)
+    chosen.notes += readings.notes
+    return chosen
 
 
 def _chosen(history: History, partitions: Collection[str], most: int | None) -> History:

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -259,18 +260,18 @@ def _notes(found: Readings, clock: Clock) -> list[str]:
     """What is unusual about a file, in sentences."""
     notes = []
     if bad := int(found.bad.sum()):
-        notes.append(f"{bad} rows cannot be read, and have no result")
+        notes.append(f"rows that cannot be read, and have no result: {bad}")
     if missing := int((np.isnan(found.values) & ~found.bad).sum()):
-        notes.append(f"{missing} values are missing")
+        notes.append(f"missing values: {missing}")
     if clock.offsets and clock.local:
-        notes.append(f"{clock.offsets} time stamps name their offset, {clock.local} do not and are read as of {clock.zone}")
+        notes.append(f"time stamps without an offset, beside others that have one, are read as of {clock.zone}: {clock.local}")
     elif clock.offsets and clock.zone is not UTC:
         notes.append("all time stamps name their own offset: --time-zone is not used")
     if clock.never:
-        notes.append(f"{clock.never} time stamps name an hour that clocks of {clock.zone} skipped: taken as if they had not been")
+        notes.append(f"time stamps in an hour that clocks of {clock.zone} skipped, read as if they had not: {clock.never}")
     stamps = [found.times[rows].astype(np.int64) for rows in by_series(found)]
     if back := sum(int((np.diff(times) < 0).sum()) for times in stamps):
-        notes.append(f"in {back} places time goes back: rows are sorted by time, and written in the order of the file")
+        notes.append(f"places where time goes back: {back}; rows are looked at in the order of time")
     return notes + _stepping(stamps)
 
 
@@ -278,7 +279,7 @@ def _stepping(stamps: Sequence[NDArray[np.int64]]) -> list[str]:
     """Notes on double stamps and gaps, given the stamps of each series in microseconds."""
     double, gaps, longest, usual = 0, 0, 0.0, 0.0
     for times in stamps:
-        steps = np.diff(np.unique(times))
+        steps = np.diff(np.unique(times)).astype(np.float64)
         double += len(times) - len(np.unique(times))
         if len(steps):
             middle = float(np.median(steps))
@@ -287,10 +288,10 @@ def _stepping(stamps: Sequence[NDArray[np.int64]]) -> list[str]:
     notes = []
     if double:
         hint = "" if len(stamps) > 1 else f" (a column {SERIES} tells several series apart)"
-        notes.append(f"{double} rows repeat the time stamp of another: the mean of these is looked at{hint}")
+        notes.append(f"rows with the time stamp of another, where their mean is looked at: {double}{hint}")
     if gaps:
         spans = (format_span(timedelta(microseconds=span)) for span in (longest, usual))
-        notes.append("{} steps are longer than usual, the longest {} instead of {}".format(gaps, *spans))
+        notes.append("gaps: {}, the longest step {} where {} is usual".format(gaps, *spans))
     return notes
 
 
@@ -334,5 +335,6 @@ def write_readings(found: Readings, columns: Mapping[str, Sequence[str]], path: 
                 writer.writerow([row[place] if place < len(row) else "" for place in kept] + list(more))
         os.replace(partial, path)
     except OSError as error:
-        Path(partial).unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(partial)
         raise DataError(f"the file cannot be written: {error.strerror or error}", where=path) from None

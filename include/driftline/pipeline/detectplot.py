@@ -10,6 +10,7 @@ import numpy as np
 
 from driftline.core.errors import DataError
 from driftline.pipeline.historyplot import STYLE
+from driftline.pipeline.readings import ONE
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
 
@@ -74,7 +75,7 @@ def _figure(each: Scored) -> go.Figure:
     )
     clear, grid = "rgba(0,0,0,0)", {"gridcolor": "rgba(136,136,136,0.25)", "zerolinecolor": "rgba(136,136,136,0.5)"}
     figure.update_layout(
-        title=escape(each.name),
+        title="" if each.name == ONE else escape(each.name),
         height=420,
         paper_bgcolor=clear,
         plot_bgcolor=clear,

@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from driftline.core.errors import DataError
-from driftline.core.timespan import format_span
+from driftline.core.timespan import SECOND, format_span
+from driftline.scoring.sentence import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,10 @@ EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
 EARLIEST, LATEST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 # A step this much longer than the usual one is a gap.
 GAP = 1.5
+# With more gaps than this share of all steps, there is no usual step.
+IRREGULAR = 0.1
+# A value beyond squares to infinity somewhere; nothing that is measured is as large.
+LARGEST = 1e150
 
 
 @dataclass
@@ -158,7 +163,7 @@ def number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.inf
-    if not math.isfinite(value) or "_" in text:
+    if not abs(value) <= LARGEST or "_" in text:
         raise ValueError(f"'{text}' is not a number")
     return value
 
@@ -277,10 +282,11 @@ def _notes(found: Readings, clock: Clock) -> list[str]:
 
 def _stepping(stamps: Sequence[NDArray[np.int64]]) -> list[str]:
     """Notes on double stamps and gaps, given the stamps of each series in microseconds."""
-    double, gaps, longest, usual = 0, 0, 0.0, 0.0
+    double, gaps, steps_all, longest, usual = 0, 0, 0, 0.0, 0.0
     for times in stamps:
         steps = np.diff(np.unique(times)).astype(np.float64)
         double += len(times) - len(np.unique(times))
+        steps_all += len(steps)
         if len(steps):
             middle = float(np.median(steps))
             gaps += int((steps / middle > GAP).sum())
@@ -290,9 +296,14 @@ def _stepping(stamps: Sequence[NDArray[np.int64]]) -> list[str]:
         hint = "" if len(stamps) > 1 else f" (a column {SERIES} tells several series apart)"
         notes.append(f"rows with the time stamp of another, where their mean is looked at: {double}{hint}")
     if gaps:
-        spans = (format_span(timedelta(microseconds=span)) for span in (longest, usual))
-        notes.append("gaps: {}, the longest step {} where {} is usual".format(gaps, *spans))
+        what = f"gaps: {gaps}" if gaps < IRREGULAR * steps_all else "steps are irregular"
+        notes.append(f"{what}; the longest is {_spoken(longest)}, the usual one {_spoken(usual)}")
     return notes
+
+
+def _spoken(microseconds: float) -> str:
+    span = timedelta(microseconds=microseconds)
+    return duration(span) if span >= SECOND else format_span(span)
 
 
 def by_series(found: Readings) -> list[NDArray[np.intp]]:

@@ -165,7 +165,9 @@ def test_disorder_doubles_and_gaps_are_noted(file):
     back, double, gaps = readings.notes
     assert back.startswith("places where time goes back: 1;")
     assert "their mean is looked at: 1 (" in double
-    assert gaps == "gaps: 1, the longest step 4h where 1h is usual"
+    assert gaps == "steps are irregular; the longest is 4 hours, the usual one 1 hour"
+    rows = "".join(f"{1772359500 + 0.5 * place + 60 * (place > 20)},1\n" for place in range(30))
+    assert read_readings(file("time,value\n" + rows)).notes == ["gaps: 1; the longest is 1 minute, the usual one 500ms"]
     assert read_readings(file("timestamp,value\n")).notes == []
 
 

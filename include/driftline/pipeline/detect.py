@@ -97,8 +97,9 @@ def detect(readings: Readings, options: Options, *, progress: Progress | None = 
         (name, *_modelled(readings, rows, options)) for name, rows in zip(readings.names, by_series(readings), strict=False)
     ]
     alike: dict[bytes, list[int]] = {}
-    for number, (_, _, _, times, _) in enumerate(series):
-        alike.setdefault(times.tobytes(), []).append(number)
+    for number, (_, _, _, times, values) in enumerate(series):
+        # together with one that starts later, a series would not get what it gets alone
+        alike.setdefault(times.tobytes() + np.isnan(values).tobytes(), []).append(number)
     found: dict[int, Replayed] = {}
     for members in alike.values():
         times = series[members[0]][3]

@@ -113,6 +113,7 @@ def test_a_long_file_gives_each_series_what_it_would_get_alone(tmp_path, spiky):
     first, second = pd.read_csv(spiky, dtype=str), pd.DataFrame({"value": curve(960, seed=9).round(3).astype(str)})
     second["timestamp"] = first.timestamp
     second.loc[900, "value"] = "-500"
+    second.loc[:200, "value"] = ""  # it starts later
     third = second[:400]
     alone = []
     for number, frame in enumerate((first, second, third)):

@@ -9,7 +9,6 @@ import typer
 
 from driftline.cli.output import Json, emit, progress, safe, say, table
 
-SHOWN = 10
 EXAMPLES = """Examples:
 driftline detect readings.csv |
 driftline detect readings.csv --out found.csv --plot |
@@ -87,10 +86,11 @@ def _tell(found: dict[str, Any]) -> None:
         names = ("minor", "major", "critical")
         rows = [[file["file"], file["rows"], *(file["alarms"][name] for name in names), _loudest(file)] for file in files]
         table("Alarms, from each severity on", ["file", "rows", *names, "loudest"], rows)
-    if found["top"]:
-        several = len({(event["file"], event["series"]) for event in found["top"]}) > 1
+    top = [event for event in found["top"] if event["severity"] != "warning"]
+    if top:
+        several = len({(event["file"], event["series"]) for event in top}) > 1
         columns = ["series"] * several + ["time (UTC)", "score", "severity", "kind", "what"]
-        table("Top events", columns, [_event(event, several) for event in found["top"][:SHOWN]])
+        table("Top events", columns, [_event(event, several) for event in top])
     alarms = ", ".join(f"{count} from {name} on" for name, count in found["alarms"].items())
     count = f"{len(files)} file" + ("s" if len(files) != 1 else "")
     say(f"{count}, {found['rows']} rows in {found['seconds']:g} s: alarms {alarms}.")

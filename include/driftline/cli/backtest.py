@@ -203,8 +203,10 @@ def _tell_series(series: dict[str, Any]) -> None:
         bounds = series["expected"]
         rows.append(["expected", f"{bounds['typical']:g} ({bounds['lower']:g} … {bounds['upper']:g})"])
     for evidence in series["evidence"].values():
-        out = evidence["deviations"]
-        rows.append([evidence["means"], "–" if out is None else f"{out:+.1f} deviations"])
+        surprise = evidence["surprise"]
+        rows.append(
+            [evidence["means"], "–" if surprise is None else f"1 in {10**surprise:,.0f}" if surprise < 9 else "never seen"]
+        )
     if series["score"] is not None:
         stored = f"{series['record']['record_score']:.0f}" if series["record"] else "no record"
         rows.append(["score", f"{series['score']:.1f} (stored: {stored})"])

@@ -126,22 +126,6 @@ def numbers(values: NDArray[np.float64], digits: int = 6) -> list[bytes]:
     return orjson.dumps([float(pattern % value) for value in finite.tolist()])[1:-1].split(b",") if len(values) else []
 
 
-def compare(actual: float, typical: float) -> str:
-    """The deviation in words: `17 times lower than expected (2 instead of 34)`."""
-    pair = f"({readable(actual)} instead of {readable(typical)})"
-    direction = "higher" if actual > typical else "lower"
-    if typical > 0 and actual > 0:
-        ratio = max(actual / typical, typical / actual)
-        if ratio >= 1.5:
-            return (
-                f"{ratio:.0f} times {direction} than expected {pair}"
-                if ratio >= 3
-                else f"{ratio:.1f} times {direction} than expected {pair}"
-            )
-        return f"{direction} than expected {pair}"
-    return f"nothing at all, {readable(typical)} expected" if actual == 0 < typical else f"{direction} than expected {pair}"
-
-
 def readable(value: float) -> str:
     """A number for people: `1,460`, `86`, `0.034`."""
     if abs(value) >= 100 or value == int(value):

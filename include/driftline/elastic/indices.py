@@ -53,8 +53,21 @@ _RESULTS: dict[str, Any] = {
     "bucket_influencers": BLOB,
     "driftline": {
         "properties": {
-            **_keywords("job_version", "snapshot_id", "quality", "key"),
-            "in_sample": BOOL,
+            **_keywords("job_version", "snapshot_id", "quality", "key", "kind", "damped"),
+            **dict.fromkeys(("in_sample", "learning"), BOOL),
+            "sentence": {"type": "keyword", "index": False, "doc_values": False},
+            "event": {
+                "properties": {
+                    **dict.fromkeys(("start", "end", "peak"), DATE),
+                    **_keywords("kind", "member_of", "members"),
+                    **dict.fromkeys(("buckets", "series", "detectors"), LONG),
+                    "total_deviation": DOUBLE,
+                    "alarm": BOOL,
+                    "common": BLOB,
+                }
+            },
+            **dict.fromkeys(("records", "discoveries"), LONG),
+            **dict.fromkeys(("together", "evidence"), BLOB),
             "training_start": DATE,
             "training_end": DATE,
             "series": LONG,
@@ -116,7 +129,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 2
+TEMPLATE_VERSION = 3
 
 
 @talks_to_cluster

@@ -20,6 +20,9 @@ from driftline.generator.world import COUNTS, ROWS, make_world, stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from driftline.generator.schedule import Event
+    from driftline.generator.world import Ints
+
 __all__ = ["AccessLog", "AccessLogOptions"]
 
 MINUTES = 1440 // CHUNKS_A_DAY
@@ -81,15 +84,29 @@ class AccessLog(Generated):
             yield chunk(self._tables, columns, day=day, first=number, start=moment, minutes=last - first)
             number += len(columns.ms)
 
+    def counts(self) -> Ints:
+        """Requests of every endpoint in every minute, (E, T): what the rows add up to, without what concerns one host only."""
+        parts = []
+        for first in range(0, self.minutes, MINUTES):
+            day, part = divmod(first // MINUTES, CHUNKS_A_DAY)
+            parts.append(self._counts(day, part, np.arange(first, min(first + MINUTES, self.minutes)))[0])
+        return np.concatenate(parts, axis=1)
+
     def _draw(self, day: int, part: int, first: int, last: int) -> Columns:
-        events = [event for event in self.events if event.within(first, last)]
-        minutes, rng = np.arange(first, last), stream(self.seed, COUNTS, day, part)
+        minutes = np.arange(first, last)
+        counts, events = self._counts(day, part, minutes)
+        return self._requests.draw(stream(self.seed, ROWS, day, part), counts, minutes, events)
+
+    def _counts(self, day: int, part: int, minutes: Ints) -> tuple[Ints, list[Event]]:
+        """Requests of a chunk's minutes (E, T), and the injections that touch it."""
+        events = [event for event in self.events if event.within(int(minutes[0]), int(minutes[-1]) + 1)]
+        rng = stream(self.seed, COUNTS, day, part)
         rate = self.rates.expected(minutes)
         effects.disturb_rates(rate, minutes, events, self.rates, self.seed)
         rate *= self.rates.noise(rng, (rate.shape[0], rate.shape[1]))
         counts = rng.poisson(rate).astype(np.int64)
         effects.freeze(counts, minutes, events, self.rates)
-        return self._requests.draw(stream(self.seed, ROWS, day, part), counts, minutes, events)
+        return counts, events
 
     def truth(self) -> list[dict[str, Any]]:
         """One document for each injection."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,14 +23,21 @@ class Trained:
     Attributes:
         keys: N series keys.
         first: (N,) epoch seconds of the first bucket with a value: before it the series did not exist.
-        noise: (N, 2) calibrated noise of a bucket, and of the multi-bucket mean.
+        usual: (N, K) what is usual around their models, as numbers of `scoring.calibration.Calibration`.
         fleet: Their models; `fleet.failed` has those without one.
+        together: What they did together in training, by detector: sums and counts (T,); not kept in snapshots.
     """
 
     keys: list[SeriesKey]
     first: NDArray[np.float64]
-    noise: NDArray[np.float64]
+    usual: NDArray[np.float64]
     fleet: Fleet
+    together: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """(N,) noise of single values in the model's space."""
+        return self.usual[:, 0]
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -50,7 +57,7 @@ class Trained:
     def select(self, rows: Sequence[int]) -> Trained:
         """Some of the series, in the order given."""
         chosen = list(rows)
-        return Trained([self.keys[row] for row in chosen], self.first[chosen], self.noise[chosen], select(self.fleet, chosen))
+        return Trained([self.keys[row] for row in chosen], self.first[chosen], self.usual[chosen], select(self.fleet, chosen))
 
     def to_numbers(self) -> dict[str, Any]:
         """JSON data."""
@@ -58,7 +65,7 @@ class Trained:
             "keys": [list(key) for key in self.keys],
             "fitted": self.fitted,
             "first": pack(self.first),
-            "noise": pack(self.noise),
+            "usual": pack(self.usual),
             "fleet": self.fleet.to_numbers(),
         }
 
@@ -67,10 +74,10 @@ class Trained:
         """The same again."""
         keys = [SeriesKey(*key) for key in numbers["keys"]]
         if not keys:
-            return cls([], np.empty(0), np.empty((0, 2)), Fleet.from_numbers(numbers["fleet"]))
+            return cls([], np.empty(0), np.empty((0, 0)), Fleet.from_numbers(numbers["fleet"]))
         return cls(
             keys,
             unpack(numbers["first"], len(keys))[:, 0],
-            unpack(numbers["noise"], len(keys)),
+            unpack(numbers["usual"], len(keys)),
             Fleet.from_numbers(numbers["fleet"]),
         )

@@ -38,7 +38,7 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
         return {"rows": [], "loss": []}
     before, after = frame.slice(Window(frame.start, held.start)).take(rows), frame.slice(held).take(rows)
     fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **fit_options(job, before.keys))
-    loss = _loss(fleet, after, trained.noise[rows, 0])
+    loss = _loss(fleet, after, trained.scale[rows])
     good = ~np.isnan(loss)
     return {"rows": rows[good].tolist(), "loss": loss[good].tolist()}
 
@@ -91,7 +91,7 @@ def _losses(
     for part in parts:
         trained = Trained.from_numbers(part["trained"])
         for row, loss in zip(part["backtest"]["rows"], part["backtest"]["loss"], strict=True):
-            fresh[trained.keys[row]] = (loss, trained.noise[row, 0])
+            fresh[trained.keys[row]] = (loss, trained.scale[row])
     new, old = [], []
     for chunk in snapshots.chunks(client, current):
         known = Trained.from_numbers(chunk)

@@ -19,10 +19,13 @@ from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
 from driftline.pipeline.read import read_series
-from driftline.pipeline.score import BOUNDS
-from driftline.scoring.evidence import weigh
-from driftline.scoring.score import severity, to_score
-from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, LOOKBACK, MIN_RECORD_SCORE
+from driftline.pipeline.segment import look_back, score_segment
+from driftline.scoring.calibration import GRADES, Calibration
+from driftline.scoring.events import severity_rank
+from driftline.scoring.explanation import MEANS, REASONS
+from driftline.scoring.kinds import KINDS
+from driftline.scoring.score import severity
+from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 RULES = {
     "no_model": "the series has no model",
     "learning": "the model learned from this bucket itself",
+    "not_learned": "the series is being learned, and a value within what was seen is no more than minor until then",
     "no_value": "there is no value to judge",
     "one_sided": "the function looks at the other side only",
     "below_minimum": f"its score is below {MIN_RECORD_SCORE:g}, the least that is recorded",
@@ -82,7 +86,7 @@ def explain(
     window, quality = _bucket(client, job, parse_time(at))
     manifest = _in_force(client, job, window.start)
     known = _known(client, manifest)
-    read = Window(window.start - (LOOKBACK - 1) * job.bucket_span, window.end)
+    read = Window(window.start - look_back(job), window.end)
     uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, read, uri=uri, keys=known, progress=progress)["uri"])
     rows = _rows(job, frame, partition)
@@ -214,29 +218,23 @@ def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any
 
 def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
     """Actual and expected, evidence and score, computed as scoring does."""
-    part = looked.frame.take([row])
-    spec = looked.job.detectors[part.keys[0].detector_index].spec
-    values = np.where(np.isnan(part.values) & spec.empty_is_zero, 0.0, part.values)
-    seconds = part.start.timestamp() + np.arange(values.shape[1]) * part.span.total_seconds()
-    values = np.where(seconds >= trained.first[0], values, np.nan)
-    mean, trend = trained.fleet.moments(part.times)
-    sd = np.sqrt(trend**2 + trained.noise[:, :1] ** 2)
-    residuals = trained.fleet.to_space(values) - mean
-    evidence = weigh(residuals, sd, trained.noise[:, 1], [spec.side])
-    both = weigh(residuals, sd, trained.noise[:, 1], ["both"])
-    lower, typical, upper = (
-        _number(trained.fleet.to_units(bound)[0, -1]) for bound in (mean - BOUNDS * sd, mean, mean + BOUNDS * sd)
-    )
+    manifest = looked.manifest or {}
+    segment = {**looked.window.as_dict(), **{name: manifest[name] for name in ("training_start", "training_end")}}
+    scored = score_segment(looked.job, looked.frame.take([row]), trained, segment)
+    found, z = scored.found, float(scored.found.z[0, -1])
+    lower, typical, upper = (_number(bound[0, -1]) for bound in scored.bounds)
     return {
-        "actual": _number(values[0, -1]),
+        "actual": _number(scored.values[0, -1]),
         "expected": {"lower": lower, "typical": typical, "upper": upper},
+        "deviations": _number(z),
+        "kind": KINDS[int(scored.kind[0, -1])],
         "evidence": {
-            "point": {"deviations": _number(evidence.point[0, -1]), "means": "the bucket itself"},
-            "multi": {"deviations": _number(evidence.multi[0, -1]), "means": f"the last {LOOKBACK} buckets together"},
+            name: {"surprise": _number(part[0, -1]), "means": MEANS.get(name, name)} for name, part in found.evidence.items()
         },
-        "surprise": _number(evidence.surprise[0, -1]),
-        "score": float(to_score(evidence.surprise)[0, -1]),
-        "score_of_both_sides": float(to_score(both.surprise)[0, -1]),
+        "surprise": _number(found.surprise[0, -1]),
+        "score": float(scored.scores[0, -1]),
+        "damped": REASONS[int(found.damped[0, -1])],
+        "predictability": GRADES[int(Calibration.from_numbers(trained.usual).grade[0])],
     }
 
 
@@ -251,12 +249,11 @@ def _suppressing(
     score = record["record_score"] if record else found["score"]
     rules: list[tuple[str, str]] = []
     if score < MIN_RECORD_SCORE:
-        one_sided = found["score_of_both_sides"] >= MIN_RECORD_SCORE
-        rules.append(("one_sided", "") if one_sided else ("below_minimum", ""))
+        rules.append(("one_sided", "") if found["damped"] == "one_sided" else ("below_minimum", ""))
     elif record is None:
         rules.append(("not_found_then", ""))
     elif score < ALARM_SCORE:
-        rules.append(("below_alarm", ""))
+        rules.append(("not_learned", "") if found.get("damped") == "learning" else ("below_alarm", ""))
     else:
         rules += _after(score, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
@@ -266,7 +263,8 @@ def _suppressing(
 
 def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What an earlier alarm of the same series within a day makes of an alarm."""
-    louder = [each for each in before if each["record_score"] >= max(score, ALARM_SCORE)]
+    alarming = [each for each in before if each["record_score"] >= ALARM_SCORE]
+    louder = [each for each in alarming if severity_rank(each["record_score"]) >= severity_rank(score)]
     if not louder:
         return []
     first = louder[0]

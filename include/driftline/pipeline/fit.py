@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import Trained
-from driftline.scoring.calibration import burst_mask, calibrate, noise_floor, robust_sigma
+from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, noise_floor, rare, robust_sigma
+from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
+from driftline.scoring.together import Together
+from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,35 +31,90 @@ COUNT_LIKE = {"count", "distinct_count"}
 
 
 def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Trained:
-    """Models and noise of a frame's series. Sparse bursts are kept out of the fit; a new level is learned.
-
-    What is measured on residuals is done some series at a time: a large frame needs little memory besides its own.
-    """
-    sqrt = np.array([_sqrt(job, key.detector_index) for key in frame.keys], dtype=bool)
+    """Models and what is usual around them, of a frame's series. What is measured on residuals is done some series at a time."""
+    sqrt = np.array([is_sqrt(job, key.detector_index) for key in frame.keys], dtype=bool)
     sparse = _too_sparse(job, frame)
     values = frame.values
     if sparse:
         values = values.copy()
         values[list(sparse)] = np.nan
-    fleet = fit_fleet(frame.times, values, sqrt=sqrt, progress=progress, **fit_options(job, frame.keys))
+    options = fit_options(job, frame.keys)
+    fleet = fit_series(frame.times, values, frame.span, sqrt=sqrt, progress=progress, **options)
     fleet.failed.update(sparse)
-    again, mask = _bursts(fleet, frame, values)
+    windows = Windows.of(frame.span)
+    detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
+    parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
+    for rows, residuals, space in _residuals(fleet, frame.times, values):
+        within = slice(rows.start, rows.stop)
+        sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
+        mask = rare(burst_mask(residuals, sigma, frame.span), windows.day)
+        usual, z = calibrate(values[within], space, space - residuals, sqrt[within], windows, mask)
+        parts.append(usual.numbers())
+        together.add(detectors[within], z)
+    return Trained(frame.keys, _first_seen(frame), np.concatenate(parts), fleet, together.parts)
+
+
+def fit_series(
+    times: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    span: timedelta,
+    *,
+    sqrt: NDArray[np.bool_],
+    progress: Progress | None = None,
+    series_options: Sequence[Mapping[str, Any]] | None = None,
+    **options: Any,  # noqa: ANN401 - as `fit_fleet` takes them
+) -> Fleet:
+    """Models of series (N, T). Sparse bursts are kept out of the fit; a new level is learned."""
+    own = _by_age(times, values, span, options, series_options)
+    fleet = fit_fleet(times, values, sqrt=sqrt, progress=progress, series_options=own, **options)
+    again, mask = _bursts(fleet, times, values, span)
     if len(again):
-        options = fit_options(job, [frame.keys[row] for row in again])
-        fleet.replace(again, fit_fleet(frame.times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, **options))
-    noise = np.empty((len(values), 2))
-    for rows, residuals, floor in _residuals(fleet, frame, values):
-        inside = np.flatnonzero((again >= rows.start) & (again < rows.stop))
-        residuals[again[inside] - rows.start] = np.where(mask[inside], np.nan, residuals[again[inside] - rows.start])
-        noise[rows.start : rows.stop] = calibrate(residuals, floor)
-    return Trained(frame.keys, _first_seen(frame), noise, fleet)
+        chosen = None if own is None else [own[row] for row in again]
+        fleet.replace(
+            again,
+            fit_fleet(times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, series_options=chosen, **options),
+        )
+    return fleet
 
 
-def _bursts(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _by_age(
+    times: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    span: timedelta,
+    options: Mapping[str, Any],
+    series_options: Sequence[Mapping[str, Any]] | None,
+) -> Sequence[Mapping[str, Any]] | None:
+    """Prophet's options of each series, with what its age asks for where nobody chose otherwise.
+
+    Two weeks of buckets are two weeks: Prophet counts from the first start to the last, and would leave the week out. A trend
+    over a day or two is a piece of the daily curve, and leads anywhere.
+    """
+    known = ~np.isnan(values)
+    last = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
+    age = (times[last] - times[known.argmax(axis=1)]) / np.timedelta64(1, "s") + span.total_seconds()
+    weekly = (age >= WEEKLY_FROM.total_seconds() * (1 - 1e-9)) & (age - span.total_seconds() < WEEKLY_FROM.total_seconds())
+    flat = (age < TREND_FROM.total_seconds()) | (known.sum(axis=1) < TREND_BUCKETS)
+    if not (weekly | flat).any():
+        return series_options
+    out = []
+    for row in range(len(values)):
+        given = dict(series_options[row]) if series_options is not None else {}
+        if weekly[row] and span < timedelta(days=1):
+            given.setdefault("weekly_seasonality", options.get("weekly_seasonality", True))
+        if flat[row]:
+            given.setdefault("growth", options.get("growth", "flat"))
+        out.append(given)
+    return out
+
+
+def _bursts(
+    fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64], span: timedelta
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows (k,) of the series with bursts, and their masks (k, T)."""
     found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
-    for rows, residuals, floor in _residuals(fleet, frame, values):
-        mask = burst_mask(residuals, robust_sigma(residuals, floor), frame.span)
+    for rows, residuals, space in _residuals(fleet, times, values):
+        floor = noise_floor(space, fleet.sqrt[rows.start : rows.stop])
+        mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
         having = np.flatnonzero(mask.any(axis=1))
         found.append(having + rows.start)
         masks.append(mask[having])
@@ -63,15 +122,15 @@ def _bursts(fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]) -> tu
 
 
 def _residuals(
-    fleet: Fleet, frame: SeriesFrame, values: NDArray[np.float64]
+    fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64]
 ) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64]]]:
-    """Some series at a time: their rows, residuals in the model's space, and the least noise to assume."""
+    """Some series at a time: their rows, residuals, and values in the model's space."""
     size = max(1, BLOCK // max(1, values.shape[1]))
     for first in range(0, len(values), size):
         rows = range(first, min(first + size, len(values)))
         part = select(fleet, rows)
         space = part.to_space(values[rows.start : rows.stop])
-        yield rows, space - part.mean(frame.times), noise_floor(space, part.sqrt)
+        yield rows, space - part.mean(times), space
 
 
 def fit_options(job: Job, keys: list[SeriesKey]) -> dict[str, Any]:
@@ -100,7 +159,8 @@ def check_job_options(job: Job) -> None:
         check_options({**job.training.prophet, **options}, where)
 
 
-def _sqrt(job: Job, detector: int) -> bool:
+def is_sqrt(job: Job, detector: int) -> bool:
+    """Whether a detector's series are modelled as square roots."""
     wanted = job.training.transform
     return wanted == "sqrt" or (wanted == "auto" and job.detectors[detector].spec.metric in COUNT_LIKE)
 

@@ -163,7 +163,7 @@ def _predict(
     bucket before it, also where the level falls (at night, a count's noise is smaller).
     """
     mean = trained.fleet.mean(times)
-    half = trained.fleet.half_width(times, interval=INTERVAL, sigma=trained.noise[:, 0])
+    half = trained.fleet.half_width(times, interval=INTERVAL, sigma=trained.scale)
     low, typical, high = (trained.fleet.to_units(part) for part in (mean - half, mean, mean + half))
     lower = typical - np.maximum.accumulate(typical - low, axis=1)
     upper = typical + np.maximum.accumulate(high - typical, axis=1)

@@ -12,8 +12,8 @@ from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
 from driftline.pipeline.backtest import MIN_BUCKETS
+from driftline.pipeline.segment import look_back
 from driftline.pipeline.train import train
-from driftline.scoring.settings import LOOKBACK
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 Model = Literal["as_of", "latest"]
-WEEK = timedelta(weeks=1)
+DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 _SUNDAY = timedelta(days=3)  # the epoch was a Thursday; weeks are cut at Sunday 00:00 UTC, before the default retrain
 
 
@@ -57,8 +57,8 @@ def prepare(
     """The plan of a scoring run; trains first where no snapshot is there that may be used.
 
     Returns:
-        `start`, `end`, `read_start` (with the look-back), `segments`: which snapshot scores from when to when, and whether it
-        has learned from those buckets itself (`in_sample`).
+        `start`, `end`, `read_start` (with the look-back, from the start of the day), `segments`: which snapshot scores from when
+        to when, and whether it has learned from those buckets itself (`in_sample`).
 
     Raises:
         SnapshotError: There is no usable snapshot and none could be trained.
@@ -72,7 +72,7 @@ def prepare(
     segments = [] if window.empty else _segments(job, found, window, model)
     return {
         **window.as_dict(),
-        "read_start": iso(window.start - (LOOKBACK - 1) * job.bucket_span),
+        "read_start": iso(floor_time(floor_time(window.start, DAY) - look_back(job), job.bucket_span)),
         "model": model,
         "segments": segments,
         "notes": job.notes,

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.models.baseline import fit_fleet
-from driftline.scoring.calibration import calibrate, noise_floor
-from driftline.scoring.evidence import weigh
+from driftline.pipeline.fit import fit_series
+from driftline.scoring.calibration import calibrate
+from driftline.scoring.detector import alarms, detect
+from driftline.scoring.kinds import kinds
 from driftline.scoring.score import to_score
+from driftline.scoring.settings import HISTORY, MIN_RECORD_SCORE
+from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.progress import Progress
+    from driftline.models.baseline import Fleet
 
-KINDS = ("", "spike", "drop", "level_shift", "ramp", "flatline", "contextual", "variance", "silence")
-"""What an anomalous bucket is, by its code; the first is none."""
+BOUNDS = 1.959964  # of the 95 % interval
+FIRST = 24  # readings that a first model needs
+A_DAY = 6  # how often a day what is usual is measured again
 
 
 @dataclass
@@ -31,7 +36,7 @@ class Replayed:
         probability: Of a bucket at least this unusual; 1 where nothing was known.
         record_score: 0–100, every anomalous bucket.
         anomaly_score: 0–100, of the buckets that would have alarmed: not those of an incident that was reported already.
-        kind: Codes into KINDS.
+        kind: Codes into KINDS; 0 where nothing is anomalous.
     """
 
     lower: NDArray[np.float64]
@@ -48,38 +53,68 @@ def replay(
     values: NDArray[np.float64],
     *,
     sqrt: NDArray[np.bool_] | bool = False,
+    start: int = FIRST,
+    a_day: int = A_DAY,
     progress: Progress | None = None,
 ) -> Replayed:
-    """Scores every bucket with a model fitted on earlier ones only.
+    """Scores every bucket with a model fitted, and a calibration measured, on earlier ones only.
+
+    Models are fitted anew every day, and ever more often before the first is over. Residuals are those that the model of their
+    time had: what is usual is measured on predictions, not on fits.
 
     Args:
         times: (T,) starts of the buckets or times of the readings, UTC, ascending.
         values: (N, T), NaN where missing.
         sqrt: Whether to model square roots (counts), for all or for each series.
+        start: The first bucket that is scored; what lies before it is learned from.
+        a_day: How often a day what is usual is measured again.
         progress: Told how far it is.
     """
-    shape = values.shape
-    out = Replayed(
-        *(np.full(shape, np.nan) for _ in range(3)), np.ones(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int8)
-    )
-    step = np.median(np.diff(times)) if shape[1] > 1 else np.timedelta64(1, "h")
-    span = timedelta(seconds=float(step / np.timedelta64(1, "s")))
-    block = max(24, round(timedelta(days=1) / span))
-    for first in range(block, shape[1], block):
-        last = min(first + block, shape[1])
-        fleet = fit_fleet(times[:first], values[:, :first], sqrt=sqrt)
-        space = fleet.to_space(values[:, :last])
-        mean, trend = fleet.moments(times[:last])
-        residuals = space - mean
-        noise = calibrate(residuals[:, :first], noise_floor(space[:, :first], fleet.sqrt))
-        sd = np.sqrt(trend**2 + noise[:, :1] ** 2)
-        found = weigh(residuals, sd, noise[:, 1], ["both"] * len(values))
-        part = slice(first, last)
-        for name, bound in (("lower", mean - 3 * sd), ("typical", mean), ("upper", mean + 3 * sd)):
-            getattr(out, name)[:, part] = fleet.to_units(bound)[:, part]
-        out.probability[:, part] = 10.0 ** -found.surprise[:, part]
-        out.record_score[:, part] = out.anomaly_score[:, part] = to_score(found.surprise[:, part])
-        out.kind[:, part] = np.where(out.record_score[:, part] > 0, np.where(residuals[:, part] > 0, 1, 2), 0)
+    count, width = values.shape
+    flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (count,)).copy()
+    nothing = (np.full(values.shape, np.nan) for _ in range(3))
+    out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
+    if width <= start:
+        return out
+    surprise = np.zeros(values.shape)
+    mean = np.full(values.shape, np.nan)
+    space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
+    now, due, fleet = start, start, None
+    while now < width:
+        span = timedelta(seconds=float(np.median(np.diff(times[:now])) / np.timedelta64(1, "s")))
+        windows = Windows.of(max(span, timedelta(milliseconds=1)))
+        first = max(0, now - round(HISTORY / timedelta(days=1)) * windows.day)
+        if now >= due or fleet is None:
+            fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags)
+            new = np.isnan(mean[:, 0])
+            if new.any():  # what a series was before its first model is known by that model only
+                mean[new, :now] = fleet.mean(times[:now])[new]
+            due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
+        end = min(width, due, now + max(8, windows.day // a_day))
+        mean[:, now:end] = fleet.mean(times[now:end])
+        past = slice(first, now)
+        usual, _ = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows)
+        begin = max(first, now - windows.lookback)
+        part = slice(begin, end)
+        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows)
+        new, fresh = slice(now, end), slice(now - begin, end - begin)
+        surprise[:, new] = found.surprise[:, fresh]
+        out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
+        _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])
+        # alarms look back one rest, in buckets of the span as it was known then
+        rested = slice(max(0, now - windows.rest), end)
+        news = alarms(surprise[:, rested], windows.rest)[:, -(end - now) :]
+        out.record_score[:, new] = to_score(surprise[:, new])
+        out.anomaly_score[:, new] = np.where(news, out.record_score[:, new], 0.0)
+        now = end
         if progress:
-            progress("buckets replayed", last, shape[1])
+            progress("buckets replayed", now, width)
+    out.probability[:] = 10.0**-surprise
+    out.kind[out.record_score < MIN_RECORD_SCORE] = 0
     return out
+
+
+def _bounds(out: Replayed, where: slice, fleet: Fleet, centre: NDArray[np.float64], sd: NDArray[np.float64]) -> None:
+    out.lower[:, where] = fleet.to_units(centre - BOUNDS * sd)
+    out.typical[:, where] = fleet.to_units(centre)
+    out.upper[:, where] = fleet.to_units(centre + BOUNDS * sd)

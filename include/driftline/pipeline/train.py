@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from driftline.core.errors import SourceIndexError, WindowError
@@ -14,11 +16,14 @@ from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import snapshots, state
 from driftline.elastic.fields import check_fields, data_range
+from driftline.models.baseline.fleet import pack, unpack
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.pipeline.read import batches, read_series
+from driftline.scoring.calibration import GRADES, Calibration
+from driftline.scoring.together import Together, noise_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,13 +95,41 @@ def _staged(trained: Trained, tested: dict[str, list[float]]) -> Iterator[dict[s
         "fitted": len(trained.fitted),
         "failures": trained.failed[:MAX_LISTED],
         "fallbacks": trained.fallbacks[:MAX_LISTED],
+        **_graded(trained),
         "ranges": [snapshots.key_range(trained.keys[rows.start : rows.stop]) for rows in chunks],
         # only the series that were tested, as a batch of their own
         "trained": trained.select(sample).to_numbers(),
         "backtest": {**tested, "rows": list(range(len(tested["rows"])))},
+        "together": {
+            str(detector): [pack(sums), pack(counts.astype(np.float64))] for detector, (sums, counts) in trained.together.items()
+        },
     }
     for rows in chunks:
         yield (trained.select(rows) if len(chunks) > 1 else trained).to_numbers()
+
+
+def _graded(trained: Trained) -> dict[str, Any]:
+    """How many series have which grade of predictability, and those that are hard to predict."""
+    fitted = trained.fitted
+    grade = Calibration.from_numbers(trained.usual[fitted]).grade if fitted else np.empty(0, np.int8)
+    poor = [trained.keys[fitted[row]]._asdict() for row in np.flatnonzero(grade == GRADES.index("poor"))]
+    return {
+        "grades": {name: int((grade == code).sum()) for code, name in enumerate(GRADES)},
+        "unpredictable": poor[:MAX_LISTED],
+    }
+
+
+def _together(job: Job, handle: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is usual for all series of each detector together: the batches' sums, added up and measured."""
+    width = handle["buckets"]
+    merged = Together(width)
+    for part in parts:
+        for detector, (sums, counts) in part["together"].items():
+            merged.merge(int(detector), unpack(sums, 1)[0], unpack(counts, 1)[0].astype(np.int64))
+    start = np.datetime64(parse_time(handle["start"]).replace(tzinfo=None), "s")
+    times = start + np.arange(width) * np.timedelta64(job.span_seconds, "s")
+    noises = {detector: noise_of(times, *sums) for detector, sums in merged.parts.items()}
+    return {str(detector): asdict(noise) for detector, noise in noises.items() if noise is not None}
 
 
 def promote(
@@ -143,6 +176,9 @@ def promote(
             "notes": [*handle["notes"], *job.notes],
             "docs_per_bucket": handle["docs"] / max(1, handle["buckets"]),
             "ranges": [between for part in parts for between in part["ranges"]],
+            "together": _together(job, handle, parts),
+            "grades": {grade: sum(part["grades"][grade] for part in parts) for grade in GRADES},
+            "unpredictable": [key for part in parts for key in part["unpredictable"]][:MAX_LISTED],
         },
     }
     snapshots.write(client, manifest, (chunk for part in fitted for chunk in islice(read_lines(part["uri"]), 1, None)))

@@ -1,44 +1,193 @@
-"""How noisy a series is around its model: the scale that residuals are measured in."""
+"""Calibration: what is usual for a series around its model, learned from its past."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
+from driftline.scoring.residuals import absolute_quantile, deviation, noise_law
 from driftline.scoring.settings import (
-    LOOKBACK,
+    BULK,
+    BURST_SHARE,
+    FAIR_BURSTS,
+    FAIR_WANDER,
+    MASK_DAYS,
     MASK_REACH,
     MASK_SHARE,
     MASK_SIGMA,
-    MULTI_CLIP,
+    POOR_BURSTS,
+    POOR_WANDER,
     RELATIVE_FLOOR,
     SQRT_FLOOR,
+    TAIL_NORMAL,
     TAIL_QUANTILE,
 )
+from driftline.scoring.statistics import EVIDENCE, settled, statistics
+from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from numpy.typing import NDArray
 
+    from driftline.scoring.windows import Windows
 
-def robust_sigma(residuals: NDArray[np.float64], floor: NDArray[np.float64]) -> NDArray[np.float64]:
+    Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
+
+GRADES = ("good", "fair", "poor")
+"""How well a series can be predicted."""
+OWN = 11  # numbers of a series besides its tails
+WIDTH = OWN + len(EVIDENCE) * (len(BULK) + 4)
+"""Numbers of a series."""
+
+
+@dataclass
+class Calibration:
+    """What is usual for N series.
+
+    Attributes:
+        scale: (N,) noise of single values that matches the middle of the residuals and their far ones, whatever the level.
+        floor: (N,) least standard deviation to assume, in the model's space.
+        law: (N, 2) the noise law's a and b.
+        whole: (N,) 1 for series of whole numbers from 0 on, else 0.
+        equal: (N,) how often a value was followed by the same again.
+        nothing: (N,) how often nothing came where at least one was expected.
+        seen: (N, 2) least and greatest value that was seen, in the model's space.
+        bursts: (N,) share of the buckets that lay far outside.
+        wander: (N,) how far the level strayed from the model, in units of noise (nine tenths of the time it was less).
+        tails: Tail of each statistic of EVIDENCE.
+    """
+
+    scale: Vector
+    floor: Vector
+    law: Matrix
+    whole: Vector
+    equal: Vector
+    nothing: Vector
+    seen: Matrix
+    bursts: Vector
+    wander: Vector
+    tails: dict[str, Tail]
+
+    @property
+    def grade(self) -> NDArray[np.int8]:
+        """(N,) codes into GRADES."""
+        poor = (self.bursts > POOR_BURSTS) | (self.wander > POOR_WANDER)
+        fair = (self.bursts > FAIR_BURSTS) | (self.wander > FAIR_WANDER)
+        return np.where(poor, 2, np.where(fair, 1, 0)).astype(np.int8)
+
+    def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_]) -> Matrix:
+        """(N, T) standard deviation of values with these expectations, in the model's space."""
+        return deviation(self.law, mean, self.floor, sqrt)
+
+    def numbers(self) -> Matrix:
+        """(N, K) all of it as numbers."""
+        own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
+        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE)])
+
+    @classmethod
+    def from_numbers(cls, numbers: Matrix) -> Calibration:
+        """The same again."""
+        scale, floor, law_a, law_b, whole, equal, nothing, low, high, bursts, wander = numbers[:, :OWN].T
+        parts = np.split(numbers[:, OWN:], len(EVIDENCE), axis=1)
+        tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
+        law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails)
+
+
+def calibrate(
+    values: Matrix,
+    space: Matrix,
+    mean: Matrix,
+    sqrt: NDArray[np.bool_],
+    windows: Windows,
+    mask: NDArray[np.bool_] | None = None,
+) -> tuple[Calibration, Matrix]:
+    """Learns what is usual.
+
+    Args:
+        values: (N, T) in the series' units, NaN where missing.
+        space: The same in the model's space.
+        mean: The model's expectations there.
+        sqrt: (N,) which series are modelled as square roots.
+        windows: What the statistics look at.
+        mask: (N, T) True where a burst is left out. Without it bursts count: what happens every week is no anomaly.
+
+    Returns:
+        What is usual, and the settled residuals (N, T) that it was learned from.
+    """
+    if mask is not None:
+        values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
+    residuals = space - mean
+    floor = np.maximum(noise_floor(space, sqrt), absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
+    law = noise_law(residuals, mean, floor, sqrt)
+    sd = deviation(law, mean, floor, sqrt)
+    z, level = settled(residuals / sd, windows)
+    found = statistics(z, space, sd, windows)
+    equal, nothing = _repeats(values, mean, sqrt)
+    known = np.isfinite(space)
+    seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
+    bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
+    tails = {name: fit_tail(found[name]) for name in EVIDENCE}
+    whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
+    scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
+    return Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, absolute_quantile(level, 0.9), tails), z
+
+
+def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
+    """The bursts (N, T) of series in which they came on fewer than MASK_DAYS days; of the others they are usual."""
+    days = np.add.reduceat(mask, np.arange(0, mask.shape[1], day), axis=1) > 0
+    return np.asarray(mask & (days.sum(axis=1) < MASK_DAYS)[:, None], dtype=bool)
+
+
+def pooled(own: Matrix, others: Matrix) -> Matrix:
+    """Numbers (N, K) of series that are new: what is wider, their own or the median of all others that are known.
+
+    A few days tell little about tails; a young series is held to what is usual in its fleet until it has shown more.
+    """
+    if not len(others):
+        return own
+    wider = own.copy()
+    fleet = np.nanmedian(others, axis=0)
+    bounds = [2, 3, *range(OWN, WIDTH)]
+    wider[:, bounds] = np.fmax(own[:, bounds], fleet[bounds])
+    return wider
+
+
+def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector]:
+    """(N,) how often a value repeats; (N,) how often nothing came where something was expected."""
+    equal = values[:, 1:] == values[:, :-1]
+    due = np.where(sqrt[:, None], mean >= 1.0, True)
+    zero = values == 0
+    ever, none = _share(equal, np.ones_like(equal), 0.5), _share(zero, due, 0.5)
+    again = _share(equal[:, 1:], equal[:, :-1], ever)
+    still = _share(zero[:, 1:], zero[:, :-1] & due[:, 1:], none)
+    return np.maximum(ever, again), np.maximum(none, still)
+
+
+def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:
+    """(N,) share of the members, as if one more had been seen that is a member with the prior's probability."""
+    return np.asarray(((member & among).sum(axis=1) + prior) / (among.sum(axis=1) + 1.0), dtype=np.float64)
+
+
+def robust_sigma(residuals: Matrix, floor: Vector) -> Vector:
     """(N,) noise of (N, T) residuals by the median absolute deviation, at least `floor`. NaN rows give the floor."""
-    return np.maximum(_quantile(residuals, 0.5) * 1.4826, floor)
+    return np.maximum(absolute_quantile(residuals, 0.5) * 1.4826, floor)
 
 
-def noise_floor(values: NDArray[np.float64], sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
+def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> Vector:
     """(N,) the least noise to assume for series (N, T) in the model's space."""
     floor = np.full(len(values), SQRT_FLOOR)
     if not sqrt.all():
-        tiny = np.finfo(np.float64).tiny ** 0.5
-        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * _quantile(values[~sqrt], 0.5), tiny)
+        tiny = np.finfo(np.float64).tiny ** 0.25
+        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * absolute_quantile(values[~sqrt], 0.5), tiny)
     return floor
 
 
-def burst_mask(residuals: NDArray[np.float64], sigma: NDArray[np.float64], span: timedelta) -> NDArray[np.bool_]:
+def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.bool_]:
     """(N, T) True where a value is a sparse burst that would poison a fit; a new level is not masked, so it is learned."""
     far = np.abs(residuals) > MASK_SIGMA * sigma[:, None]
     reach = max(1, round(MASK_REACH / span))
@@ -46,42 +195,3 @@ def burst_mask(residuals: NDArray[np.float64], sigma: NDArray[np.float64], span:
     total = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), axis=1)
     share = (total[:, 2 * reach + 1 :] - total[:, : -2 * reach - 1]) / (2 * reach + 1)
     return far & (share < MASK_SHARE)
-
-
-def calibrate(residuals: NDArray[np.float64], floor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 2) noise of single buckets and of the multi-bucket mean, from training residuals (N, T) without bursts.
-
-    Both match a far quantile as well as the middle, so that what happens every week is no anomaly; the second is measured, not
-    derived, so that it knows the residuals' autocorrelation. In-sample residuals; both are at least their floor.
-    """
-    sigma = np.maximum(robust_sigma(residuals, floor), _tail(residuals))
-    means = multi_bucket_mean(residuals / sigma[:, None])
-    multi = np.maximum(_tail(means), 1.0 / np.sqrt(LOOKBACK))
-    return np.column_stack([sigma, multi])
-
-
-def multi_bucket_mean(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, T) mean of the last LOOKBACK clipped deviations; missing ones count as none. The first buckets see fewer."""
-    clipped = np.clip(np.nan_to_num(z, nan=0.0, posinf=MULTI_CLIP, neginf=-MULTI_CLIP), -MULTI_CLIP, MULTI_CLIP)
-    total = np.cumsum(np.pad(clipped, ((0, 0), (LOOKBACK, 0))), axis=1)
-    return (total[:, LOOKBACK:] - total[:, :-LOOKBACK]) / LOOKBACK
-
-
-def _tail(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _quantile(values, TAIL_QUANTILE) / float(norm.ppf(0.5 + TAIL_QUANTILE / 2))
-
-
-def _quantile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
-    """(N,) quantiles of the absolute values (N, T) without NaN, linear between two; 0 for rows of nothing else.
-
-    One sort of whole rows, NaN last: many times faster than numpy's own for rows with gaps.
-    """
-    if not values.size:
-        return np.zeros(len(values))
-    ordered = np.sort(np.abs(values), axis=1)
-    count = values.shape[1] - np.isnan(values).sum(axis=1)
-    place = q * np.maximum(count - 1, 0)
-    low = place.astype(np.intp)
-    rows = np.arange(len(values))
-    left, right = ordered[rows, low], ordered[rows, np.minimum(low + 1, np.maximum(count - 1, 0))]
-    return np.where(count > 0, left + (right - left) * (place - low), 0.0)

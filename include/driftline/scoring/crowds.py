@@ -12,7 +12,6 @@ import numpy as np
 from driftline.core.results import Maker, number
 from driftline.scoring.discovery import discoveries, job_surprise
 from driftline.scoring.events import (
-    KINDS,
     LINEAGE,
     Marked,
     capped,
@@ -24,7 +23,8 @@ from driftline.scoring.events import (
     severity_rank,
     surprises_of,
 )
-from driftline.scoring.score import to_score
+from driftline.scoring.kinds import KINDS
+from driftline.scoring.score import to_job_score
 from driftline.scoring.sentence import compare, duration, weekday_and_time
 from driftline.scoring.settings import (
     ALARM_SCORE,
@@ -171,7 +171,7 @@ def _crowds(
         Marked(
             np.array([lanes.index(lane) for lane, _, _ in marked], dtype=np.int64),
             times,
-            np.array([float(to_score(value)) for _, _, value in marked]),
+            np.array([float(to_job_score(value)) for _, _, value in marked]),
             none.astype(np.int64),
             none,
         ),

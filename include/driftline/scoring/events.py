@@ -11,6 +11,7 @@ from scipy.ndimage import maximum_filter1d
 
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
+from driftline.scoring.kinds import KINDS
 from driftline.scoring.sentence import sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
 
-KINDS = ("", "spike", "drop", "level_shift", "ramp", "flatline", "contextual", "variance", "silence")
-"""What an anomalous bucket is, by its code; the first is none."""
 LINEAGE = ("snapshot_id", "in_sample", "quality")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import SCORE_CURVE, SEVERITIES
+from driftline.scoring.settings import JOB_CURVE, SCORE_CURVE, SEVERITIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 def to_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """−log10(probability) → 0–100 along the score curve; monotone, so ranks are kept."""
     x, y = zip(*SCORE_CURVE, strict=True)
+    return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
+
+
+def to_job_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The same for what many series say together, where a surprise is nearer to what it says."""
+    x, y = zip(*JOB_CURVE, strict=True)
     return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
 
 

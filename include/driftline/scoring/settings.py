@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-# Buckets of the multi-bucket evidence, and so the look-back that scoring reads before its interval. Elastic uses 12 too.
-LOOKBACK = 12
-
 # Noise that is assumed at least. A Poisson count has a standard deviation of 1/2 in sqrt space at every level; a generator
 # of perfectly regular events must not make one event more or less an anomaly.
 SQRT_FLOOR = 0.5
@@ -16,24 +13,106 @@ RELATIVE_FLOOR = 0.005
 # Calibration matches this quantile of the absolute training residuals to the normal distribution's, so heavy tails widen the
 # noise. Far enough out to see tails in 500 buckets (an hourly model's three weeks), far enough in not to be one outlier.
 TAIL_QUANTILE = 0.99
+TAIL_NORMAL = 2.575829  # where a normal distribution has it
+BURST_SHARE = 0.125
 
 # Bursts are kept out of a fit when they are more than this many deviations out (a new level lies nearer and must be learned) …
 MASK_SIGMA = 6.0
 # … and sparse: less than this share of the buckets within twelve hours either side.
 MASK_SHARE = 0.25
 MASK_REACH = timedelta(hours=12)
+# Bursts are left out of what is usual, too, until they came on so many different days: then they are usual.
+MASK_DAYS = 3
 
-# Point residuals count at most this much in the multi-bucket mean: one spike is one bucket's news, not twelve.
-MULTI_CLIP = 4.0
-# The mean speaks only while the bucket itself still deviates the same way by this many deviations.
-MULTI_CURRENT = 1.0
-# It is worth this much at most (−log10 of its probability): a level that moved is news for a day, and must not outrank
-# buckets that are far out by themselves for as long as it lasts. 9.5 ends as a score of 45, minor.
-MULTI_MOST = 9.5
+LN10 = 2.302585092994046
 
-# Score 0–100 as a function of −log10(probability). 3.3 is 3.7 deviations: by chance once in three weeks of 15-minute buckets, the
-# least that is worth a record. 24 is a little over ten: a tenfold rate of even six events a bucket.
-SCORE_CURVE = ((3.3, 0.0), (5.5, 25.0), (10.0, 50.0), (18.0, 75.0), (24.0, 90.0), (50.0, 97.0), (300.0, 100.0))
+# The look-back of the statistics, each in time with a least number of buckets. A mean over an hour and a stretch of two were the
+# best on series of five minutes, and near the best on those of 15 minutes and of hours, where they need some buckets to be one.
+MEAN_TIME, MEAN_BUCKETS = timedelta(hours=1), 3
+# What goes on for some minutes is a point at shorter spans, too.
+BRIEF_TIME = timedelta(minutes=5)
+# What is slight, and goes on for hours, is told from noise by a longer mean where the others have buckets enough.
+LONG_TIME = timedelta(hours=3)
+SHAPE_TIME, SHAPE_BUCKETS = timedelta(hours=2), 6
+SWING_TIME, SWING_BUCKETS = timedelta(hours=3), 12
+# Days that a stretch is compared with: a week, so that a weekend is compared with one.
+PERIODS = 7
+# The level that residuals settle on: the median of eight means of three hours, a day in all, the newest three hours left out.
+LEVEL_BLOCK, LEVEL_BLOCKS, LEVEL_LEAST = timedelta(hours=3), 8, 4
+# One incident, one alarm: for a day. Half a day was as good, two days lose what comes after.
+REST, REST_BUCKETS = timedelta(days=1), 24
+
+# Residuals that lie on one side for a block, by this much on average, are a level shift; a ramp if they grow by this factor.
+SHIFT_LEAST = 1.5
+RAMP_RATIO = 1.5
+
+# Predictability: shares of far outliers, and how far the level strays from the model in units of noise. It is told, not acted on:
+# what is hard to predict has wide tails, and these hold it to wider bounds.
+FAIR_BURSTS, POOR_BURSTS = 0.01, 0.05
+FAIR_WANDER, POOR_WANDER = 3.0, 10.0
+
+# What lies within what was seen is no more than a minor anomaly while a series is learned: a first weekend is no incident.
+LEARNING_MOST = 4.1
+# Below this expectation a count's own law is asked, too: its square root is not normal there.
+DISCRETE_BELOW = 25.0
+
+# Models of a replay learn from so much, as those of a job do by default.
+HISTORY = timedelta(days=28)
+
+# A week's pattern is looked for from two weeks on, a trend from three days and some buckets on.
+WEEKLY_FROM, TREND_FROM, TREND_BUCKETS = timedelta(days=14), timedelta(days=3), 36
+
+# Bins of the level that the noise law's line is laid through.
+NOISE_BINS = 8
+# Of counts expected well below one, the standard deviation shrinks with the expectation, down to this part of the floor.
+SPARSE_FLOOR = 0.4
+
+# One bucket counts at most this many deviations in a mean, and this squared change in a swing: a spike is news once.
+MEAN_CLIP = 30.0
+# Evidence of several buckets speaks while the bucket itself deviates by this much.
+CURRENT = 1.0
+SWING_CLIP = 25.0
+# Added to a swing's mean square before its logarithm: none at all is not infinitely rare.
+SWING_LEAST = 0.02
+
+# Runs: one more equal value is worth at most this much, and nothing is assumed to be rarer than this.
+FLAT_MOST = 1.5
+LEAST_COMMON = 0.001
+
+# Quantiles of the bulk that a tail keeps. Beyond, for TAIL_SHARE of the past but at least TAIL_LEAST values, a law is fitted.
+BULK = (0.5, 0.2, 0.1, 0.05)
+TAIL_SHARE = 0.02
+TAIL_LEAST = 10
+# Its shape: what residuals of access logs and of host metrics have in common, as strong as TAIL_TRUST excesses.
+TAIL_SHAPE, TAIL_SHAPE_MOST, TAIL_TRUST = 0.1, 0.3, 20.0
+# Its least scale, in units of noise: the normal distribution's is 0.4.
+TAIL_WIDTH_LEAST = 0.2
+
+# Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.
+NOW = ("point", "brief", "long")
+JOINT = ("point", "mean", "shape")
+ALONE = ("variance", "flatline")
+JOINT_SHARE = 0.5
+EVIDENCE_MOST = 300.0
+# What stands still, swings or stays away is looked at beside the three: other looks, other chances of a false alarm.
+ALONE_COST = 1.0
+# Runs are looked for in every bucket, and neighbours are more alike than their law has it: at night, in fleets, in feeds.
+# What is stuck is worth a look, not more; what is gone may be critical.
+RUNS = {"frozen": 9.0, "silence": 300.0}
+RUN_COST = 3.0
+CERTAIN_SILENCE = 4.0
+
+# Surprise at the edges of the severities. 3.4 is where alarms begin on the benchmark; 4.2 where 200 partitions of an access log
+# give less than 0.025 false ones a partition and week, at spans of 1 to 15 minutes.
+EDGES = (3.4, 5.0, 8.0)
+# An incident that alarmed is news again when it is this much more surprising, a factor of ten.
+AGAIN = 1.0
+
+# Score 0–100 as a function of the surprise, −log10(probability): severities begin at the edges.
+SCORE_CURVE = ((2.6, 0.0), (EDGES[0], 25.0), (EDGES[1], 50.0), (EDGES[2], 75.0), (15.0, 90.0), (50.0, 97.0), (300.0, 100.0))
+# The same for a job's buckets. A single series' surprise is measured to be ten times too small, so severities begin early; that
+# of many series is not, and errs where models err together: 5 000 clean endpoints reach 7.4 in a week, incidents 20 and more.
+JOB_CURVE = ((3.3, 0.0), (5.5, 25.0), (10.0, 50.0), (18.0, 75.0), (24.0, 90.0), (50.0, 97.0), (300.0, 100.0))
 MIN_RECORD_SCORE = 1.0
 
 SEVERITIES = ((75.0, "critical"), (50.0, "major"), (25.0, "minor"), (0.0, "warning"))
@@ -60,6 +139,8 @@ CHANGE_MOST = 74.9
 CHANGES = frozenset({"level_shift", "ramp"})
 # An event alarms from this score on: "major". Minor ones are there for those who look.
 ALARM_SCORE = 50.0
+# That gives a false alarm or so in a week of so many series. Of more series, each has to be as much more surprising.
+ALARM_SERIES = 200
 
 # Of the records of a bucket that count towards "many at once", this share may be chance: with the usual 5 %, small clean jobs
 # lose nothing, but members of a real incident are lost; 10 % of its members being innocent harms nobody.

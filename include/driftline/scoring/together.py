@@ -80,6 +80,28 @@ def add(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]
     return np.clip(np.where(known, z, 0.0), -TOGETHER_CLIP, TOGETHER_CLIP).sum(axis=0), known.sum(axis=0, dtype=np.int64)
 
 
+class Together:
+    """Sums and counts by detector, (T,) each, while series come in parts.
+
+    Attributes:
+        parts: Detector → as of `add`.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.parts: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+
+    def add(self, detectors: NDArray[np.int64], z: NDArray[np.float64]) -> None:
+        """Adds series (N, T) of these detectors (N,)."""
+        for detector in np.unique(detectors).tolist():
+            self.merge(detector, *add(z[detectors == detector]))
+
+    def merge(self, detector: int, sums: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
+        """Adds what was added up elsewhere."""
+        before = self.parts.get(detector, (np.zeros(self.width), np.zeros(self.width, dtype=np.int64)))
+        self.parts[detector] = (before[0] + sums, before[1] + counts)
+
+
 def noise_of(times: NDArray[np.datetime64], sums: NDArray[np.float64], counts: NDArray[np.int64]) -> SharedNoise | None:
     """The noise of the mean in a training window (T,), bucket starts in UTC; None for too few series or buckets.
 

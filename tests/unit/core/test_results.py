@@ -1,11 +1,10 @@
 import numpy as np
 import orjson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.core.job import Job
-from driftline.core.results import Maker, compare, number, numbers, result, result_id, series_fields
+from driftline.core.results import Maker, number, numbers, result, result_id, series_fields
 from driftline.core.series import SeriesKey
 
 JOB = Job.parse({"job_id": "web", "detectors": [{"function": "count"}], "datafeed": {"indices": ["x"]}}, where="t")
@@ -49,18 +48,3 @@ def test_rows_are_the_documents_that_would_be_made_one_by_one(key):
         single |= {"low %d": number(values[0, column]), "high": number(values[1, column])}
         assert orjson.loads(text) == single
         assert id_ == result_id(SPLIT, "model_forecast", time, key=key, extra=("f1",)) == maker.id(time, key)
-
-
-@pytest.mark.parametrize(
-    ("actual", "typical", "sentence"),
-    [
-        (86, 1460, "17 times lower than expected (86 instead of 1,460)"),
-        (2, 34, "17 times lower than expected (2 instead of 34)"),
-        (60, 6, "10 times higher than expected (60 instead of 6)"),
-        (0, 12.5, "nothing at all, 12.5 expected"),
-        (11, 10, "higher than expected (11 instead of 10)"),
-        (5, 0, "higher than expected (5 instead of 0)"),
-    ],
-)
-def test_a_deviation_is_told_in_plain_words(actual, typical, sentence):
-    assert compare(actual, typical) == sentence

@@ -7,7 +7,7 @@ from fleets import PATH, QUARTER, START, STATUS, Fleet, alarms, job, record, sta
 from driftline.core.errors import DriftlineError
 from driftline.core.results import result_id
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results, overall_buckets
-from driftline.scoring.score import to_score
+from driftline.scoring.score import to_job_score
 from driftline.scoring.settings import MEMBERS_NAMED
 from driftline.scoring.together import Shared, add, noise_of, surprise
 
@@ -73,8 +73,8 @@ def test_what_all_series_do_together_makes_a_bucket_without_records():
     quiet = bucket_results(JOB, [], 5000, {(BEGIN, 0): Shared(1.0, -0.1, 5000)})
     ((_, loud),) = bucket_results(JOB, [], 5000, {(BEGIN, 0): Shared(30.0, -0.4, 5000)})
     assert quiet == []
-    assert loud["anomaly_score"] == to_score(30 - np.log10(2))
-    assert loud["driftline"]["together"] == {"0": -0.4}
+    assert loud["anomaly_score"] == to_job_score(30 - np.log10(2))
+    assert loud["driftline"]["together"]["0"]["deviation"] == -0.4
 
 
 def test_an_influencer_is_never_less_than_the_worst_of_its_records_and_several_add_up():
@@ -132,7 +132,7 @@ def test_five_thousand_clean_endpoints_make_at_most_two_job_alarms_a_week():
     records = [one for one in fleet.records() if one["timestamp"] >= BEGIN + train * QUARTER * 1000]
     assert len(records) > 500, "each is looked at"
     shared = shared_of(fleet, train)
-    assert len(alarms(event_results(JOB, records, 5000, shared))) == 0
+    assert len(alarms(event_results(JOB, records, 5000, shared))) <= 2
     assert sum(document["anomaly_score"] >= 25 for _, document in bucket_results(JOB, records, 5000, shared)) <= 2
 
 
@@ -229,7 +229,7 @@ def test_what_comes_back_within_a_day_and_is_no_worse_does_not_alarm_again():
     first, second, third = (document["driftline"]["event"] for _, document in event_results(JOB, again, 60))
     assert (first["alarm"], second["alarm"], third["alarm"]) == (True, False, True)
     assert second["member_of"] == event_results(JOB, again, 60)[0][0]
-    worse = [*drops(40, ["/a"]), *drops(60, ["/a"], 1e-60)]
+    worse = [*drops(40, ["/a"], 1e-6), *drops(60, ["/a"], 1e-60)]
     assert len(alarms(event_results(JOB, worse, 60))) == 2
 
 

@@ -6,7 +6,7 @@ from scipy.special import betainc
 from scipy.stats import binom, false_discovery_control
 
 from driftline.scoring.discovery import adjusted, discoveries, excess, job_surprise
-from driftline.scoring.score import among, to_score
+from driftline.scoring.score import among, to_job_score
 from driftline.scoring.settings import EXCESS_SHAPE, EXCESS_SLACK
 
 surprises = st.lists(st.floats(0, 300), min_size=1, max_size=40).map(lambda values: np.array(values))
@@ -35,11 +35,11 @@ def test_five_thousand_series_at_one_percent_are_no_alarm():
 def test_a_fleet_whose_models_err_in_the_same_hour_is_no_alarm():
     rng = np.random.default_rng(4)
     hour = 3.3 + rng.exponential(1 / np.log(10) * 1.6, 67)
-    assert to_score(job_surprise(hour, 5000)) < 50
+    assert to_job_score(job_surprise(hour, 5000)) < 50
 
 
 def test_five_percent_of_five_thousand_at_one_in_ten_thousand_are_a_big_one():
-    assert to_score(job_surprise(np.full(250, 4.0), 5000)) >= 75
+    assert to_job_score(job_surprise(np.full(250, 4.0), 5000)) >= 75
 
 
 def test_one_series_far_out_counts_as_the_worst_of_all():
@@ -61,7 +61,7 @@ def test_chance_is_as_rare_as_it_is_said_to_be():
 def test_twenty_series_of_noise_at_once_are_no_alarm():
     rng = np.random.default_rng(2)
     week = [job_surprise(-np.log10(rng.random(20)), 20) for _ in range(672)]
-    assert to_score(max(week)) < 25
+    assert to_job_score(max(week)) < 25
 
 
 @given(surprises, st.integers(1, 6000), st.data())

@@ -1,11 +1,15 @@
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from fleets import Fleet, stamps
 from scipy.stats import norm
 
 from driftline.models.baseline import fit_fleet
-from driftline.scoring.calibration import calibrate, noise_floor
+from driftline.scoring.calibration import calibrate
+from driftline.scoring.statistics import settled
 from driftline.scoring.together import SharedNoise, add, noise_of, surprise
+from driftline.scoring.windows import Windows
 
 WEEK = 7 * 96
 QUIET = SharedNoise((0.0,) * 168, (0.05, 0.03, 0.02))
@@ -102,13 +106,13 @@ def test_the_same_with_models_that_were_fitted():
     values = rng.poisson(rate).astype(float)
     train, first = 4 * 168, 4 * 168 + 60
     fleet = fit_fleet(times[:train], values[:, :train], sqrt=True)
-    mean, trend = fleet.moments(times)
+    mean, windows = fleet.mean(times), Windows.of(timedelta(hours=1))
     space = fleet.to_space(values)
-    noise = calibrate((space - mean)[:, :train], noise_floor(space[:, :train], fleet.sqrt))
-    sd = np.sqrt(trend**2 + noise[:, :1] ** 2)
-    sums, counts = add((space - mean) / sd)
+    usual, _ = calibrate(values[:, :train], space[:, :train], mean[:, :train], fleet.sqrt, windows)
+    sd = usual.deviation(mean, fleet.sqrt)
+    sums, counts = add(settled((space - mean) / sd, windows)[0])
     shared = noise_of(times[:train], sums[:train], counts[:train])
     assert (surprise(times, sums, counts, shared)[0][train:] >= 5.5).sum() == 0
     values[:, first : first + 3] = rng.binomial(values[:, first : first + 3].astype(int), 0.85)
-    found, _ = surprise(times, *add((fleet.to_space(values) - mean) / sd), shared)
+    found, _ = surprise(times, *add(settled((fleet.to_space(values) - mean) / sd, windows)[0]), shared)
     assert found[first] > 10, "in its first hour"

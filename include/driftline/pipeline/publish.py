@@ -1,0 +1,195 @@
+"""Publish: what was staged → results. An interval's records, and what derives from them, replace what was there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from driftline.core.results import Document, Maker, milliseconds, numbers
+from driftline.core.series import SeriesKey
+from driftline.core.timespan import Window
+from driftline.elastic import results, snapshots, state
+from driftline.elastic.influencers import find_influencers
+from driftline.models.baseline.fleet import unpack
+from driftline.pipeline.files import read_lines
+from driftline.pipeline.segment import PLOTTED
+from driftline.scoring.aggregate import bucket_results, event_results, influencer_results
+from driftline.scoring.events import longest, look_back
+from driftline.scoring.together import Shared, SharedNoise, surprise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+TYPES = ["record", "bucket", "influencer", "model_plot"]
+SharedBy = dict[tuple[int, int], Shared]
+
+
+def write(
+    client: Elasticsearch,
+    job: Job,
+    plan: dict[str, Any],
+    scored: list[dict[str, Any]],
+    *,
+    verdict: dict[str, Any] | None = None,
+    partitions: list[str] | None = None,
+    run: str = "cli",
+) -> dict[str, Any]:
+    """Replaces the interval's results by the staged ones, with bucket, influencer and event results derived from the records.
+
+    With `partitions` only their records are replaced; what is derived takes the others' stored ones in, too.
+
+    Returns:
+        `written`, `deleted`, `records`, `buckets`, `events`, `alarms`, `max_anomaly_score`, `scored`, `unscored`.
+    """
+    started = datetime.now(UTC)
+    window = Window.parse(plan["start"], plan["end"])
+    word = (verdict or {}).get("verdict", "pass")
+    found = [pair for line in _lines(scored) for pair in line["records"]]
+    records = [record for _, record in found]
+    for record in records:
+        record["driftline"]["quality"] = word
+    find_influencers(client, job, records)
+    series = sum(part["scored"] for part in scored)
+    shared = _shared(client, job, scored, window)
+    other = _stored(client, job, window, "record", _of_partitions(job, partitions)) if partitions else []
+    summary = bucket_results(job, [*records, *other], series, shared) + influencer_results(job, [*records, *other], series)
+    documents, summaries = _documents(job, found, scored, word), map(_encoded, summary)
+    if partitions:
+        within = [_of_partitions(job, partitions)]
+        parts = [
+            results.replace(client, job, window, documents, types=["record", "model_plot"], within=within),
+            results.replace(client, job, window, summaries, types=["bucket", "influencer"]),
+        ]
+    else:
+        parts = [results.replace(client, job, window, chain(documents, summaries), types=TYPES)]
+    events = _events(client, job, window, [*records, *other], series, shared)
+    inside = _around(job, window)
+    parts.append(results.replace(client, job, inside, map(_encoded, events), types=["event"]))
+    if not partitions:
+        state.advance(client, job.job_id, window.end)
+    buckets = [document for _, document in summary if document["result_type"] == "bucket"]
+    here = [event["driftline"]["event"] for _, event in events if milliseconds(window.start) <= event["timestamp"]]
+    outcome = {
+        "written": sum(part.written for part in parts),
+        "deleted": sum(part.deleted for part in parts),
+        "records": len(records),
+        "buckets": len(buckets),
+        "events": len(here),
+        "alarms": sum(event["alarm"] for event in here),
+        "max_anomaly_score": max((bucket["anomaly_score"] for bucket in buckets), default=0.0),
+        "scored": series,
+        "unscored": sum(part["unscored"] for part in scored),
+        **window.as_dict(),
+    }
+    state.journal(
+        client, run, "score", started, job_id=job.job_id, job_version=job.version, verdict=word,
+        window_start=plan["start"], window_end=plan["end"], detail={**outcome, "segments": plan["segments"]},
+    )  # fmt: skip
+    return outcome
+
+
+def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], window: Window) -> SharedBy:
+    """What all series of a detector did together, by timestamp and detector, once the batches' sums are added up."""
+    sums: dict[tuple[str, int, int], list[Any]] = {}
+    for line in _lines(scored):
+        for detector, packed in line["together"].items():
+            if detector != "first":
+                place = (line["snapshot_id"], line["together"]["first"], int(detector))
+                parts = [unpack(part, 1)[0] for part in packed]
+                before = sums.get(place)
+                sums[place] = parts if before is None else [a + b for a, b in zip(before, parts, strict=True)]
+    manifests = {manifest["snapshot_id"]: manifest for manifest in snapshots.manifests(client, job.job_id)}
+    out: SharedBy = {}
+    for (snapshot_id, first, detector), (total, count, actual, typical) in sums.items():
+        measured = manifests[snapshot_id]["detail"].get("together", {}).get(str(detector))
+        if measured is None:
+            continue
+        spec = job.detectors[detector].spec
+        stamps = first + np.arange(len(total)) * job.span_seconds * 1000
+        noise = SharedNoise(tuple(measured["usual"]), tuple(measured["scales"]))
+        surprises, away = surprise(stamps.astype("datetime64[ms]"), total, count.astype(np.int64), noise, side=spec.side)
+        adds = spec.empty_is_zero
+        for n in np.flatnonzero((stamps >= milliseconds(window.start)) & (count > 0)).tolist():
+            both = (float(actual[n]), float(typical[n])) if adds else (None, None)
+            out[int(stamps[n]), detector] = Shared(float(surprises[n]), float(away[n]), int(count[n]), *both)
+    return out
+
+
+def _around(job: Job, window: Window) -> Window:
+    """Where events lie that records of a window may change: they begin up to an event's longest before it, or after its end."""
+    reach = longest(job.bucket_span) * job.bucket_span
+    return Window(window.start - reach, window.end + reach)
+
+
+def _events(
+    client: Elasticsearch, job: Job, window: Window, records: list[dict[str, Any]], series: int, shared: SharedBy
+) -> list[tuple[str, dict[str, Any]]]:
+    """The events around a window: derived from its records, and from those that are stored before and after it."""
+    around = _around(job, window)
+    before = Window(around.start - look_back(job.bucket_span) * job.bucket_span, window.start)
+    after = Window(window.end, around.end)
+    near = [record for part in (before, after) for record in _stored(client, job, part, "record")]
+    known = dict(shared)
+    for part in (before, after):
+        for bucket in _stored(client, job, part, "bucket"):
+            for detector, said in bucket["driftline"].get("together", {}).items():
+                known[bucket["timestamp"], int(detector)] = Shared(**said)
+    edges = milliseconds(around.start), milliseconds(around.end)
+    events = event_results(job, [*near, *records], series, known)
+    return [event for event in events if edges[0] <= event[1]["timestamp"] < edges[1]]
+
+
+def _lines(scored: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in scored:
+        yield from map(orjson.loads, read_lines(part["uri"]))
+
+
+def _documents(
+    job: Job, records: list[tuple[str, dict[str, Any]]], scored: list[dict[str, Any]], word: str
+) -> Iterator[Document]:
+    """All that was staged. The bounds of every bucket are read a second time rather than kept: there may be many."""
+    yield from map(_encoded, records)
+    if job.model_plot_config.enabled:
+        for line in _lines(scored):
+            yield from _plot_documents(job, line["plots"], word)
+
+
+def _plot_documents(job: Job, plots: dict[str, Any], word: str) -> Iterator[Document]:
+    """Elastic's model plots, one document a series and bucket."""
+    maker = Maker(job, "model_plot", {**plots["lineage"], "quality": word})
+    times = np.asarray(plots["times"])
+    parts = {name: unpack(plots[name], len(plots["keys"])) for name in PLOTTED} if plots["keys"] else {}
+    for row, parsed in enumerate(plots["keys"]):
+        key = SeriesKey(*parsed)
+        there = ~np.isnan(parts["actual"][row])
+        detector = job.detectors[key.detector_index]
+        columns = {name: numbers(part[row, there], PLOTTED[name]) for name, part in parts.items()}
+        feature = f"'{detector.spec.metric} value by {detector.field_name or 'bucket'}'"
+        yield from maker.rows(key, times[there].tolist(), columns, model_feature=feature)
+
+
+def _encoded(pair: tuple[str, dict[str, Any]]) -> Document:
+    id_, document = pair
+    return id_, document["timestamp"], orjson.dumps(document)
+
+
+def _of_partitions(job: Job, partitions: list[str]) -> dict[str, Any]:
+    fields = ("partition_field_value", "by_field_value")
+    return {"bool": {"should": [{"terms": {field: partitions}} for field in fields], "minimum_should_match": 1}}
+
+
+def _stored(
+    client: Elasticsearch, job: Job, window: Window, result_type: str, without: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """The stored results of one type in a window, but not those that match `without`."""
+    clauses = [*results.interval(job, window), {"term": {"result_type": result_type}}]
+    query = {"bool": {"filter": clauses, "must_not": [without] if without else []}}
+    return [hit["_source"] for hit in results.scan(client, query)]

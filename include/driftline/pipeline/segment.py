@@ -1,0 +1,209 @@
+"""A segment: the buckets that one snapshot scores, and what is found in them. Nothing is read or written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from driftline.core.results import Maker, milliseconds, number
+from driftline.core.timespan import Window, parse_time
+from driftline.models.baseline.fleet import pack
+from driftline.models.trained import Trained
+from driftline.pipeline.fit import fit_options, fit_series, is_sqrt
+from driftline.scoring.calibration import Calibration, calibrate, pooled
+from driftline.scoring.detector import Detected, detect
+from driftline.scoring.explanation import REASONS, evidence, explanation, impact
+from driftline.scoring.kinds import KINDS, kinds
+from driftline.scoring.score import to_score
+from driftline.scoring.sentence import sentence
+from driftline.scoring.settings import MIN_RECORD_SCORE, TOGETHER_WINDOWS, WEEKLY_FROM
+from driftline.scoring.together import add
+from driftline.scoring.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from driftline.core.job import Job
+    from driftline.core.series import SeriesFrame, SeriesKey
+
+BOUNDS = 1.959964  # of the 95 % interval that model bounds show, as in Elastic's model plot
+PLOTTED = {"actual": 10, "model_lower": 6, "model_median": 6, "model_upper": 6}  # significant digits
+LINEAGE = ("snapshot_id", "training_start", "training_end", "in_sample")
+
+
+@dataclass
+class Segment:
+    """N series in the T buckets of a segment and its look-back.
+
+    Attributes:
+        frame: The series.
+        values: (N, T), empty buckets filled where the function says so.
+        bounds: Lower, typical and upper, (N, T) each, in the series' units.
+        found: The evidence.
+        kind: (N, T) codes into KINDS.
+        scores: (N, T).
+        learning: (N,) series of which too little is known yet.
+        skip: Buckets of look-back.
+    """
+
+    frame: SeriesFrame
+    values: NDArray[np.float64]
+    bounds: list[NDArray[np.float64]]
+    found: Detected
+    kind: NDArray[np.int8]
+    scores: NDArray[np.float64]
+    learning: NDArray[np.bool_]
+    skip: int
+
+
+def look_back(job: Job) -> timedelta:
+    """What must be read before the first bucket that is scored."""
+    return Windows.of(job.bucket_span).evidence * job.bucket_span
+
+
+def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[str, Any], *, new: bool = False) -> Segment:
+    """Scores the buckets of a segment, with the residuals of its look-back taken from the same models.
+
+    Args:
+        job: The job.
+        frame: The series of `trained`, in its order, from at least `look_back` before the segment.
+        trained: The models.
+        segment: The plan's entry.
+        new: Whether the series are newer than the snapshot.
+    """
+    window = Window.parse(segment["start"], segment["end"])
+    part = frame.slice(Window(max(frame.start, window.start - look_back(job)), window.end))
+    values = filled(job, part, trained)
+    fleet, usual, windows = trained.fleet, Calibration.from_numbers(trained.usual), Windows.of(job.bucket_span)
+    space, mean = fleet.to_space(values), fleet.mean(part.times)
+    sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
+    learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
+    flags = np.broadcast_to(learning[:, None], values.shape)
+    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags)
+    bounds = [fleet.to_units(found.centre + side * BOUNDS * found.sd) for side in (-1, 0, 1)]
+    kind = kinds(found, space, usual, windows)
+    skip = round((window.start - part.start) / job.bucket_span)
+    return Segment(part, values, bounds, found, kind, to_score(found.surprise), learning, skip)
+
+
+def _learning(job: Job, trained: Trained, segment: dict[str, Any]) -> NDArray[np.bool_]:
+    """(N,) series whose week was not learned yet: a first weekend is news to the model, but not to anybody else."""
+    end, start = parse_time(segment["training_end"]), parse_time(segment["training_start"])
+    needed = min(WEEKLY_FROM, end - start) if job.bucket_span < timedelta(days=1) else timedelta(0)
+    return np.asarray(end.timestamp() - trained.first < needed.total_seconds(), dtype=bool)
+
+
+def newcomers(
+    job: Job, frame: SeriesFrame, known: Collection[SeriesKey], usual: NDArray[np.float64], segment: dict[str, Any]
+) -> Trained | None:
+    """Models of series that the snapshot has not seen, fitted on the look-back alone; None if there is none.
+
+    Args:
+        job: The job.
+        frame: The series of the batch.
+        known: Series that the snapshot has, with a model or a reason why not.
+        usual: (M, K) what is usual for the others, which bounds what is for these.
+        segment: The plan's entry, of one `day`: what these were fitted on ends with the day before.
+    """
+    start = parse_time(segment["day"])
+    before = frame.slice(Window(max(frame.start, start - look_back(job)), start))
+    seen = (~np.isnan(before.values) & (before.values != 0)).sum(axis=1)
+    rows = [row for row, key in enumerate(frame.keys) if key not in known and seen[row] >= job.training.min_buckets]
+    if not rows:
+        return None
+    part = before.take(rows)
+    first = (~np.isnan(part.values)).argmax(axis=1)
+    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in part.keys])[:, None]
+    exists = np.arange(part.values.shape[1])[None] >= first[:, None]
+    values = np.where(np.isnan(part.values) & zero & exists, 0.0, part.values)
+    sqrt = np.array([is_sqrt(job, key.detector_index) for key in part.keys], dtype=bool)
+    fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys))
+    space = fleet.to_space(values)
+    own, _ = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span))
+    since = part.start.timestamp() + first * part.span.total_seconds()
+    made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
+    return made.select(made.fitted) if made.fitted else None
+
+
+def filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float64]:
+    """Values with empty buckets as zeros where the function says so, from the series' first appearance on."""
+    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in frame.keys])
+    seconds = frame.start.timestamp() + np.arange(frame.values.shape[1]) * frame.span.total_seconds()
+    exists = seconds[None] >= trained.first[:, None]
+    values = np.where(np.isnan(frame.values) & zero[:, None], 0.0, frame.values)
+    return np.where(exists, values, np.nan)
+
+
+def records(job: Job, scored: Segment, segment: dict[str, Any], partitions: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Pairs of id and record, of the partitions named or all."""
+    maker = Maker(job, "record", {name: segment[name] for name in LINEAGE})
+    rows, columns = np.nonzero(scored.scores[:, scored.skip :] >= MIN_RECORD_SCORE)
+    start = milliseconds(scored.frame.start)
+    out = []
+    for row, column in zip(rows.tolist(), (columns + scored.skip).tolist(), strict=True):
+        key = scored.frame.keys[row]
+        if partitions and not {key.partition_value, key.by_value} & set(partitions):
+            continue
+        time = start + column * job.span_seconds * 1000
+        out.append((maker.id(time, key), _record(scored, row, column, maker.document(time, key))))
+    return out
+
+
+def _record(scored: Segment, row: int, column: int, document: dict[str, Any]) -> dict[str, Any]:
+    """A record with its explanation."""
+    lower, typical, upper = (float(bound[row, column]) for bound in scored.bounds)
+    actual, kind, score = float(scored.values[row, column]), int(scored.kind[row, column]), float(scored.scores[row, column])
+    moment = datetime.fromtimestamp(document["timestamp"] / 1000, UTC)
+    document["driftline"] |= {
+        "kind": KINDS[kind],
+        "sentence": sentence(actual, number(typical), time=moment, kind=KINDS[kind]),
+        "evidence": evidence(scored.found, row, column),
+    }
+    if scored.learning[row]:
+        document["driftline"]["learning"] = True
+    if reason := REASONS[int(scored.found.damped[row, column])]:
+        document["driftline"]["damped"] = reason
+    return document | {
+        "probability": float(f"{max(10.0 ** -float(scored.found.surprise[row, column]), 1e-300):.6g}"),
+        "record_score": score,
+        "initial_record_score": score,
+        "multi_bucket_impact": impact(scored.found, row, column),
+        "actual": [number(actual, 10)],
+        "typical": [number(typical)],
+        "anomaly_score_explanation": explanation(scored.found, row, column, kind, (lower, typical, upper)),
+    }
+
+
+def together(job: Job, scored: Segment) -> dict[str, Any]:
+    """What the series of each detector did together: sums that can be added over batches, with the look-back that they need."""
+    first = max(0, scored.skip - max(TOGETHER_WINDOWS) + 1)
+    of = np.array([key.detector_index for key in scored.frame.keys], dtype=np.int64)
+    out: dict[str, Any] = {"first": milliseconds(scored.frame.start) + first * job.span_seconds * 1000}
+    for detector in np.unique(of).tolist():
+        rows = np.flatnonzero(of == detector)
+        sums, counts = add(scored.found.z[rows, first:])
+        known = ~np.isnan(scored.values[rows, first:])
+        parts = [
+            sums,
+            counts,
+            *(np.where(known, part[rows, first:], 0.0).sum(axis=0) for part in (scored.values, scored.bounds[1])),
+        ]
+        out[str(detector)] = [pack(np.asarray(part, dtype=np.float64)) for part in parts]
+    return out
+
+
+def plots(job: Job, scored: Segment, segment: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """The bounds of every bucket of the segment for some series, as columns: half a million documents become large."""
+    start, width = milliseconds(scored.frame.start), scored.values.shape[1]
+    parts = zip(PLOTTED, (scored.values, *scored.bounds), strict=True)
+    return {
+        "keys": [list(scored.frame.keys[row]) for row in rows],
+        "times": [start + column * job.span_seconds * 1000 for column in range(scored.skip, width)],
+        "lineage": {name: segment[name] for name in LINEAGE},
+        **{name: pack(part[rows, scored.skip :]) for name, part in parts},
+    }

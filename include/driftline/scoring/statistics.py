@@ -1,0 +1,151 @@
+"""Statistics: what is looked at in each bucket. Each depends on that bucket and a bounded number of those before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import i0e
+
+from driftline.scoring.residuals import running_level
+from driftline.scoring.settings import CURRENT, FLAT_MOST, LEAST_COMMON, LN10, MEAN_CLIP, PERIODS, SWING_CLIP, SWING_LEAST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from driftline.scoring.windows import Windows
+
+    Matrix = NDArray[np.float64]
+
+EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
+"""What is judged by its own past: |z|; |mean of z| over some minutes, an hour, and three; how unlike it is to all days before;
+how much it swings, or how little."""
+
+
+def settled(z: Matrix, windows: Windows) -> tuple[Matrix, Matrix]:
+    """Residuals (N, T) around the level that they have settled on lately, and that level."""
+    level = running_level(z, windows.block)
+    return z - level, level
+
+
+def statistics(z: Matrix, space: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:
+    """The statistics of EVIDENCE, (N, T) each; NaN where one has nothing to say.
+
+    Args:
+        z: Settled residuals, NaN where there is no value.
+        space: Values in the model's space.
+        sd: Their standard deviations.
+        windows: How many buckets each looks at.
+    """
+    swing = _swing(z, windows.swing)
+    return {
+        "point": np.abs(z),
+        "brief": np.abs(recent_mean(z, windows.brief)),
+        "mean": np.abs(recent_mean(z, windows.mean)),
+        "long": np.abs(recent_mean(z, windows.long)) if windows.long else np.full(z.shape, np.nan),
+        "shape": _shape(space, sd, windows),
+        "variance": swing,
+        "flatline": -swing,
+    }
+
+
+def speaking(z: Matrix, windows: Windows) -> dict[str, NDArray[np.bool_]]:
+    """(N, T) where evidence of several buckets speaks: while the bucket itself deviates, the same way; what is over is over."""
+    widths = {"brief": windows.brief, "mean": windows.mean, "long": windows.long or windows.mean}
+    same_way = {name: np.sign(recent_mean(z, width)) * z >= CURRENT for name, width in widths.items()}
+    return same_way | dict.fromkeys(("shape", "variance"), np.abs(z) >= CURRENT)
+
+
+def recent_mean(z: Matrix, width: int) -> Matrix:
+    """(N, T) mean of the last `width` residuals, each clipped; missing ones count as none."""
+    total = _running(np.clip(np.nan_to_num(z, nan=0.0), -MEAN_CLIP, MEAN_CLIP), width)
+    return np.where(np.isnan(z), np.nan, total / width)
+
+
+def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
+    """Root mean square difference, in units of noise, of the last buckets to the same time on the most similar day before.
+
+    The nearest neighbour of a subsequence (a left matrix profile, Yeh et al. 2016), looked for where a series that follows
+    the clock must have it: what is usual at this time is found even where no model describes it.
+    """
+    count, width = space.shape
+    best = np.full((count, width), np.inf)
+    for period in range(1, PERIODS + 1):
+        lag = period * windows.day
+        if lag >= width:
+            break
+        difference = ((space[:, lag:] - space[:, :-lag]) / sd[:, lag:]) ** 2
+        known = ~np.isnan(difference)
+        total = _running(np.where(known, difference, 0.0), windows.shape)
+        if known.all():
+            amount = np.minimum(np.arange(1, width - lag + 1), windows.shape)[None].astype(np.float64)
+        else:
+            amount = _running(known.astype(np.float64), windows.shape)
+        # half a stretch is the least to compare
+        mean = np.where(amount >= windows.shape / 2, total / np.maximum(amount, 1.0), np.inf)
+        np.minimum(best[:, lag:], mean, out=best[:, lag:])
+    return np.where(np.isfinite(best), np.sqrt(np.maximum(best, 0.0) / 2), np.nan)
+
+
+def _swing(z: Matrix, width: int) -> Matrix:
+    """Logarithm of the mean square of recent changes; NaN while fewer than half of them are known."""
+    change = np.zeros_like(z)
+    change[:, 1:] = np.minimum((z[:, 1:] - z[:, :-1]) ** 2, SWING_CLIP)
+    known = ~np.isnan(change)
+    known[:, 0] = False
+    amount = _running(known.astype(np.float64), width)
+    mean = _running(np.where(known, change, 0.0), width) / np.maximum(amount, 1.0)
+    return np.where(amount >= width / 2, np.log(np.maximum(mean, 0.0) + SWING_LEAST), np.nan)
+
+
+def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_]) -> Matrix:
+    """(N, T) −log10 of the probability of the run of equal values that ends in each bucket.
+
+    Two counts with the same expectation µ are equal with probability exp(−2µ) I0(2µ) (Skellam's distribution); other readings,
+    and counts that repeat more often, as often as they did in the past.
+
+    Args:
+        values: (N, T) in the series' units.
+        expected: (N, T) their expectation.
+        common: (N,) how often a value was followed by the same again, in the past.
+        counts: (N,) which series are counts.
+    """
+    equal = np.zeros(values.shape, dtype=bool)
+    # nothing at all is not stuck, but silent
+    equal[:, 1:] = (values[:, 1:] == values[:, :-1]) & ~(counts[:, None] & (values[:, 1:] == 0))
+    chance = np.broadcast_to(np.maximum(common, LEAST_COMMON)[:, None], values.shape)
+    if counts.any():
+        chance = np.where(counts[:, None], np.maximum(i0e(2 * np.maximum(expected, 0.0)), chance), chance)
+    return _run(equal, np.minimum(-np.log(chance) / LN10, FLAT_MOST))
+
+
+def silent(values: Matrix, expected: Matrix, spread: Matrix, common: Matrix) -> Matrix:
+    """(N, T) −log10 of the probability of the run of zeros that ends in each bucket, for counts.
+
+    A count with expectation µ whose rate varies is 0 with probability (1 + µ s)^(−1/s) (negative binomial; exp(−µ) at s = 0),
+    and as often as zeros were followed by zeros in the past where something was expected.
+
+    Args:
+        values: (N, T) counts.
+        expected: (N, T) their expectation.
+        spread: (N,) s, the squared relative variation of the rate.
+        common: (N,) how often nothing came where at least one was expected.
+    """
+    mu, s = np.maximum(expected, 0.0), np.maximum(spread, 1e-9)[:, None]
+    by_law = np.log1p(mu * s) / s / LN10
+    return _run(values == 0, np.minimum(by_law, -np.log10(np.maximum(common, LEAST_COMMON))[:, None]))
+
+
+def _run(member: NDArray[np.bool_], weight: Matrix) -> Matrix:
+    """Sum of the weights over the run of members that ends in each bucket."""
+    total = np.cumsum(np.where(member, weight, 0.0), axis=1)
+    before = np.maximum.accumulate(np.where(member, 0.0, total), axis=1)
+    return np.where(member, total - before, 0.0)
+
+
+def _running(values: Matrix, width: int) -> Matrix:
+    """(N, T) sums of the last `width` values; the first ones see fewer."""
+    total = np.cumsum(values, axis=1)
+    out = total.copy()
+    out[:, width:] -= total[:, :-width]
+    return out

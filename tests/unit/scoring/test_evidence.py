@@ -1,0 +1,257 @@
+"""Residuals, statistics, tails and the detector: each against what is known of simulated series."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm, poisson
+
+from driftline.scoring.calibration import WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
+from driftline.scoring.detector import OTHER_SIDE, alarms, detect
+from driftline.scoring.kinds import KINDS, kinds
+from driftline.scoring.residuals import noise_law, running_level
+from driftline.scoring.score import among, severity, to_job_score, to_score
+from driftline.scoring.settings import ALARM_SCORE, EDGES, LEARNING_MOST
+from driftline.scoring.statistics import frozen, settled, silent, statistics
+from driftline.scoring.tail import Tail, fit_tail
+from driftline.scoring.windows import Windows
+
+QUARTER = timedelta(minutes=15)
+DAY = 96
+WINDOWS = Windows.of(QUARTER)
+
+
+def traffic(days, seed=0, level=400.0, series=2):
+    """Counts (N, T) with a daily curve, and their expectation in square roots."""
+    rng = np.random.default_rng(seed)
+    curve = level * (1 + 0.6 * np.sin(2 * np.pi * np.arange(days * DAY) / DAY))
+    counts = rng.poisson(curve * rng.gamma(200, 1 / 200, (series, days * DAY))).astype(float)
+    return counts, np.broadcast_to(np.sqrt(curve), counts.shape).copy()
+
+
+def scored(counts, mean, train=14 * DAY, sides=None, learning=None):
+    """What is detected after the training, and the calibration."""
+    sqrt, space = np.full(len(counts), True), np.sqrt(counts)
+    usual, _ = calibrate(counts[:, :train], space[:, :train], mean[:, :train], sqrt, WINDOWS)
+    return detect(counts, space, mean, sqrt, usual, WINDOWS, sides=sides, learning=learning), usual
+
+
+def test_the_noise_law_finds_chance_and_what_multiplies():
+    rng = np.random.default_rng(1)
+    mean = np.broadcast_to(np.sqrt(np.linspace(50, 3000, 4000)), (3, 4000))
+    sd = np.sqrt(0.25 + 0.0025 * mean**2)
+    law = noise_law(rng.normal(0, sd), mean, np.full(3, 0.1), np.full(3, True))
+    np.testing.assert_allclose(law[:, 1], 0.0025, rtol=0.25)
+    np.testing.assert_allclose(np.sqrt(law[:, 0] + law[:, 1] * 2500), np.sqrt(0.25 + 0.0025 * 2500), rtol=0.1)
+    other = noise_law(rng.normal(0, 2.0, (3, 4000)), mean, np.full(3, 0.1), np.full(3, False))
+    np.testing.assert_allclose(other, np.broadcast_to([4.0, 0.0], (3, 2)), rtol=0.12)
+
+
+def test_a_level_is_learned_within_a_day_and_an_outage_is_none():
+    z = np.random.default_rng(2).normal(0, 1, (1, 4 * DAY))
+    shifted, outage = z.copy(), z.copy()
+    shifted[:, 2 * DAY :] += 5
+    outage[:, 2 * DAY : 2 * DAY + 8] -= 30
+    level = running_level(shifted, WINDOWS.block)[0]
+    assert abs(level[2 * DAY + 12]) < 1, "three hours in it is news"
+    assert abs(level[3 * DAY] - 5) < 1, "after a day it is known"
+    assert np.abs(running_level(outage, WINDOWS.block)).max() < 1.5
+
+
+def test_a_shape_without_precedent_stands_out_and_one_that_recurs_does_not():
+    rng = np.random.default_rng(3)
+    space = rng.normal(10, 1, (2, 10 * DAY))
+    space[0, 20::DAY] += 30  # every day at the same time
+    space[1, 9 * DAY + 20] += 30
+    sd = np.ones_like(space)
+    shape = statistics(space - 10, space, sd, WINDOWS)["shape"]
+    assert shape[1, 9 * DAY + 20] > 5
+    assert shape[0, 9 * DAY + 20] < 2
+
+
+def test_runs_weigh_what_their_law_says():
+    values = np.array([[3.0, 3, 3, 5, 5, 0, 0, 0]])
+    mu = np.full(values.shape, 4.0)
+    equal = float((poisson.pmf(np.arange(60), 4.0) ** 2).sum())
+    stuck = frozen(values, mu, np.zeros(1), np.array([True]))[0]
+    np.testing.assert_allclose(stuck, -np.log10(equal) * np.array([0, 1, 2, 0, 1, 0, 0, 0]), rtol=1e-9)
+    gone = silent(values, mu, np.zeros(1), np.zeros(1))[0]
+    np.testing.assert_allclose(gone[5:], np.array([1, 2, 3]) * 4.0 / np.log(10) * (gone[5] / (4.0 / np.log(10))), rtol=1e-9)
+    assert gone[5] <= 4.0 / np.log(10) + 1e-6
+    assert not gone[:5].any()
+
+
+def test_tails_say_how_rare_a_value_is():
+    past = np.abs(np.random.default_rng(4).normal(size=(20, 4000)))
+    tail = fit_tail(past)
+    at = np.array([1.0, 2.0, 3.0, 4.0])
+    said = tail.surprise(np.broadcast_to(at, (20, 4))).mean(axis=0)
+    true = -norm.logsf(at) / np.log(10) - np.log10(2)
+    np.testing.assert_allclose(said[:3], true[:3], atol=0.25)
+    assert 3.0 < said[3] <= true[3] + 0.3, "beyond all that was seen it is careful"
+    many = tail.surprise(np.broadcast_to(np.linspace(0, 60, 500), (20, 500)))
+    assert (np.diff(many, axis=1) >= -1e-12).all()
+    np.testing.assert_array_equal(Tail.from_numbers(tail.numbers()).surprise(past), tail.surprise(past))
+
+
+def test_a_statistic_with_no_past_surprises_nobody():
+    assert not fit_tail(np.full((1, 5), 1.0)).surprise(np.array([[1e9]])).any()
+    assert not fit_tail(np.full((1, 500), np.nan)).surprise(np.array([[1e9]])).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda c: np.multiply(c[0, 1440:1442], 10, out=c[0, 1440:1442]), "spike"),
+        (lambda c: np.multiply(c[0, 1440:1452], 0.4, out=c[0, 1440:1452]), "drop"),
+        (lambda c: c[0].__setitem__(slice(1440, 1448), 0), "silence"),
+        (lambda c: c[0].__setitem__(slice(1440, 1488), 300), "flatline"),
+    ],
+)
+def test_what_happens_is_found_and_named(change, kind):
+    counts, mean = traffic(16)
+    change(counts)
+    found, usual = scored(counts, mean)
+    assert to_score(found.surprise[0, 1440:1488]).max() >= ALARM_SCORE
+    assert to_score(found.surprise[1, 1344:]).max() < ALARM_SCORE, "the other series is quiet"
+    codes = kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 1440:1488]
+    loud = codes[found.surprise[0, 1440:1488] >= EDGES[1]]
+    assert kind in {KINDS[code] for code in loud}
+
+
+def test_a_shift_is_news_once_and_then_learned():
+    counts, mean = traffic(18)
+    counts[0, 15 * DAY :] = np.random.default_rng(9).poisson(counts[0, 15 * DAY :] * 1.6)
+    found, usual = scored(counts, mean)
+    news = alarms(found.surprise, WINDOWS.rest)[0] & (found.surprise[0] >= EDGES[1])
+    assert 15 * DAY <= np.flatnonzero(news)[0] < 15 * DAY + 4
+    assert not news[16 * DAY :].any()
+    assert "level_shift" in {KINDS[code] for code in kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 15 * DAY : 16 * DAY]}
+
+
+def test_twenty_series_of_noise_raise_no_alarm():
+    counts, mean = traffic(21, seed=7, series=20)
+    found, _ = scored(counts, mean)
+    assert not (alarms(found.surprise, WINDOWS.rest) & (found.surprise >= EDGES[1]))[:, 14 * DAY :].any()
+
+
+def test_a_piece_with_its_look_back_says_what_the_whole_says():
+    counts, mean = traffic(21, seed=8)
+    counts[0, 16 * DAY : 16 * DAY + 3] *= 4
+    whole, usual = scored(counts, mean)
+    rng = np.random.default_rng(0)
+    for start in rng.integers(15 * DAY, 20 * DAY, 5).tolist():
+        begin = start - WINDOWS.evidence
+        part = slice(begin, start + 40)
+        piece = detect(counts[:, part], np.sqrt(counts[:, part]), mean[:, part], np.full(2, True), usual, WINDOWS)
+        np.testing.assert_allclose(piece.surprise[:, WINDOWS.evidence :], whole.surprise[:, start : start + 40], atol=1e-9)
+
+
+def test_one_side_does_not_see_the_other():
+    counts, mean = traffic(15)
+    counts[:, 1400] *= 10
+    high, _ = scored(counts, mean, sides=["high", "low"])
+    assert high.surprise[0, 1400] > 10
+    assert high.surprise[1, 1400] == 0
+    assert high.damped[1, 1400] == OTHER_SIDE
+
+
+def test_while_it_learns_only_what_was_never_seen_is_more_than_minor():
+    counts, mean = traffic(15)
+    counts[0, 1392:1396] *= 0.5
+    counts[1, 1392:1396] *= 10
+    found, _ = scored(counts, mean, learning=np.full(counts.shape, True))
+    assert 0 < found.surprise[0, 1392:1396].max() <= LEARNING_MOST
+    assert found.surprise[1, 1392:1396].max() > EDGES[2]
+
+
+def test_a_count_is_no_more_surprising_than_its_own_law():
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(0.3, (4, 20 * DAY)).astype(float)
+    counts[:, 15 * DAY] = 3
+    found, usual = scored(counts, np.full(counts.shape, np.sqrt(0.3)))
+    assert (found.evidence["point"][:, 15 * DAY] <= -np.log10(2 * poisson.sf(2, 0.25)) + 0.7).all()
+    assert usual.numbers().shape == (4, WIDTH)
+    np.testing.assert_array_equal(Calibration.from_numbers(usual.numbers()).numbers(), usual.numbers())
+
+
+def test_alarms_are_what_their_definition_says():
+    rng = np.random.default_rng(6)
+    surprise = rng.exponential(1.5, (3, 400))
+    rest, expected = 30, np.zeros((3, 400), dtype=bool)
+    for row in range(3):
+        for n in range(400):
+            before, now = max(surprise[row, max(0, n - rest) : n], default=0.0), surprise[row, n]
+            worse = sum(now >= edge for edge in EDGES) > sum(before >= edge for edge in EDGES)
+            expected[row, n] = now > before and (worse or before < EDGES[0] or (now >= before + 1 and before < EDGES[-1]))
+    np.testing.assert_array_equal(alarms(surprise, rest), expected)
+
+
+def test_bursts_are_kept_apart_until_they_are_usual():
+    residuals = np.random.default_rng(7).normal(0, 1, (3, 10 * DAY))
+    residuals[0, 500] = 40
+    residuals[1, 40::DAY] = 40
+    residuals[2, 500:] += 10  # a new level is no burst
+    mask = burst_mask(residuals, np.ones(3), QUARTER)
+    assert (mask[0].sum(), mask[1].sum(), mask[2].sum() < 60) == (1, 10, True)
+    kept = rare(mask, DAY)
+    assert (kept[0].sum(), kept[1].sum()) == (1, 0)
+
+
+def test_young_series_take_the_wider_bounds():
+    counts, mean = traffic(15, series=6)
+    _, usual = scored(counts, mean)
+    own = usual.numbers()
+    narrow = own[:1] * 0.5
+    wide = pooled(narrow, own)
+    assert (wide[:, 11:] >= narrow[:, 11:] - 1e-12).all()
+    np.testing.assert_array_equal(pooled(narrow, own[:0]), narrow)
+
+
+def test_values_of_any_size_and_gaps_are_endured():
+    rng = np.random.default_rng(8)
+    for values in (
+        rng.normal(0, 1, (1, 800)) * 1e140,
+        rng.normal(0, 1, (1, 800)) * 1e-140,
+        np.full((1, 800), 7.0),
+        np.zeros((1, 800)),
+    ):
+        gaps = values.copy()
+        gaps[0, 100:300] = np.nan
+        for each in (values, gaps):
+            mean, sqrt = np.zeros_like(each), np.full(1, False)
+            usual, _ = calibrate(each[:, :600], each[:, :600], mean[:, :600], sqrt, WINDOWS)
+            found = detect(each, each, mean, sqrt, usual, WINDOWS)
+            assert np.isfinite(found.surprise).all()
+            assert (noise_floor(each, sqrt) > 0).all()
+    z, level = settled(np.full((1, 50), np.nan), WINDOWS)
+    assert np.isnan(z).all()
+    assert not level.any()
+
+
+def test_scores_keep_the_order_of_probabilities_and_end_at_100():
+    for curve in (to_score, to_job_score):
+        scores = curve(np.linspace(0, 320, 2000))
+        assert (np.diff(scores) >= 0).all()
+        assert (scores[0], scores[-1]) == (0.0, 100.0)
+    np.testing.assert_allclose(to_score(np.array(EDGES)), [25, 50, 75])
+
+
+@pytest.mark.parametrize(
+    ("score", "word"), [(0, "warning"), (24.9, "warning"), (25, "minor"), (50, "major"), (75, "critical"), (100, "critical")]
+)
+def test_severities_are_elastics(score, word):
+    assert severity(score) == word
+
+
+@given(st.floats(0.0, 300.0), st.integers(1, 20_000))
+def test_looking_at_more_series_never_makes_a_bucket_more_surprising(surprise, looks):
+    assert 0.0 <= among(surprise, looks) <= surprise + 1e-9
+
+
+def test_five_thousand_series_at_one_percent_are_no_alarm():
+    assert to_job_score(among(2.0, 5000)) == 0.0
+    assert to_job_score(among(3.5, 5000)) == 0.0
+    assert among(12.0, 1000) == pytest.approx(9.0, abs=1e-3)

@@ -13,7 +13,7 @@ from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import alarms, detect
 from driftline.scoring.kinds import kinds
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import HISTORY, MIN_RECORD_SCORE
+from driftline.scoring.settings import HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
 from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BOUNDS = 1.959964  # of the 95 % interval
 FIRST = 24  # readings that a first model needs
+WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
 A_DAY = 6  # how often a day what is usual is measured again
 
 
@@ -79,16 +80,19 @@ def replay(
     surprise = np.zeros(values.shape)
     mean = np.full(values.shape, np.nan)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
-    now, due, fleet = start, start, None
+    now, due, fleet, knows_weeks = start, start, None, False
     while now < width:
         span = timedelta(seconds=float(np.median(np.diff(times[:now])) / np.timedelta64(1, "s")))
         windows = Windows.of(max(span, timedelta(milliseconds=1)))
         first = max(0, now - round(HISTORY / timedelta(days=1)) * windows.day)
         if now >= due or fleet is None:
             fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags)
-            new = np.isnan(mean[:, 0])
-            if new.any():  # what a series was before its first model is known by that model only
+            weekly = times[now] - times[0] >= WEEK
+            # what came before a first model is known by that model only, and weekends by the first that knows of weeks
+            new = np.isnan(mean[:, 0]) | (weekly and not knows_weeks)
+            if new.any():
                 mean[new, :now] = fleet.mean(times[:now])[new]
+            knows_weeks = weekly
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
@@ -96,7 +100,8 @@ def replay(
         usual, _ = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
-        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows)
+        young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
+        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         surprise[:, new] = found.surprise[:, fresh]
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]

@@ -151,9 +151,10 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     if not len(others):
         return own
     wider = own.copy()
-    fleet = np.nanmedian(others, axis=0)
-    bounds = [2, 3, *range(OWN, WIDTH)]
-    wider[:, bounds] = np.fmax(own[:, bounds], fleet[bounds])
+    for column in (2, 3, *range(OWN, WIDTH)):
+        known = others[np.isfinite(others[:, column]), column]
+        if len(known):
+            wider[:, column] = np.fmax(own[:, column], np.median(known))
     return wider
 
 

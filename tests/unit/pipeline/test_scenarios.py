@@ -1,0 +1,139 @@
+"""What people look for: each a small world with one thing wrong, from series to records."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from driftline.core.job import Job
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.timespan import Window
+from driftline.pipeline.fit import fit
+from driftline.pipeline.replay import replay
+from driftline.pipeline.segment import newcomers, records, score_segment
+from driftline.scoring.aggregate import event_results
+from driftline.scoring.settings import ALARM_SCORE
+
+START = datetime(2026, 3, 4, tzinfo=UTC)  # a Wednesday
+HOUR = timedelta(hours=1)
+
+
+def job(function="count", field=None, split="status"):
+    detector = {"function": function} | ({"field_name": field} if field else {})
+    detectors = [detector | ({"partition_field_name": split} if split else {})] + ([detector] if split else [])
+    return Job.parse({"job_id": "web", "bucket_span": "1h", "detectors": detectors, "datafeed": {"indices": "web"}}, where="test")
+
+
+def expected(hours, level):
+    """A day's curve and quieter weekends."""
+    clock = np.arange(hours)
+    weekend = ((clock // 24 + START.weekday()) % 7) >= 5
+    return level * (1 + 0.5 * np.sin(2 * np.pi * clock / 24)) * np.where(weekend, 0.6, 1.0)
+
+
+def found(definition, keys, values, train=21 * 24, *, new=()):
+    """Records of what comes after the training, as a run of the job makes them."""
+    frame = SeriesFrame(START, HOUR, keys, values, np.ones(values.shape[1], dtype=np.int64))
+    known = [row for row in range(len(keys)) if row not in new]
+    history = frame.take(known).slice(Window(START, START + train * HOUR))
+    trained = fit(definition, history)
+    segment = {"start": START + train * HOUR, "end": frame.end, "snapshot_id": "s", "training_start": START,
+               "training_end": START + train * HOUR, "in_sample": False, "day": START + train * HOUR}  # fmt: skip
+    segment = {name: f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value for name, value in segment.items()}
+    out = [
+        record for _, record in records(definition, score_segment(definition, frame.take(known), trained, segment), segment, ())
+    ]
+    if new:
+        made = newcomers(definition, frame, set(history.keys), trained.usual, segment)
+        assert made is not None
+        rows = [keys.index(key) for key in made.keys]
+        more = records(definition, score_segment(definition, frame.take(rows), made, segment, new=True), segment, ())
+        out += [record for _, record in more]
+    return sorted(out, key=lambda record: -record["record_score"])
+
+
+def test_unique_addresses_that_fall_from_1460_to_86_are_the_top_record():
+    rng = np.random.default_rng(1)
+    rate = expected(22 * 24, 1460.0)
+    values = rng.poisson(rate).astype(float)[None]
+    at = 21 * 24 + int(np.abs(rate[21 * 24 :] - 1460).argmin())
+    values[0, at] = 86
+    top, *rest = found(job("distinct_count", "source.ip", split=None), [SeriesKey(0)], values)
+    assert top["timestamp"] == (START + at * HOUR).timestamp() * 1000
+    assert top["record_score"] >= 75, "critical"
+    assert top["driftline"]["sentence"].startswith("17 times lower than expected for a ")
+    assert "(86 instead of 1,4" in top["driftline"]["sentence"]
+    assert max((record["record_score"] for record in rest), default=0) < ALARM_SCORE
+    told = top["anomaly_score_explanation"]
+    assert told["anomaly_type"] == "dip"
+    assert told["lower_confidence_bound"] < told["typical_value"] < told["upper_confidence_bound"]
+    assert top["multi_bucket_impact"] < 0, "it is the bucket alone"
+
+
+def test_a_bad_link_shows_in_its_status_and_in_the_overall_lane_only():
+    rng = np.random.default_rng(2)
+    keys = [SeriesKey(0, code) for code in ("200", "301", "404", "500")]
+    values = rng.poisson(np.array([4000, 300, 60, 20])[:, None] * expected(22 * 24, 1.0)).astype(float)
+    values[2, -9:-4] += 2500
+    overall = values.sum(axis=0)[None]
+    out = found(job(), [*keys, SeriesKey(1)], np.concatenate([values, overall]))
+    loud = {record.get("partition_field_value") for record in out if record["record_score"] >= ALARM_SCORE}
+    assert loud == {"404", None}
+    assert out[0]["partition_field_value"] == "404"
+
+
+def test_twenty_series_of_pure_noise_raise_no_alarm():
+    values = np.random.default_rng(3).poisson(expected(23 * 24, 200.0), (20, 23 * 24)).astype(float)
+    definition = job()
+    out = found(definition, [SeriesKey(0, str(n)) for n in range(20)], values)
+    events = [document["driftline"]["event"] for _, document in event_results(definition, out, 20)]
+    assert not any(event["alarm"] for event in events)
+
+
+def test_data_that_starts_on_a_wednesday_knows_the_weekend_by_its_third_time():
+    rng = np.random.default_rng(4)
+    values = rng.poisson(expected(21 * 24, 400.0), (5, 21 * 24)).astype(float)
+    times = np.datetime64("2026-03-04", "s") + np.arange(21 * 24) * np.timedelta64(1, "h")
+    said = replay(times, values, sqrt=True)
+    assert said.record_score[:, 24:].max() < ALARM_SCORE, "no clean weekend is a major anomaly"
+    third = slice(17 * 24, 19 * 24)
+    assert (said.record_score[:, third] >= 25).mean() < 0.01
+    off = np.abs(said.typical / expected(21 * 24, 400.0) - 1).mean(axis=0)
+    assert off[third].mean() < 0.6 * off[3 * 24 : 5 * 24].mean(), "nearer to it than the first time"
+
+
+def test_a_new_partition_is_scored_before_the_next_training_and_says_that_it_learns():
+    rng = np.random.default_rng(5)
+    values = rng.poisson(expected(22 * 24, 300.0), (4, 22 * 24)).astype(float)
+    values[3, : 16 * 24] = np.nan
+    values[3, -5] = 4000
+    out = found(job(), [SeriesKey(0, str(n)) for n in range(4)], values, new=(3,))
+    assert out[0]["partition_field_value"] == "3"
+    assert out[0]["driftline"]["learning"] is True
+    assert out[0]["record_score"] >= 75, "never seen before, whatever is known of the series"
+    assert not [record for record in out[1:] if record["record_score"] >= ALARM_SCORE and record["partition_field_value"] != "3"]
+
+
+@pytest.mark.parametrize("every", [7, 1])
+def test_a_peak_that_recurs_stops_alarming_after_some_times(every):
+    rng = np.random.default_rng(6)
+    days = 42
+    values = rng.poisson(expected(days * 24, 300.0), (1, days * 24)).astype(float)
+    peaks = np.arange(16 * 24 + 3, days * 24, every * 24)
+    values[0, peaks] *= 6
+    times = np.datetime64("2026-03-04", "s") + np.arange(days * 24) * np.timedelta64(1, "h")
+    score = replay(times, values, sqrt=True).anomaly_score[0]
+    alarmed = score[peaks] >= ALARM_SCORE
+    assert alarmed[0]
+    assert not alarmed[3:].any() or (every == 7 and alarmed[3:].sum() == 0)
+
+
+def test_after_a_shift_was_reported_nothing_more_is_said():
+    rng = np.random.default_rng(7)
+    rate = expected(35 * 24, 300.0)
+    rate[27 * 24 :] *= 2.0
+    values = rng.poisson(rate)[None].astype(float)
+    times = np.datetime64("2026-03-04", "s") + np.arange(35 * 24) * np.timedelta64(1, "h")
+    loud = np.flatnonzero(replay(times, values, sqrt=True).anomaly_score[0] >= ALARM_SCORE)
+    assert 27 * 24 <= loud[0] < 28 * 24
+    assert loud[-1] < 28 * 24

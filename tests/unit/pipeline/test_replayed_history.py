@@ -49,7 +49,8 @@ def test_a_known_history_is_judged_from_the_first_model_on(readings, truth):
     assert (report["series"], report["bucket_span"], report["end"]) == (1, "1h", "2026-03-22T00:00:00Z")
     assert "2026-03-01T00:00:00Z" < report["start"] < "2026-03-15"  # nothing is known at first
     kinds = report["judged"]["by_kind"]
-    assert kinds["spike"] == {"found": 1, "events": 1, "recall": 1.0, "delay_median": {"buckets": 0.0, "time": "0 seconds"}}
+    assert (kinds["spike"]["found"], kinds["spike"]["events"], kinds["spike"]["recall"]) == (1, 1, 1.0)
+    assert kinds["spike"]["delay_median"]["buckets"] <= 1
     assert kinds["contextual"]["found"] == 1
     assert report["best"]["f1"] >= report["judged"]["f1"]
     assert report["best"]["threshold"] in [each["threshold"] for each in report["sweep"]]

@@ -169,3 +169,17 @@ def test_what_is_not_scored_is_told_how_to_be(job):
     assert "not scored yet" in error["what"]
     assert "driftline score" in error["fix"]
     assert "must be said which" in answer("explain", job, "--at", at(SPIKE), code=2)["what"]
+
+
+def test_events_and_overall_tell_the_incidents(job):
+    alarmed = answer("events", job)
+    assert {event["driftline"]["event"]["kind"] for event in alarmed} >= {"spike"}
+    assert all(event["driftline"]["event"]["alarm"] for event in alarmed)
+    moments = {event["timestamp"] for event in alarmed}
+    assert (START + timedelta(hours=SPIKE)).timestamp() * 1000 in moments
+    assert len(answer("events", job, "--all")) > len(alarmed)
+    assert "times higher than expected" in run("events", job).stdout
+    both = answer("overall", job, "--min-score", "1")
+    worst = max(both, key=lambda bucket: bucket["overall_score"])
+    assert worst["timestamp"] in {(START + timedelta(hours=hour)).timestamp() * 1000 for hour in (SPIKE, AGAIN, DROP)}
+    assert worst["jobs"][0]["max_anomaly_score"] == worst["overall_score"]

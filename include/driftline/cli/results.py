@@ -1,4 +1,4 @@
-"""`driftline anomalies`: the records with the highest scores."""
+"""`driftline anomalies`, `events`, `overall`: the highest records, the incidents, and how bad it was over several jobs."""
 
 from __future__ import annotations
 
@@ -42,6 +42,78 @@ def anomalies(
     return None
 
 
+def events(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    every: Annotated[bool, typer.Option("--all", help="Those that did not alarm, too.")] = False,
+    start: Annotated[str | None, typer.Option(help="Only from this point in data time on.")] = None,
+    end: Annotated[str | None, typer.Option(help="Only before it.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a job's incidents by time: what happened, for how long, and what alarmed."""
+    from driftline.elastic.client import connect
+    from driftline.elastic.results import of_type
+    from driftline.pipeline.jobs import load_job
+
+    client = connect()
+    definition = load_job(job, client)
+    found = of_type(client, definition.job_id, "event", version=definition.version, window=_window(start, end))
+    shown = [event for event in found if every or event["driftline"]["event"]["alarm"]]
+    if json:
+        return emit(shown)
+    if not shown:
+        milder = "" if every else " Milder events: --all."
+        say(f"No {'events' if every else 'alarms'}.{milder} Not scored yet? driftline score {job}")
+        return None
+    rows: list[list[object]] = []
+    for event in shown:
+        said, score = event["driftline"], f"{event['anomaly_score']:.0f}"
+        rows.append([_moment(event), score, said["event"]["kind"], _split(event), said["sentence"]])
+    title = f"{'Events' if every else 'Alarms'} of {definition.job_id}"
+    table(title, ["since (UTC)", "score", "kind", "found for", "what"], rows)
+    return None
+
+
+def overall(
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Jobs, by id or file.")],
+    top_n: Annotated[int, typer.Option(min=1, help="The mean of so many jobs' highest scores.")] = 1,
+    min_score: Annotated[float, typer.Option(min=0, max=100, help="Only overall scores of at least this.")] = 50.0,
+    json: Json = False,
+) -> None:
+    """Show when jobs were anomalous at the same time. It says nothing of causes."""
+    from driftline.elastic.client import connect
+    from driftline.elastic.results import of_type
+    from driftline.pipeline.jobs import load_job
+    from driftline.scoring.aggregate import overall_buckets
+
+    client = connect()
+    definitions = [load_job(job, client) for job in jobs]
+    buckets = [bucket for each in definitions for bucket in of_type(client, each.job_id, "bucket", version=each.version)]
+    found = overall_buckets(buckets, top_n=top_n, jobs=[each.job_id for each in definitions])
+    shown = [bucket for bucket in found if bucket["overall_score"] >= min_score]
+    if json:
+        return emit(shown)
+    if not shown:
+        say(f"No moment with an overall score of {min_score:g} or more.")
+        return None
+    rows: list[list[object]] = [[_moment(b), f"{b['overall_score']:.0f}", _of_jobs(b)] for b in shown]
+    table("At the same time", ["time (UTC)", "overall score", "jobs"], rows)
+    return None
+
+
+def _of_jobs(bucket: dict[str, Any]) -> str:
+    return ", ".join(f"{job['job_id']} {job['max_anomaly_score']:.0f}" for job in bucket["jobs"] if job["max_anomaly_score"])
+
+
+def _moment(document: dict[str, Any]) -> str:
+    from driftline.core.timespan import iso, parse_time
+
+    return iso(parse_time(document["timestamp"] / 1000))
+
+
+def _split(document: dict[str, Any]) -> str:
+    return " · ".join(document[name] for name in ("partition_field_value", "by_field_value") if name in document)
+
+
 def _window(start: str | None, end: str | None) -> Any:  # noqa: ANN401 - Window is imported late
     from driftline.core.timespan import Window
 
@@ -49,14 +121,13 @@ def _window(start: str | None, end: str | None) -> Any:  # noqa: ANN401 - Window
 
 
 def _row(record: dict[str, Any]) -> list[object]:
-    from driftline.core.timespan import iso, parse_time
-
-    split = " · ".join(record[name] for name in ("partition_field_value", "by_field_value") if name in record)
     function = f"{record['function']}({record['field_name']})" if "field_name" in record else record["function"]
-    moment = iso(parse_time(record["timestamp"] / 1000))
-    return [moment, f"{record['record_score']:.0f}", record["severity"], function, split, record["driftline"]["sentence"]]
+    told = record["driftline"]["sentence"]
+    return [_moment(record), f"{record['record_score']:.0f}", record["severity"], function, _split(record), told]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds the commands."""
     app.command(epilog="Example: driftline anomalies demo-endpoints --min-score 75 --json")(anomalies)
+    app.command(epilog="Example: driftline events demo-endpoints --all --start 2026-03-01")(events)
+    app.command(epilog="Example: driftline overall demo-endpoints demo-hosts --top-n 2 --json")(overall)

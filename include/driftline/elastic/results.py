@@ -155,6 +155,20 @@ def top_records(
     return [{"_id": hit["_id"], **hit["_source"]} for hit in found["hits"]["hits"]]
 
 
+def of_type(
+    client: Elasticsearch, job_id: str, result_type: str, *, version: str | None = None, window: Window | None = None
+) -> list[dict[str, Any]]:
+    """All results of one type of a job, by time."""
+    clauses: list[dict[str, Any]] = [{"term": {"job_id": job_id}}, {"term": {"result_type": result_type}}]
+    if version:
+        clauses.append({"term": {"driftline.job_version": version}})
+    if window:
+        edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
+        clauses.append({"range": {"timestamp": edges}})
+    found = [hit["_source"] for hit in scan(client, {"bool": {"filter": clauses}})]
+    return sorted(found, key=lambda document: (document["timestamp"], document["job_id"]))
+
+
 @talks_to_cluster
 def delete(client: Elasticsearch, index: str, query: dict[str, Any]) -> int:
     """Deletes what a query matches, in bulk (the minimal distribution has no delete_by_query). Returns how many."""

@@ -137,3 +137,15 @@ def test_after_a_shift_was_reported_nothing_more_is_said():
     loud = np.flatnonzero(replay(times, values, sqrt=True).anomaly_score[0] >= ALARM_SCORE)
     assert 27 * 24 <= loud[0] < 28 * 24
     assert loud[-1] < 28 * 24
+
+
+def test_a_unit_and_a_calendar_change_nothing():
+    rng = np.random.default_rng(8)
+    values = expected(20 * 24, 50.0)[None] + rng.normal(0, 4, (1, 20 * 24))
+    values[0, 400:404] += 60
+    times = np.datetime64("2026-03-04", "s") + np.arange(20 * 24) * np.timedelta64(1, "h")
+    said = replay(times, values)
+    assert said.record_score[0, 400] >= 25
+    for other in (replay(times, values * 7), replay(times + np.timedelta64(35, "D"), values)):
+        np.testing.assert_allclose(other.record_score, said.record_score, atol=0.1)
+        np.testing.assert_array_equal(other.anomaly_score > 0, said.anomaly_score > 0)

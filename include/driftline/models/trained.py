@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SHORT = "<f4"  # what is usual is measured; seven digits are more than it has
+
+
 @dataclass
 class Trained:
     """N series with their models.
@@ -65,7 +68,7 @@ class Trained:
             "keys": [list(key) for key in self.keys],
             "fitted": self.fitted,
             "first": pack(self.first),
-            "usual": pack(self.usual),
+            "usual": pack(self.usual, SHORT),
             "fleet": self.fleet.to_numbers(),
         }
 
@@ -78,6 +81,6 @@ class Trained:
         return cls(
             keys,
             unpack(numbers["first"], len(keys))[:, 0],
-            unpack(numbers["usual"], len(keys)),
+            unpack(numbers["usual"], len(keys), kind=SHORT),
             Fleet.from_numbers(numbers["fleet"]),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
-from driftline.models.trained import Trained
+from driftline.models.trained import SHORT, Trained
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, noise_floor, rare, robust_sigma
 from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.together import Together
@@ -49,7 +49,8 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         mask = rare(burst_mask(residuals, sigma, frame.span), windows.day)
         usual, z = calibrate(values[within], space, space - residuals, sqrt[within], windows, mask)
-        parts.append(usual.numbers())
+        # as the snapshot keeps it: who scores at once and who scores from the store say the same
+        parts.append(usual.numbers().astype(SHORT).astype(np.float64))
         together.add(detectors[within], z)
     return Trained(frame.keys, _first_seen(frame), np.concatenate(parts), fleet, together.parts)
 

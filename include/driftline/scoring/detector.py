@@ -88,8 +88,9 @@ def detect(
     sd = calibration.deviation(mean, sqrt)
     z, level = settled((space - mean) / sd, windows)
     centre = mean + level * sd
-    found = {name: calibration.tails[name].surprise(part) for name, part in statistics(z, space, sd, windows).items()}
-    for name, speaks in speaking(z, windows).items():
+    looked = statistics(z, space, sd, windows)
+    found = {name: calibration.tails[name].surprise(part) for name, part in looked.items()}
+    for name, speaks in speaking(z, looked, windows).items():
         found[name] = np.where(speaks, found[name], 0.0)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     if sqrt.any():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import CERTAIN_SILENCE, JOINT_SHARE, RAMP_RATIO, SHIFT_LEAST
+from driftline.scoring.settings import CERTAIN_SILENCE, JOINT_SHARE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def kinds(found: Detected, space: NDArray[np.float64], calibration: Calibration,
     low, high = calibration.seen[:, :1], calibration.seen[:, 1:]
     shape = found.evidence["shape"] > np.maximum(found.evidence["point"], found.evidence["mean"])
     out[shape & (space >= low) & (space <= high)] = CODES["contextual"]
-    half = max(1, windows.block // 2)
+    half = max(SHIFT_BUCKETS, windows.block // 2)
     newer, older = _one_sided(z, half), np.zeros_like(z)
     older[:, half:] = newer[:, :-half]
     shifted = (np.abs(older) >= SHIFT_LEAST) & (np.sign(older) == np.sign(newer)) & (np.abs(newer) >= SHIFT_LEAST)

@@ -44,6 +44,7 @@ REST, REST_BUCKETS = timedelta(days=1), 24
 
 # Residuals that lie on one side for a block, by this much on average, are a level shift; a ramp if they grow by this factor.
 SHIFT_LEAST = 1.5
+SHIFT_BUCKETS = 3  # at least so many in either half: two hours of a spike are no level
 RAMP_RATIO = 1.5
 
 # Predictability: shares of far outliers, and how far the level strays from the model in units of noise. It is told, not acted on:
@@ -69,8 +70,9 @@ SPARSE_FLOOR = 0.4
 
 # One bucket counts at most this many deviations in a mean, and this squared change in a swing: a spike is news once.
 MEAN_CLIP = 30.0
-# Evidence of several buckets speaks while the bucket itself deviates by this much.
-CURRENT = 1.0
+# Evidence of several buckets speaks while the bucket itself deviates by so many units of noise, and by such a share of what these
+# say together: half of a mean, a quarter of an unlike shape, which models see less of.
+CURRENT, CURRENT_MEAN, CURRENT_SHAPE = 1.0, 0.5, 0.25
 SWING_CLIP = 25.0
 # Added to a swing's mean square before its logarithm: none at all is not infinitely rare.
 SWING_LEAST = 0.02

@@ -8,7 +8,18 @@ import numpy as np
 from scipy.special import i0e
 
 from driftline.scoring.residuals import running_level
-from driftline.scoring.settings import CURRENT, FLAT_MOST, LEAST_COMMON, LN10, MEAN_CLIP, PERIODS, SWING_CLIP, SWING_LEAST
+from driftline.scoring.settings import (
+    CURRENT,
+    CURRENT_MEAN,
+    CURRENT_SHAPE,
+    FLAT_MOST,
+    LEAST_COMMON,
+    LN10,
+    MEAN_CLIP,
+    PERIODS,
+    SWING_CLIP,
+    SWING_LEAST,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,11 +60,16 @@ def statistics(z: Matrix, space: Matrix, sd: Matrix, windows: Windows) -> dict[s
     }
 
 
-def speaking(z: Matrix, windows: Windows) -> dict[str, NDArray[np.bool_]]:
+def speaking(z: Matrix, found: dict[str, Matrix], windows: Windows) -> dict[str, NDArray[np.bool_]]:
     """(N, T) where evidence of several buckets speaks: while the bucket itself deviates, the same way; what is over is over."""
-    widths = {"brief": windows.brief, "mean": windows.mean, "long": windows.long or windows.mean}
-    same_way = {name: np.sign(recent_mean(z, width)) * z >= CURRENT for name, width in widths.items()}
-    return same_way | dict.fromkeys(("shape", "variance"), np.abs(z) >= CURRENT)
+    size = np.nan_to_num(np.abs(z))
+    there = size >= CURRENT
+    widths = {"brief": windows.brief, "mean": windows.mean, "long": windows.long}
+    out = {"variance": there, "shape": there & (size >= CURRENT_SHAPE * np.nan_to_num(found["shape"]))}
+    for name, width in widths.items():
+        same_way = np.sign(recent_mean(z, max(width, 1))) * z > 0
+        out[name] = there & same_way & (size >= CURRENT_MEAN * np.nan_to_num(found[name]))
+    return out
 
 
 def recent_mean(z: Matrix, width: int) -> Matrix:

@@ -21,8 +21,10 @@ from driftline.scoring.settings import (
     POOR_WANDER,
     RELATIVE_FLOOR,
     SQRT_FLOOR,
+    TAIL_COUNTS,
     TAIL_NORMAL,
     TAIL_QUANTILE,
+    TAIL_WIDTH_LEAST,
 )
 from driftline.scoring.statistics import EVIDENCE, settled, statistics
 from driftline.scoring.tail import Tail, fit_tail
@@ -131,7 +133,8 @@ def calibrate(
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
-    tails = {name: fit_tail(found[name]) for name in EVIDENCE}
+    lengths = {"mean": windows.mean, "long": windows.long}
+    tails = {name: fit_tail(found[name], _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     return Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, absolute_quantile(level, 0.9), tails), z
@@ -156,6 +159,11 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
         if len(known):
             wider[:, column] = np.fmax(own[:, column], np.median(known))
     return wider
+
+
+def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:
+    """(N,) least scale of the tails of a mean over so many buckets: of counts it shrinks with the length."""
+    return np.where(sqrt, TAIL_WIDTH_LEAST * max(1.0, length / TAIL_COUNTS) ** -0.25, TAIL_WIDTH_LEAST)
 
 
 def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector]:

@@ -64,11 +64,15 @@ class Tail:
         return cls(numbers[:, :-3], numbers[:, -3], numbers[:, -2], numbers[:, -1])
 
 
-def fit_tail(past: Matrix) -> Tail:
+def fit_tail(past: Matrix, least: NDArray[np.float64] | float = TAIL_WIDTH_LEAST) -> Tail:
     """The tails of statistics (N, T), NaN where unknown. Rows with too few values surprise nobody: their knots are NaN.
 
     The scale and shape of the tail come from the moments of the excesses; the shape is drawn towards TAIL_SHAPE, as a few dozen
     excesses tell little about it.
+
+    Args:
+        past: (N, T), NaN where unknown.
+        least: The least scale, for all or (N,) for each.
     """
     ordered = np.sort(past, axis=1)  # NaN last
     count = past.shape[1] - np.isnan(past).sum(axis=1)
@@ -87,6 +91,6 @@ def fit_tail(past: Matrix) -> Tail:
     variance = np.maximum((above**2).sum(axis=1) / amount - mean**2, 0.0)
     by_moments = 0.5 * (1 - np.divide(mean**2, variance, out=np.ones(len(past)), where=variance > 0))
     shape = (excess * np.clip(by_moments, 0.0, TAIL_SHAPE_MOST) + TAIL_TRUST * TAIL_SHAPE) / (excess + TAIL_TRUST)
-    width = np.maximum(mean * (1 - shape), TAIL_WIDTH_LEAST)
+    width = np.maximum(mean * (1 - shape), least)
     knots[few] = np.nan
     return Tail(knots, share, width, shape)

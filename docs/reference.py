@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs"
 WIDTH = 116
 MODELS: dict[str, list[type[BaseModel]]] = {
-    "jobs.md": [job.Job, job.Detector, job.Datafeed, job.Training, job.Forecast, job.Quality, job.ModelPlot],
+    "jobs.md": [
+        job.Job,
+        job.Detector,
+        job.Datafeed,
+        job.Training,
+        job.Forecast,
+        job.Quality,
+        job.Marker,
+        job.DelayedData,
+        job.ModelPlot,
+    ],
     "sources.md": [source.Source, source.Files, source.Csv, source.Generator, source.RowQuality, source.IndexSettings],
 }
 # What a field means where its name says it so plainly that the model has no description.
@@ -167,6 +177,9 @@ def _section(model: type[BaseModel], values: dict[str, Any], indent: str) -> lis
         lines += ["", *textwrap.wrap(words, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")]
         inner = _model_in(model.model_fields[name].annotation)
         if inner and isinstance(value, list):
+            if not value:
+                lines.append(f"{indent}{name}: []")
+                continue
             (first,) = value
             body = _section(inner, first, f"{indent}    ")[1:]
             mark = next(number for number, line in enumerate(body) if not line.lstrip().startswith("#"))

@@ -36,7 +36,7 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
         WindowError: The params make no interval.
         SourceIndexError: The beginning of the data is needed, and there is none.
     """
-    from driftline.elastic.state import scored_until
+    from driftline.pipeline.late import scored_from
     from driftline.pipeline.score import asked_window, default_window
     from driftline.pipeline.window import resolve
 
@@ -51,7 +51,7 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
     if interval:
         # the interval is data time already: its run was due a query delay after its end
         delay = job.datafeed.query_delay
-        until = scored_until(client, job.job_id) if run.run_type == SCHEDULED else None
+        until = scored_from(client, job) if run.run_type == SCHEDULED else None
         return resolve(job, interval=Window(interval.start + delay, interval.end + delay), scored_until=until)
     return default_window(client, job, run_after=run.run_after)
 

@@ -12,9 +12,11 @@ from driftline.core.errors import SnapshotError, SourceIndexError, WindowError
 from driftline.core.job import Job
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results, snapshots, state
+from driftline.elastic.annotations import of_job as annotations
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import FORECASTS, RESULTS
 from driftline.generator.registry import open_source
+from driftline.pipeline.explain import explain
 from driftline.pipeline.forecast import forecast
 from driftline.pipeline.jobs import reset
 from driftline.pipeline.read import read_series
@@ -416,4 +418,66 @@ def test_the_classic_spike_is_found_at_every_span_and_nothing_else(client, prefi
         assert on[0], f"the top record at {span} is off the spike"
         assert records[0]["record_score"] >= 90
         assert max((r["record_score"] for r, hit in zip(records, on, strict=True) if not hit), default=0) <= 75
+        reset(client, job.job_id)
+
+
+def test_documents_that_come_late_are_scored_with_the_next_run_and_noted(client, prefix, web):
+    index = f"{prefix}late"
+    rows = [row for row in rows_of(web[1]) if row[0] < DAY14 + 48 * HOUR]
+    load(client, index, rows)
+    job = make(prefix, index, detectors=[{"function": "count"}])
+    train(client, job, as_of=DAY14)
+    score(client, job, window=Window(DAY14, DAY14 + 24 * HOUR))
+    again = score(client, job, window=Window(DAY14 + 20 * HOUR, DAY14 + 24 * HOUR))
+    assert again["start"] == "2026-03-15T20:00:00Z"
+    assert annotations(client, job.job_id) == [], "nothing came late"
+    at = DAY14 + 21 * HOUR
+    load(client, index, [(at, {"path": rows[0][1]["path"], "ms": 1.0}, 700)])
+    outcome = score(client, job)
+    assert outcome["start"] == "2026-03-15T21:00:00Z", "it goes back to the first bucket that changed"
+    top = results.top_records(client, job.job_id, limit=1)[0]
+    assert top["timestamp"] == int(at.timestamp() * 1000)
+    noted = annotations(client, job.job_id)
+    assert [each["event"] for each in noted] == ["delayed_data"]
+    assert noted[0]["annotation"].startswith("700 documents of 2026-03-15T21:00:00Z – 2026-03-15T22:00:00Z came after")
+    assert score(client, job)["notes"] == ["nothing new to score"], "they are late once"
+    reset(client, job.job_id)
+    assert annotations(client, job.job_id) == []
+
+
+def test_a_marker_starts_a_new_baseline_for_the_series_it_is_about(client, prefix):
+    counts = traffic(21)
+    jump = 15 * 24
+    counts = {(path, hour): n * 3 if path == "/a" and hour >= jump else n for (path, hour), n in counts.items()}
+    index = f"{prefix}marked"
+    load(client, index, rows_of(counts))
+    at = START + jump * HOUR
+    plain = make(f"{prefix}plain", index)
+    marked = make(prefix, index, markers=[{"at": at.isoformat(), "description": "release", "partitions": ["/a"]}])
+    assert plain.version == make(f"{prefix}plain", index, markers=[{"at": at.isoformat()}]).version
+    found = {}
+    for job in (plain, marked):
+        train(client, job, as_of=DAY14)
+        score(client, job, window=WEEK3)
+        found[job.job_id] = [r for r in results.top_records(client, job.job_id, limit=500) if r["record_score"] >= 50]
+    rises = [r for r in found[plain.job_id] if r["partition_field_value"] == "/a" and r["actual"][0] > r["typical"][0]]
+    assert rises[0]["timestamp"] >= int(at.timestamp() * 1000), "without a marker it is an anomaly"
+    assert [r for r in found[marked.job_id] if r["partition_field_value"] == "/a"] == []
+    # the other series keeps its model, and what happens on the new level is found
+    load(client, index, [(START + (18 * 24 + 3) * HOUR, {"path": path, "ms": 1.0}, 900) for path in ("/a", "/b")])
+    score(client, marked, window=WEEK3)
+    spikes = [r for r in results.top_records(client, marked.job_id, limit=500) if r["record_score"] >= 50]
+    when = int((START + (18 * 24 + 3) * HOUR).timestamp() * 1000)
+    here = {r["partition_field_value"]: r for r in spikes if r["timestamp"] == when}
+    assert here.keys() == {"/a", "/b"}
+    assert here["/a"]["driftline"].get("learning")
+    assert not here["/b"]["driftline"].get("learning")
+    told = explain(client, marked, "/a", START + (18 * 24 + 3) * HOUR)["series"][0]
+    assert told["score"] == here["/a"]["record_score"]
+    # a training that has seen three days of it takes over
+    outcome = train(client, marked, as_of=DAY21)
+    assert outcome["trained"] == 2
+    trained = train(client, marked, as_of=at + 6 * HOUR)
+    assert [failure["partition_value"] for failure in trained["failures"]] == ["/a"], "six hours are no history"
+    for job in (plain, marked):
         reset(client, job.job_id)

@@ -73,6 +73,27 @@ def events(
     return None
 
 
+def noted(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    json: Json = False,
+) -> None:
+    """Show what is noted of stretches of time: data that came late, and was scored then."""
+    from driftline.elastic import annotations as stored
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import load_job
+
+    client = connect()
+    found = stored.of_job(client, load_job(job, client).job_id)
+    if json:
+        return emit(found)
+    if not found:
+        say("No annotations.")
+        return None
+    rows: list[list[object]] = [[_moment(each), each["event"], each["annotation"]] for each in found]
+    table(f"Annotations of {job}", ["since (UTC)", "event", "what"], rows)
+    return None
+
+
 def overall(
     jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Jobs, by id or file.")],
     top_n: Annotated[int, typer.Option(min=1, help="The mean of so many jobs' highest scores.")] = 1,
@@ -130,4 +151,5 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog="Example: driftline anomalies demo-endpoints --min-score 75 --json")(anomalies)
     app.command(epilog="Example: driftline events demo-endpoints --all --start 2026-03-01")(events)
+    app.command("annotations", epilog="Example: driftline annotations demo-endpoints --json")(noted)
     app.command(epilog="Example: driftline overall demo-endpoints demo-hosts --top-n 2 --json")(overall)

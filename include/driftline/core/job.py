@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -22,6 +24,7 @@ Check = Literal["pass", "warn", "stop"]
 _MEANT = {"job_id", "bucket_span", "detectors", "influencers", "time_field"}
 _LEARNED = {"window", "min_history", "min_buckets", "transform", "prophet", "max_partitions"}
 _LEARNED_LATER = {"prophet_by_partition", "engine"}
+MAX_CHECKED = 10_000  # buckets that late data is looked for in: Elastic's limit
 MIN_SPAN, MAX_SPAN = timedelta(seconds=1), timedelta(days=30)
 NO_SCHEDULE = "none"
 
@@ -80,6 +83,17 @@ class Detector(Definition):
         return text + (f" partitionfield={self.partition_field_name}" if self.partition_field_name else "")
 
 
+class DelayedData(Definition):
+    """Whether buckets are scored again when documents of theirs come late, and how far back that is looked for."""
+
+    enabled: bool = Field(True, description="Whether it is looked for at all.")
+    check_window: Span | None = Field(None, description="Default: two hours, but at least eight buckets.")
+
+    def buckets(self, span: timedelta) -> int:
+        """How many buckets are looked at again."""
+        return math.ceil((self.check_window or max(timedelta(hours=2), 8 * span)) / span)
+
+
 class Datafeed(Definition):
     """Where the documents are and how often they are looked at."""
 
@@ -100,6 +114,10 @@ class Datafeed(Definition):
     )
     on_request: bool = Field(False, description="Score only when asked (by hand, by a backfill), never by the clock.")
     after_source: str | None = Field(None, description="Score whenever this source has ingested, instead of by the clock.")
+
+    delayed_data_check_config: DelayedData = Field(
+        default_factory=DelayedData, description="Buckets that got documents after they were scored are scored again."
+    )
 
     @field_validator("indices", mode="before")
     @classmethod
@@ -179,6 +197,21 @@ class ModelPlot(Definition):
     enabled: bool = False
 
 
+class Marker(Definition):
+    """A change that is known, such as a deployment or a campaign: it starts a new baseline."""
+
+    at: Time = Field(description="When; floored to a bucket.")
+    description: str = Field("", description="What it was.")
+    partitions: list[str] = Field(
+        default_factory=lambda: ["*"], description="Patterns (`*`, `?`) of the partition or by values it is about."
+    )
+
+    def concerns(self, *values: str | None) -> bool:
+        """Whether it is about a series with these split values."""
+        here = [value for value in values if value is not None]
+        return any(pattern == "*" or fnmatchcase(value, pattern) for pattern in self.partitions for value in here or [""])
+
+
 class Job(Definition):
     """An anomaly detection job. `include/jobs/*.yaml` holds one a file."""
 
@@ -197,6 +230,7 @@ class Job(Definition):
     training: Training = Field(default_factory=Training)
     forecast: Forecast = Field(default_factory=Forecast)
     quality: Quality = Field(default_factory=Quality)
+    markers: list[Marker] = Field(default_factory=list, description="Known changes, each the start of a new baseline.")
     model_plot_config: ModelPlot = Field(default_factory=ModelPlot)
 
     @field_validator("bucket_span")
@@ -215,6 +249,8 @@ class Job(Definition):
                 f"training.window {format_span(self.training.window)} holds fewer than 10 buckets "
                 f"of {format_span(self.bucket_span)}"
             )
+        if self.datafeed.delayed_data_check_config.buckets(self.bucket_span) > MAX_CHECKED:
+            raise ValueError(f"datafeed.delayed_data_check_config.check_window holds more than {MAX_CHECKED:,} buckets")
         descriptions = [detector.model_dump_json() for detector in self.detectors]
         if len(set(descriptions)) < len(descriptions):
             raise ValueError("detectors: two detectors are the same")

@@ -15,6 +15,7 @@ JOBS, STATE, RUNS = "driftline-jobs", "driftline-state", "driftline-runs"
 SNAPSHOTS, MODELS = "driftline-snapshots", "driftline-models"
 RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
 QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
+ANNOTATIONS = "driftline-annotations"
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
 DATE = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
@@ -90,6 +91,12 @@ _SNAPSHOTS: dict[str, Any] = {
 }
 _MODELS: dict[str, Any] = {**_keywords("job_id", "snapshot_id"), "detector_index": LONG, "row": LONG, "model": BLOB}
 _JOBS: dict[str, Any] = {**_keywords("id", "kind", "state"), "updated": DATE, "definition": BLOB}
+_ANNOTATIONS: dict[str, Any] = {
+    **_SERIES,
+    **_keywords("job_id", "type", "event", "create_username", "modified_username"),
+    **dict.fromkeys(("timestamp", "end_timestamp", "create_time", "modified_time"), DATE),
+    "annotation": TEXT,
+}
 _TRUTH: dict[str, Any] = {
     **_keywords("truth_id", "source_id", "kind", "function", "field_name", "partition_field_name", "partition_field_value"),
     "start": DATE,
@@ -125,11 +132,12 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     QUALITY: _QUALITY,
     LEDGER: _LEDGER,
     TRUTH: _TRUTH,
+    ANNOTATIONS: _ANNOTATIONS,
 }
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 3
+TEMPLATE_VERSION = 4
 
 
 @talks_to_cluster

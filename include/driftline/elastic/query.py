@@ -96,6 +96,17 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}}
 
 
+def counts(job: Job, window: Window) -> dict[str, Any]:
+    """The search body for how many documents each bucket holds; buckets without any are not listed."""
+    histogram = {"field": job.time_field, "fixed_interval": f"{job.span_seconds}s", "min_doc_count": 1}
+    return {
+        "size": 0,
+        "track_total_hits": False,
+        "query": filtered(job, window),
+        "aggs": {"buckets": {"date_histogram": histogram}},
+    }
+
+
 def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:
     """The search body for what the intervals of a window hold: documents, the sum of their sequence numbers, their indices.
 

@@ -30,14 +30,24 @@ def scored_until(client: Elasticsearch, job_id: str) -> datetime | None:
 
 
 @talks_to_cluster
-def advance(client: Elasticsearch, job_id: str, until: datetime) -> None:
-    """Moves `scored_until` forward; a run over older data leaves it where it is, also when runs overlap."""
+def progress(client: Elasticsearch, job_id: str) -> tuple[datetime | None, dict[str, Any] | None]:
+    """As `scored_until`, with what was noted of its newest buckets."""
+    try:
+        found = client.get(index=STATE, id=f"scored:{job_id}")["_source"]
+    except NotFoundError:
+        return None, None
+    return parse_time(found["scored_until"]), found.get("detail")
+
+
+@talks_to_cluster
+def advance(client: Elasticsearch, job_id: str, until: datetime, note: dict[str, Any] | None = None) -> None:
+    """Moves `scored_until` forward, with a note; a run over older data leaves it where it is, also when runs overlap."""
     ensure_templates(client)
-    name, document = f"scored:{job_id}", {"job_id": job_id, "kind": "scored", "scored_until": iso(until)}
+    name, document = f"scored:{job_id}", {"job_id": job_id, "kind": "scored", "scored_until": iso(until), "detail": note}
     for _ in range(ATTEMPTS):
         try:
             stored = client.get(index=STATE, id=name)
-            if parse_time(stored["_source"]["scored_until"]) >= until:
+            if parse_time(stored["_source"]["scored_until"]) > until or stored["_source"] == document:
                 return
             unchanged = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
         except NotFoundError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
+from driftline.pipeline.markers import anew
 from driftline.pipeline.read import read_series
-from driftline.pipeline.segment import look_back, score_segment
-from driftline.scoring.calibration import GRADES, Calibration
+from driftline.pipeline.segment import look_back, newcomers, score_segment
+from driftline.scoring.calibration import GRADES, WIDTH, Calibration
 from driftline.scoring.events import severity_rank
 from driftline.scoring.explanation import MEANS, REASONS
 from driftline.scoring.kinds import KINDS
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.progress import Progress
 
+DAY = timedelta(days=1)
 RULES = {
-    "no_model": "the series has no model",
+    "no_model": "the series has no model, or none since a marker began a new baseline",
     "learning": "the model learned from this bucket itself",
     "not_learned": "the series is being learned, and a value within what was seen is no more than minor until then",
     "no_value": "there is no value to judge",
@@ -60,6 +63,7 @@ class _Looked:
     window: Window
     stored: list[dict[str, Any]]
     quality: dict[str, Any] | None
+    young: dict[SeriesKey, Trained] = field(default_factory=dict)
 
 
 def explain(
@@ -86,13 +90,16 @@ def explain(
     window, quality = _bucket(client, job, parse_time(at))
     manifest = _in_force(client, job, window.start)
     known = _known(client, manifest)
-    read = Window(window.start - look_back(job), window.end)
+    read = Window(floor_time(window.start, DAY) - look_back(job), window.end)
     uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, read, uri=uri, keys=known, progress=progress)["uri"])
     rows = _rows(job, frame, partition)
     stored = _records(client, job, Window(window.start - EVENT_LONGEST, window.end))
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
-    trained = _models(client, manifest, looked.frame.keys)
+    told = _told(manifest, window)
+    marked = anew(job, looked.frame.keys, {**window.as_dict(), **told}) if told else set()
+    trained = _models(client, manifest, [key for key in looked.frame.keys if key not in marked])
+    looked.young = _young(client, looked, set(known) - marked)
     return {
         "job_id": job.job_id,
         "partition": partition,
@@ -100,8 +107,8 @@ def explain(
         "bucket": {**window.as_dict(), "documents": int(frame.docs[-1])},
         "thresholds": {"record": MIN_RECORD_SCORE, "alarm": ALARM_SCORE, "severity": severity(ALARM_SCORE)},
         "quality": looked.quality,
-        "snapshot": _told(manifest, window),
-        "series": [_series(looked, row, trained.get(key)) for row, key in enumerate(looked.frame.keys)],
+        "snapshot": told,
+        "series": [_series(looked, row, looked.young.get(key) or trained.get(key)) for row, key in enumerate(looked.frame.keys)],
     }
 
 
@@ -163,6 +170,24 @@ def _models(client: Elasticsearch, manifest: dict[str, Any] | None, keys: list[S
     return found
 
 
+def _young(client: Elasticsearch, looked: _Looked, known: set[SeriesKey]) -> dict[SeriesKey, Trained]:
+    """Models of series that the snapshot does not know, or not since a marker, as scoring fits them."""
+    if looked.manifest is None or not set(looked.frame.keys) - known:
+        return {}
+    usual = [np.empty((0, WIDTH))]
+    for chunk in snapshots.chunks(client, looked.manifest):
+        trained = Trained.from_numbers(chunk)
+        usual.append(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known]])
+    made = newcomers(
+        looked.job,
+        looked.frame,
+        known,
+        np.concatenate(usual),
+        {**looked.window.as_dict(), "day": iso(floor_time(looked.window.start, DAY))},
+    )
+    return {} if made is None else {key: made.select([row]) for row, key in enumerate(made.keys)}
+
+
 def _records(client: Elasticsearch, job: Job, window: Window) -> list[dict[str, Any]]:
     query = {"bool": {"filter": [*results.interval(job, window), {"term": {"result_type": "record"}}]}}
     return sorted((hit["_source"] for hit in results.scan(client, query)), key=lambda record: int(record["timestamp"]))
@@ -220,7 +245,8 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
     """Actual and expected, evidence and score, computed as scoring does."""
     manifest = looked.manifest or {}
     segment = {**looked.window.as_dict(), **{name: manifest[name] for name in ("training_start", "training_end")}}
-    scored = score_segment(looked.job, looked.frame.take([row]), trained, segment)
+    new = looked.frame.keys[row] in looked.young
+    scored = score_segment(looked.job, looked.frame.take([row]), trained, segment, new=new)
     found, z = scored.found, float(scored.found.z[0, -1])
     lower, typical, upper = (_number(bound[0, -1]) for bound in scored.bounds)
     return {
@@ -298,7 +324,7 @@ def _reason(manifest: dict[str, Any] | None, key: SeriesKey) -> str:
     for failure in manifest["detail"].get("failures", []):
         if SeriesKey(*(failure[name] for name in SeriesKey._fields)) == key:
             return str(failure["reason"])
-    return f"it is newer than the snapshot, which learned up to {manifest['training_end']}; the next training takes it up"
+    return f"too little of it is known yet; the snapshot learned up to {manifest['training_end']}"
 
 
 def _of(record: dict[str, Any]) -> SeriesKey:

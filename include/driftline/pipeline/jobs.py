@@ -20,7 +20,7 @@ from driftline.core.source import Source
 from driftline.core.timespan import iso
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.client import explained
-from driftline.elastic.indices import FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.elastic.indices import ANNOTATIONS, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -153,6 +153,7 @@ def reset(client: Elasticsearch, job_id: str) -> dict[str, int]:
         "forecasts": results.delete(client, f"{FORECASTS}-*", mine),
         "quality": results.delete(client, QUALITY, mine),
         "runs": results.delete(client, RUNS, mine),
+        "annotations": results.delete(client, ANNOTATIONS, mine),
     }
     state.forget(client, job_id)
     return removed

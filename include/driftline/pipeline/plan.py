@@ -11,6 +11,7 @@ from driftline.core.job import NO_SCHEDULE
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
+from driftline.pipeline import late
 from driftline.pipeline.backtest import MIN_BUCKETS
 from driftline.pipeline.segment import look_back
 from driftline.pipeline.train import train
@@ -58,7 +59,7 @@ def prepare(
 
     Returns:
         `start`, `end`, `read_start` (with the look-back, from the start of the day), `segments`: which snapshot scores from when
-        to when, and whether it has learned from those buckets itself (`in_sample`).
+        to when, and whether it has learned from those buckets itself (`in_sample`); `data`: what `late.look` notes.
 
     Raises:
         SnapshotError: There is no usable snapshot and none could be trained.
@@ -75,6 +76,7 @@ def prepare(
         "read_start": iso(floor_time(floor_time(window.start, DAY) - look_back(job), job.bucket_span)),
         "model": model,
         "segments": segments,
+        "data": late.look(client, job, window),
         "notes": job.notes,
     }
 
@@ -113,6 +115,8 @@ def _segments(job: Job, found: list[dict[str, Any]], window: Window, model: Mode
         for interval in manifest["detail"]["valid"]:
             edges |= {parse_time(interval[side]) for side in ("from", "until") if interval.get(side)}
         edges.add(parse_time(manifest["training_end"]))
+    marks = {floor_time(marker.at, job.bucket_span) for marker in job.markers}
+    edges |= marks
     inside = sorted(edge for edge in edges if window.start <= edge <= window.end)
     newest = max(found, key=lambda m: parse_time(m["training_end"]))
     earliest = min(found, key=lambda m: parse_time(m["training_end"]))
@@ -128,7 +132,7 @@ def _segments(job: Job, found: list[dict[str, Any]], window: Window, model: Mode
             "training_end": chosen["training_end"],
         }
         last = segments[-1] if segments else None
-        if last and (last["snapshot_id"], last["in_sample"]) == (entry["snapshot_id"], entry["in_sample"]):
+        if last and start not in marks and (last["snapshot_id"], last["in_sample"]) == (entry["snapshot_id"], entry["in_sample"]):
             last["end"] = entry["end"]
         else:
             segments.append(entry)

@@ -13,9 +13,11 @@ from driftline.core.results import Document, Maker, milliseconds, numbers
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import results, snapshots, state
+from driftline.elastic.annotations import DELAYED, annotate
 from driftline.elastic.influencers import find_influencers
 from driftline.models.baseline.fleet import unpack
 from driftline.pipeline.files import read_lines
+from driftline.pipeline.late import sentence as told_late
 from driftline.pipeline.segment import PLOTTED
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results
 from driftline.scoring.events import longest, look_back
@@ -74,7 +76,11 @@ def write(
     inside = _around(job, window)
     parts.append(results.replace(client, job, inside, map(_encoded, events), types=["event"]))
     if not partitions:
-        state.advance(client, job.job_id, window.end)
+        noted = dict(plan.get("data") or {})
+        if late := noted.pop("late", None):
+            text = told_late(late, job)
+            annotate(client, job.job_id, Window.parse(late["start"], late["end"]), text, event=DELAYED)
+        state.advance(client, job.job_id, window.end, noted or None)
     buckets = [document for _, document in summary if document["result_type"] == "bucket"]
     here = [event["driftline"]["event"] for _, event in events if milliseconds(window.start) <= event["timestamp"]]
     outcome = {

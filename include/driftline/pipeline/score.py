@@ -10,11 +10,12 @@ import numpy as np
 from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
-from driftline.elastic import snapshots, state
+from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
 from driftline.models.trained import Trained
-from driftline.pipeline import gate
+from driftline.pipeline import gate, late
 from driftline.pipeline.files import write_lines
+from driftline.pipeline.markers import anew
 from driftline.pipeline.plan import Model, prepare
 from driftline.pipeline.publish import write
 from driftline.pipeline.read import batches, read_series
@@ -63,7 +64,7 @@ def score_batch(
 ) -> dict[str, Any]:
     """Scores one batch of staged series and stages what it finds, a line for the models of each chunk of a snapshot.
 
-    Series that a snapshot has not seen are fitted on the look-back, day by day, and marked as `learning`.
+    Series that a snapshot has not seen, or not since a marker, are fitted on the look-back, day by day, and marked as `learning`.
 
     Returns:
         `uri`, `scored` (series with a model), `unscored` (without), `records`.
@@ -75,13 +76,13 @@ def score_batch(
     lines = []
     for segment in plan["segments"]:
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
-        usual = [np.empty((0, WIDTH))]
-        for trained in _models(client, manifest, place):
+        usual, marked = [np.empty((0, WIDTH))], anew(job, frame.keys, segment)
+        for trained in _models(client, manifest, place.keys() - marked if marked else place):
             scored |= set(trained.keys)
             usual.append(trained.usual)
             part = frame.take([place[key] for key in trained.keys])
             lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions))
-        known = _known(client, manifest, frame.keys)
+        known = _known(client, manifest, frame.keys) - marked
         for day in _days(segment) if len(known) < len(frame.keys) else []:
             made = newcomers(job, frame, known, np.concatenate(usual), day)
             if made is not None:
@@ -180,7 +181,7 @@ def default_window(client: Elasticsearch, job: Job, *, run_after: datetime | Non
         floored = whole.floored(job.bucket_span)
         # the range's last bucket counts even if it is not full: no more will come
         return floored if floored.end >= whole.end else Window(floored.start, floored.end + job.bucket_span)
-    fresh = resolve(job, run_after=run_after, scored_until=state.scored_until(client, job.job_id), oldest=data.start)
+    fresh = resolve(job, run_after=run_after, scored_until=late.scored_from(client, job), oldest=data.start)
     # where data comes in lots, what has not come yet is not silence: the newest bucket waits for the next lot
     end = fresh.end if job.by_clock else min(fresh.end, floor_time(data.end, job.bucket_span))
     return Window(min(fresh.start, end), end)

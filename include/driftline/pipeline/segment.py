@@ -13,6 +13,7 @@ from driftline.core.timespan import Window, parse_time
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series, is_sqrt
+from driftline.pipeline.markers import since_markers
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, evidence, explanation, impact
@@ -108,10 +109,11 @@ def newcomers(
         frame: The series of the batch.
         known: Series that the snapshot has, with a model or a reason why not.
         usual: (M, K) what is usual for the others, which bounds what is for these.
-        segment: The plan's entry, of one `day`: what these were fitted on ends with the day before.
+        segment: The plan's entry, with its `day`: what these were fitted on ends with the day before.
     """
     start = parse_time(segment["day"])
-    before = frame.slice(Window(max(frame.start, start - look_back(job)), start))
+    part = frame.slice(Window(max(frame.start, start - look_back(job)), start))
+    before = since_markers(job, part, parse_time(segment["end"]))
     seen = (~np.isnan(before.values) & (before.values != 0)).sum(axis=1)
     rows = [row for row, key in enumerate(frame.keys) if key not in known and seen[row] >= job.training.min_buckets]
     if not rows:

@@ -21,6 +21,7 @@ from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import check_job_options, fit
+from driftline.pipeline.markers import since_markers
 from driftline.pipeline.read import batches, read_series
 from driftline.scoring.calibration import GRADES, Calibration
 from driftline.scoring.together import Together, noise_of
@@ -79,7 +80,7 @@ def fit_batch(job: Job, batch: dict[str, Any], *, out: str, progress: Progress |
         `uri`, `trained`, `failed` (counts), `fallbacks` (how many of the trained Prophet itself had to fit).
     """
     check_job_options(job)
-    frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
+    frame = since_markers(job, SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"])))
     trained = fit(job, frame, progress=progress)
     write_lines(out, _staged(trained, backtest(job, frame, trained)))
     fallbacks = len(trained.fleet.fallbacks)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from driftline.core.results import Maker, number
+from driftline.core.results import Maker, number, readable
 from driftline.scoring.discovery import discoveries, job_surprise
 from driftline.scoring.events import (
     LINEAGE,
@@ -258,9 +258,16 @@ def _kind(records: list[dict[str, Any]], top: Crowd) -> str:
     weights: Counter[str] = Counter()
     for record in records:
         weights[kind_of(record)] += record["record_score"]
+    if _gone(top.shared):
+        return "silence"
     if not weights or top.shared:
         return top.lane.way if top.lane.way in KINDS else "spike" if top.lane.way == "up" else "drop"
     return weights.most_common(1)[0][0]
+
+
+def _gone(shared: Shared | None) -> bool:
+    """Whether nothing came from anybody, where something was expected."""
+    return shared is not None and shared.actual == 0 and (shared.typical or 0.0) >= 1.0
 
 
 def _common(members: list[dict[str, Any]], named: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -293,13 +300,17 @@ def _influencers(record: dict[str, Any]) -> set[tuple[str, str]]:
 def _sentence(top: Crowd, members: int, lasted: int, zone: tzinfo) -> str:
     when = f" for {weekday_and_time(datetime.fromtimestamp(top.peak / 1000, UTC), zone)}"
     what = WORDS[top.lane.way]
+    lasting = duration(timedelta(milliseconds=lasted))
+    if top.shared and _gone(top.shared):
+        many = f"all {top.shared.series:,} series are" if top.shared.series > 1 else "the series is"
+        return f"no data at all: {many} silent, {readable(top.shared.typical or 0.0)} expected{when}, for {lasting}"
     if top.shared:
         who = f"all {top.shared.series:,} series together"
         if top.shared.actual is not None and top.shared.typical:
             change = abs(top.shared.actual / top.shared.typical - 1)
             said = compare(top.shared.actual, top.shared.typical, when)
             what = f"{change:.0%} {said}" if 0.005 <= change < 0.5 and said.startswith(("higher", "lower")) else said
-            return f"{who}: {what}, for {duration(timedelta(milliseconds=lasted))}"
+            return f"{who}: {what}, for {lasting}"
     else:
         who = f"{members:,} series at once"
-    return f"{who} {what}{when}, for {duration(timedelta(milliseconds=lasted))}"
+    return f"{who} {what}{when}, for {lasting}"

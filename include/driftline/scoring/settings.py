@@ -89,8 +89,8 @@ TAIL_LEAST = 10
 TAIL_SHAPE, TAIL_SHAPE_MOST, TAIL_TRUST = 0.1, 0.3, 20.0
 # Its least scale, in units of noise: the normal distribution's is 0.4.
 TAIL_WIDTH_LEAST = 0.2
-# Means of more counts than this vary less, by the fourth root of how many more. The square root, which independent noise has, gives
-# false alarms at one minute; without it every third level shift there goes unseen. Other readings have no law that says so.
+# Means of more counts than this vary less, by the fourth root of how many more. The square root, which independent noise has,
+# gives false alarms at one minute; without it every third level shift there goes unseen. Other readings have no law that says so.
 TAIL_COUNTS = 12
 
 # Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.

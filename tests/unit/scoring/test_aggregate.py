@@ -245,3 +245,14 @@ def test_two_job_events_in_one_bucket_are_two_documents():
     found = event_results(JOB, drops(40, paths(12)) + up, 60)
     assert len(alarms(found)) == 2
     assert len(dict(found)) == len(found)
+
+
+def test_no_data_at_all_is_told_as_that():
+    gone = {(BEGIN + t * QUARTER * 1000, 0): Shared(40.0, -9.0, 120, 0.0, 3400.0) for t in range(4)}
+    ((_, event),) = event_results(JOB, [], 120, gone)
+    assert event["driftline"]["event"]["kind"] == "silence"
+    assert event["driftline"]["sentence"].startswith("no data at all: all 120 series are silent, 3,400 expected for ")
+    assert event["driftline"]["sentence"].endswith("for 1 hour")
+    less = {place: Shared(40.0, -9.0, 120, 1700.0, 3400.0) for place in gone}
+    ((_, event),) = event_results(JOB, [], 120, less)
+    assert event["driftline"]["event"]["kind"] == "drop"

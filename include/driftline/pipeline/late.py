@@ -1,0 +1,72 @@
+"""Late data: buckets whose documents are others than when they were scored are scored again, and it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.timespan import Window, iso, parse_time
+from driftline.elastic import state
+from driftline.elastic.client import explained
+from driftline.elastic.query import counts
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+
+def scored_from(client: Elasticsearch, job: Job) -> datetime | None:
+    """Where scoring goes on: where it ended last, or at the first bucket that has changed since; None if it never began."""
+    until, changed = changes(client, job)
+    return min(changed, default=until)
+
+
+def look(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any]:
+    """What a run over a window notes for the next one, and what it finds of the last one's note.
+
+    Returns:
+        `start` and `documents`: how many each bucket holds from there to the window's end; `late`, if documents came after
+        buckets of the window had been scored (or went): `start`, `end`, `documents`.
+    """
+    config = job.datafeed.delayed_data_check_config
+    if not config.enabled or job.historical or window.empty:
+        return {}
+    first = window.end - config.buckets(job.bucket_span) * job.bucket_span
+    note: dict[str, Any] = {"start": iso(first), "documents": documents(client, job, Window(first, window.end))}
+    until, changed = changes(client, job)
+    late = (
+        {moment: amount for moment, amount in changed.items() if window.start <= moment < min(until, window.end)} if until else {}
+    )
+    if late:
+        note["late"] = {**Window(min(late), max(late) + job.bucket_span).as_dict(), "documents": sum(late.values())}
+    return note
+
+
+def changes(client: Elasticsearch, job: Job) -> tuple[datetime | None, dict[datetime, int]]:
+    """Where scoring ended last; and of the buckets noted then by how many documents each has changed."""
+    until, known = state.progress(client, job.job_id)
+    if until is None or not known or not job.datafeed.delayed_data_check_config.enabled:
+        return until, {}
+    start = parse_time(known["start"])
+    pairs = zip(documents(client, job, Window(start, until)), known["documents"], strict=False)
+    return until, {start + place * job.bucket_span: now - then for place, (now, then) in enumerate(pairs) if now != then}
+
+
+def documents(client: Elasticsearch, job: Job, window: Window) -> list[int]:
+    """How many documents each bucket of a window holds that match the datafeed's query."""
+    with explained(f"job {job.job_id}, datafeed"):
+        answer = client.search(index=job.datafeed.indices, allow_partial_search_results=False, **counts(job, window)).body
+    found = {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["buckets"]["buckets"]}
+    start = round(window.start.timestamp() * 1000)
+    return [found.get(start + place * job.span_seconds * 1000, 0) for place in range(window.buckets(job.bucket_span))]
+
+
+def sentence(late: dict[str, Any], job: Job) -> str:
+    """What is told of late data."""
+    amount, between = late["documents"], f"{late['start']} – {late['end']}"
+    if amount <= 0:
+        return f"{between} holds {-amount:,} documents fewer than when it was scored; it was scored again."
+    hint = f" If that happens often, raise datafeed.query_delay of {job.job_id}."
+    return f"{amount:,} documents of {between} came after it had been scored; it was scored again.{hint}"

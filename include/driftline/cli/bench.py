@@ -128,6 +128,7 @@ def detect(
     partitions: Annotated[int, typer.Option(min=10, help="How many partitions, each with one anomaly.")] = 200,
     span: Annotated[int, typer.Option(help="Bucket span in minutes: 1, 5 or 15.")] = 15,
     seed: Annotated[int, typer.Option(help="Another seed, other data.")] = 1,
+    models: Annotated[str, typer.Option(help="daily: as `detect` and backtests; weekly: as the DAGs.")] = "daily",
     json: Json = False,
 ) -> None:
     """Find known anomalies in four weeks of access-log partitions: recall, precision, delay, false alarms."""
@@ -135,6 +136,8 @@ def detect(
 
     if span not in {1, 5, 15}:
         raise typer.BadParameter("1, 5 or 15", param_hint="--span")
+    if models not in {"daily", "weekly"}:
+        raise typer.BadParameter("daily or weekly", param_hint="--models")
     with progress(json) as report:
-        figures = run(partitions=partitions, minutes=span, seed=seed, progress=report)
+        figures = run(partitions=partitions, minutes=span, seed=seed, models=models, progress=report)
     _tell("detect", figures, json)

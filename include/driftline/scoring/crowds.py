@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -29,15 +30,17 @@ from driftline.scoring.sentence import compare, duration, weekday_and_time
 from driftline.scoring.settings import (
     ALARM_SCORE,
     COMMON_SHARE,
+    CROWD_ROOT,
     CROWD_SERIES,
     CROWD_SURPRISE,
     EVENT_GAP,
     EVENT_LONGEST,
     MEMBERS_NAMED,
+    ONSET_BUCKETS,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from driftline.core.job import Job
     from driftline.core.series import SeriesKey
@@ -156,10 +159,12 @@ def _crowds(
     """The crowds of all lanes, by start."""
     span = job.span_seconds * 1000
     surprises: dict[tuple[Lane, int], float] = {}
+    onsets = {lane: _onsets(of_lane, span) for lane, of_lane in standing.items()}
     for lane, of_lane in standing.items():
-        for time, members in of_lane.items():
-            if len(members) >= CROWD_SERIES:
-                surprises[lane, time] = job_surprise(surprises_of(members), series)
+        for time, members in _abreast(of_lane, onsets[lane], series, span, longest(job.bucket_span) * span):
+            # one that is far louder than the others is its own matter, and does not speak for them
+            loud = surprises_of(members)
+            surprises[lane, time] = job_surprise(np.minimum(loud, np.sort(loud)[-CROWD_SERIES]), series)
     for (time, detector), found in shared.items():
         place = (Lane(detector, "up" if found.deviation > 0 else "down"), time)
         surprises[place] = max(surprises.get(place, 0.0), found.surprise)
@@ -182,13 +187,61 @@ def _crowds(
     for row, start, end, peak, score, buckets in zip(*map(_list, columns), strict=True):
         lane = lanes[row]
         of_lane, reach = standing.get(lane, {}), range(start - EVENT_GAP, end + EVENT_GAP)
-        members = [record for time in reach for record in of_lane.get(time * span, ())]
+        # who was under way before it began is another matter
+        since, began = (start - ONSET_BUCKETS) * span, onsets.get(lane, {})
+        near = (record for time in reach for record in of_lane.get(time * span, ()))
+        members = [record for record in near if began[key_of(record), record["timestamp"]] > since]
         spoken = [shared[time * span, lane.detector] for time in range(start, end) if (time * span, lane.detector) in shared]
         worst = max(spoken, key=lambda part: part.surprise, default=None)
         crowd = Crowd(lane, start * span, end * span, peak * span, score, buckets, members)
         crowd.shared = worst if worst and worst.surprise >= CROWD_SURPRISE else None
         crowds.append(crowd)
     return sorted(crowds, key=lambda crowd: (crowd.start, crowd.lane))
+
+
+def _onsets(of_lane: dict[int, list[dict[str, Any]]], span: int) -> dict[tuple[SeriesKey, int], int]:
+    """Since when each series of a lane deviates, by series and time; a pause of some buckets is none."""
+    onsets: dict[tuple[SeriesKey, int], int] = {}
+    last: dict[SeriesKey, int] = {}
+    for time, members in sorted(of_lane.items()):
+        for key in {key_of(record) for record in members}:
+            before = last.get(key)
+            goes_on = before is not None and time - before <= (EVENT_GAP + 1) * span
+            onsets[key, time] = onsets[key, before] if goes_on and before is not None else time
+            last[key] = time
+    return onsets
+
+
+def _abreast(
+    of_lane: dict[int, list[dict[str, Any]]], onsets: dict[tuple[SeriesKey, int], int], series: int, span: int, most: int
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Times of a lane with crowds, and their members: series that began at about the same time, or since others did so lately.
+
+    The first crowd within `most` before a time says since when; so what is a crowd depends on no more than that.
+    """
+    began = {time: [onsets[key_of(record), time] for record in members] for time, members in of_lane.items()}
+    at_once: list[int] = []
+    for time, members in sorted(of_lane.items()):
+        pairs = zip(began[time], range(len(members)), strict=True)
+        ordered = sorted((onset, number) for onset, number in pairs if onset > time - most)
+        if not ordered:
+            continue
+        firsts = [bisect_left(ordered, (onset - ONSET_BUCKETS * span + 1,)) for onset, _ in ordered]
+        last = max(range(len(ordered)), key=lambda place: place - firsts[place])
+        abreast = [members[number] for _, number in ordered[firsts[last] : last + 1]]
+        if _crowded(abreast, series):
+            at_once.append(time)
+        if since := next((first for first in at_once[bisect_left(at_once, time - most) :]), None):
+            abreast = [members[number] for onset, number in ordered if onset > since - ONSET_BUCKETS * span]
+            if _crowded(abreast, series):
+                yield time, abreast
+
+
+def _crowded(members: list[dict[str, Any]], series: int) -> bool:
+    """Whether series that began to deviate at once are one matter: a good part of all, or some that share a field value."""
+    if len(members) >= max(CROWD_SERIES, CROWD_ROOT * series**0.5):
+        return True
+    return len(members) >= CROWD_SERIES and bool(_common(members, members))
 
 
 def _list(column: Any) -> list[Any]:  # noqa: ANN401
@@ -224,6 +277,9 @@ def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
     for record in sorted(records, key=lambda record: (-record["record_score"], record["timestamp"])):
         worst.setdefault(key_of(record), record)
     top = max(crowds, key=lambda crowd: crowd.score)
+    # what is of a worse severity than all of them together is an event of its own
+    louder = {key for key, record in worst.items() if severity_rank(record["record_score"]) > severity_rank(top.score)}
+    worst = {key: record for key, record in worst.items() if key not in louder}
     kind = _kind(records, top)
     # an event that speaks for others is never less than they are
     score = capped(max([top.score, *(record["record_score"] for record in worst.values())]), kind)
@@ -249,7 +305,9 @@ def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
         "sentence": _sentence(top, len({key[1:] for key in worst}), end - start, zone),
     }
     document |= {"anomaly_score": score, "initial_anomaly_score": score}
-    members = {(key_of(record), crowd.lane.way) for crowd in crowds for record in crowd.records}
+    members = {(key_of(record), crowd.lane.way) for crowd in crowds for record in crowd.records} - {
+        (key, crowd.lane.way) for key in louder for crowd in crowds
+    }
     return JobEvent(maker.id(first.start), document, crowds, members)
 
 

@@ -91,7 +91,7 @@ TAIL_SHAPE, TAIL_SHAPE_MOST, TAIL_TRUST = 0.1, 0.3, 20.0
 TAIL_WIDTH_LEAST = 0.2
 # Means of more counts than this vary less, by the fourth root of how many more. The square root, which independent noise has,
 # gives false alarms at one minute; without it every third level shift there goes unseen. Other readings have no law that says so.
-TAIL_COUNTS = 12
+TAIL_COUNTS = 24
 
 # Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.
 NOW = ("point", "brief", "long")
@@ -176,6 +176,9 @@ TOGETHER_SLACK = 1.5
 
 # So many series at once, the same way, are one event; two may be a coincidence that is worth two lines.
 CROWD_SERIES = 3
+# … of series that share a field value; of others it takes this times the root of how many there are: 4 % of 200, 1 % of 5 000.
+# They must have begun within so many buckets: of hundreds some are up to something at any time, each an event of its own.
+CROWD_ROOT, ONSET_BUCKETS = 0.6, 3
 # … if that is as surprising as the least of a minor score.
 CROWD_SURPRISE = 5.5
 # Field values that at least this share of an event's members have are what they have in common: all or most of them.

@@ -256,3 +256,23 @@ def test_no_data_at_all_is_told_as_that():
     less = {place: Shared(40.0, -9.0, 120, 1700.0, 3400.0) for place in gone}
     ((_, event),) = event_results(JOB, [], 120, less)
     assert event["driftline"]["event"]["kind"] == "drop"
+
+
+def test_unrelated_incidents_that_overlap_keep_their_own_alarms():
+    """Of 200 endpoints a dozen are up to something at any time, since different times: no crowd, however many."""
+    found = [
+        record(bucket, f"/p{number}", 1e-9, 90.0, 9.0) for number in range(60) for bucket in range(number * 5, number * 5 + 60)
+    ]
+    events = event_results(JOB, found, 200)
+    assert all("partition_field_value" in event for _, event in events)
+    assert len({event["partition_field_value"] for event in alarms(events)}) == 60
+
+
+def test_one_that_is_far_louder_than_a_crowd_has_an_alarm_of_its_own():
+    mild = [record(0, f"/p{number}", 10**-4.6, 30.0, 9.0) for number in range(12)]
+    loud = record(0, "/loud", 1e-40, 900.0, 9.0)
+    found = alarms(event_results(JOB, [*mild, loud], 200))
+    assert "/loud" in [event.get("partition_field_value") for event in found]
+    same = [record(0, f"/p{number}", 1e-40, 900.0, 9.0) for number in range(12)]
+    (one,) = alarms(event_results(JOB, same, 200))
+    assert one["driftline"]["event"]["series"] == 12

@@ -11,9 +11,9 @@ import numpy as np
 from driftline.pipeline.fit import fit_series
 from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import alarms, detect
-from driftline.scoring.kinds import kinds
+from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
+from driftline.scoring.settings import CHANGES, EDGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
 from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BOUNDS = 1.959964  # of the 95 % interval
 FIRST = 24  # readings that a first model needs
 WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
+CHANGED = [KINDS.index(name) for name in CHANGES]
+CHANGE = np.nextafter(EDGES[-1], 0.0)  # a change is reported, but is no fault: it is never critical
 A_DAY = 6  # how often a day what is usual is measured again
 
 
@@ -77,7 +79,7 @@ def replay(
     out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
     if width <= start:
         return out
-    surprise = np.zeros(values.shape)
+    surprise, told = np.zeros(values.shape), np.zeros(values.shape)
     mean = np.full(values.shape, np.nan)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     now, due, fleet, knows_weeks = start, start, None, False
@@ -103,14 +105,15 @@ def replay(
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
         found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
-        surprise[:, new] = found.surprise[:, fresh]
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
+        surprise[:, new] = found.surprise[:, fresh]
+        told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(surprise[:, new], CHANGE), surprise[:, new])
         _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])
         # alarms look back one rest, in buckets of the span as it was known then
         rested = slice(max(0, now - windows.rest), end)
-        news = alarms(surprise[:, rested], windows.rest)[:, -(end - now) :]
+        news = alarms(told[:, rested], windows.rest)[:, -(end - now) :]
         out.record_score[:, new] = to_score(surprise[:, new])
-        out.anomaly_score[:, new] = np.where(news, out.record_score[:, new], 0.0)
+        out.anomaly_score[:, new] = np.where(news, to_score(told[:, new]), 0.0)
         now = end
         if progress:
             progress("buckets replayed", now, width)

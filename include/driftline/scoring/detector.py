@@ -10,7 +10,6 @@ from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.settings import (
-    AGAIN,
     ALONE,
     ALONE_COST,
     DISCRETE_BELOW,
@@ -145,12 +144,10 @@ def _by_counting(point: Matrix, values: Matrix, expected: Matrix, sqrt: Flags, c
 def alarms(surprise: Matrix, rest: int) -> Flags:
     """(N, T) True where a bucket is news: more surprising than all in the `rest` buckets before it.
 
-    Once one of these was worth an alarm, it must be of a worse severity, or clearly more surprising; nothing is worse
-    than critical. It looks back `rest` buckets and no further, so that scoring in pieces says the same.
+    Once one of these was worth an alarm, it must be of a worse severity. It looks back `rest` buckets and no further, so that
+    scoring in pieces says the same.
     """
     before = np.zeros_like(surprise)
     before[:, 1:] = maximum_filter1d(surprise, size=rest, axis=1, origin=(rest - 1) // 2, mode="constant", cval=0.0)[:, :-1]
     worse = np.searchsorted(EDGES, surprise, side="right") > np.searchsorted(EDGES, before, side="right")
-    return np.asarray(
-        (surprise > before) & (worse | (before < EDGES[0]) | ((surprise >= before + AGAIN) & (before < EDGES[-1]))), dtype=bool
-    )
+    return np.asarray((surprise > before) & (worse | (before < EDGES[0])), dtype=bool)

@@ -110,8 +110,6 @@ CERTAIN_SILENCE = 4.0
 # Surprise at the edges of the severities. 3.4 is where alarms begin on the benchmark; 4.2 where 200 partitions of an access log
 # give less than 0.025 false ones a partition and week, at spans of 1 to 15 minutes.
 EDGES = (3.4, 5.0, 8.0)
-# An incident that alarmed is news again when it is this much more surprising, a factor of ten.
-AGAIN = 1.0
 
 # Score 0–100 as a function of the surprise, −log10(probability): severities begin at the edges.
 SCORE_CURVE = ((2.6, 0.0), (EDGES[0], 25.0), (EDGES[1], 50.0), (EDGES[2], 75.0), (15.0, 90.0), (50.0, 97.0), (300.0, 100.0))

@@ -122,10 +122,13 @@ def test_an_empty_bucket_is_zero_for_counts_and_sums_and_missing_for_means(clien
     load(
         client,
         index,
-        [(START + h * HOUR, {"path": "/a", "ms": 5.0}, 2) for h in (2, 3, 6)] + [(START + 4 * HOUR, {"ms": 1.0}, 1)],
+        [(START + h * HOUR, {"path": "/a", "ms": 5.0}, 2) for h in (2, 3, 6)]
+        + [(START + 4 * HOUR, {"ms": 1.0}, 1), (START + 6 * HOUR, {"path": "/a", "ms": 11.0}, 1)]
+        + [(START + 7 * HOUR, {"path": "/a"}, 1)],
     )
-    detectors = [{"function": f, "partition_field_name": "path", **({} if f == "count" else {"field_name": "ms"})}
-                 for f in ("count", "sum", "mean", "median", "min", "max", "distinct_count")]  # fmt: skip
+    detectors = [{"function": f, "partition_field_name": "path", **({} if f in ("count", "nzc") else {"field_name": "ms"})}
+                 for f in ("count", "sum", "mean", "median", "min", "max", "distinct_count",
+                           "nzc", "non_null_sum", "varp")]  # fmt: skip
     handle = read_series(
         client, make(prefix, index, detectors=detectors), Window(START, START + 8 * HOUR), uri=str(tmp_path / "s")
     )
@@ -133,11 +136,14 @@ def test_an_empty_bucket_is_zero_for_counts_and_sums_and_missing_for_means(clien
     series = {(key.detector_index, key.partition_value): frame.values[row].tolist() for row, key in enumerate(frame.keys)}
     n = pytest.approx
     nan = float("nan")
-    assert series[0, "/a"] == n([nan, nan, 2, 2, 0, 0, 2, 0], nan_ok=True), "0 from the first appearance on"
-    assert series[1, "/a"] == n([nan, nan, 10, 10, 0, 0, 10, 0], nan_ok=True)
-    for detector in (2, 3, 4, 5):
-        assert series[detector, "/a"] == n([nan, nan, 5, 5, nan, nan, 5, nan], nan_ok=True)
-    assert series[6, "/a"] == n([nan, nan, 1, 1, 0, 0, 1, 0], nan_ok=True)
+    assert series[0, "/a"] == n([nan, nan, 2, 2, 0, 0, 3, 1], nan_ok=True), "0 from the first appearance on"
+    assert series[1, "/a"] == n([nan, nan, 10, 10, 0, 0, 21, 0], nan_ok=True)
+    for detector, last in ((2, 7), (3, 5), (4, 5), (5, 11)):
+        assert series[detector, "/a"] == n([nan, nan, 5, 5, nan, nan, last, nan], nan_ok=True)
+    assert series[6, "/a"] == n([nan, nan, 1, 1, 0, 0, 2, 0], nan_ok=True)
+    assert series[7, "/a"] == n([nan, nan, 2, 2, nan, nan, 3, 1], nan_ok=True), "no documents are no value"
+    assert series[8, "/a"] == n([nan, nan, 10, 10, nan, nan, 21, nan], nan_ok=True), "nor documents without the field"
+    assert series[9, "/a"] == n([nan, nan, 0, 0, nan, nan, 8, nan], nan_ok=True)
     assert series[0, ""][4] == 1, "documents without the field are a partition of their own"
 
 

@@ -18,7 +18,7 @@ class Function:
 
     Attributes:
         name: As written in a job.
-        metric: The quantity: count, distinct_count, mean, min, max, sum, median.
+        metric: The quantity: count, distinct_count, mean, min, max, sum, non_null_sum, median, varp.
         side: Which deviations it reports.
         needs_field: Whether `field_name` must be given (count takes none).
         empty_is_zero: Whether a bucket without documents is a 0 (counts, sums) rather than missing.
@@ -30,13 +30,22 @@ class Function:
     needs_field: bool
     empty_is_zero: bool
 
+    @property
+    def described(self) -> str:
+        """What Elastic's results call the quantity."""
+        return "sum" if self.metric == "non_null_sum" else self.metric
+
+
+_TWO_SIDED = ("count", "non_zero_count", "distinct_count", "mean", "sum", "non_null_sum", "median", "varp")
+_METRICS = {"non_zero_count": "count"}
+
 
 def _table() -> dict[str, Function]:
     table = {}
-    for metric in ("count", "distinct_count", "mean", "sum", "median"):
+    for name, metric in ((name, _METRICS.get(name, name)) for name in _TWO_SIDED):
         for prefix, side in (("", "both"), ("high_", "high"), ("low_", "low")):
-            name = prefix + metric
-            table[name] = Function(name, metric, side, metric != "count", metric in ("count", "distinct_count", "sum"))  # type: ignore[arg-type]
+            zero = name in ("count", "distinct_count", "sum")
+            table[prefix + name] = Function(prefix + name, metric, side, metric != "count", zero)  # type: ignore[arg-type]
     for metric in ("min", "max"):
         table[metric] = Function(metric, metric, "both", True, False)
     return table
@@ -44,7 +53,8 @@ def _table() -> dict[str, Function]:
 
 FUNCTIONS = _table()
 _ALIASES = {"avg": "mean", "high_avg": "high_mean", "low_avg": "low_mean", "c": "count", "dc": "distinct_count",
-            "high_dc": "high_distinct_count", "low_dc": "low_distinct_count"}  # fmt: skip
+            "high_dc": "high_distinct_count", "low_dc": "low_distinct_count", "nzc": "non_zero_count",
+            "high_nzc": "high_non_zero_count", "low_nzc": "low_non_zero_count"}  # fmt: skip
 
 
 def find_function(name: str) -> Function:

@@ -49,7 +49,8 @@ class Detector(Definition):
     """One function over one field, optionally split into a series for each value of one or two fields."""
 
     function: str = Field(
-        description="count, distinct_count, mean, min, max, sum, median; with high_ or low_ in front for one side only"
+        description="count, non_zero_count, distinct_count, mean, min, max, sum, non_null_sum, median, varp; with "
+        "high_ or low_ in front for one side only"
     )
     field_name: str | None = Field(None, min_length=1, description="The field that the function reads. Not for count.")
     partition_field_name: str | None = Field(None, min_length=1, description="A series of its own for each value of this field.")

@@ -99,7 +99,7 @@ def series_fields(detector: Detector, key: SeriesKey) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "detector_index": key.detector_index,
         "function": detector.function,
-        "function_description": detector.spec.metric,
+        "function_description": detector.spec.described,
     }
     if detector.field_name:
         fields["field_name"] = detector.field_name

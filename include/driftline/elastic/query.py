@@ -18,6 +18,8 @@ _AGGREGATIONS = {
     "sum": "sum",
     "distinct_count": "cardinality",
     "median": "percentiles",
+    "varp": "extended_stats",
+    "non_null_sum": "stats",  # a sum of nothing is 0, and only a count beside it tells
 }
 
 

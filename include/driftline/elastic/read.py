@@ -164,6 +164,48 @@ def _check_shards(head: dict[str, Any], where: str) -> None:
         raise ClusterDownError(what, where=where, fix="Mend what it says, or try again later.")
 
 
+def _numbers(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.float64()) for name in names]
+
+
+_VALUE = pa.struct(_numbers("value"))
+_STATS = [("count", pa.int64()), *_numbers("min", "max", "avg", "sum")]
+_SPREADS = ("", "_population", "_sampling")
+_SPREAD = _numbers("sum_of_squares", *(f"{name}{of}" for name in ("variance", "std_deviation") for of in _SPREADS))
+_BOUNDS = pa.struct(_numbers(*(f"{edge}{of}" for edge in ("upper", "lower") for of in _SPREADS)))
+# What Elasticsearch answers where it is not {"value": number}.
+_SHAPES = {
+    "median": pa.struct([("values", pa.list_(pa.struct(_numbers("key", "value"))))]),
+    "non_null_sum": pa.struct(_STATS),
+    "varp": pa.struct([*_STATS, *_SPREAD, ("std_deviation_bounds", _BOUNDS)]),
+}
+
+
+def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The numbers in a column of answers; null where there is none."""
+    if metric == "median":
+        return pc.struct_field(pc.list_flatten(pc.struct_field(found, "values")), "value")
+    if metric == "varp":
+        return pc.struct_field(found, "variance_population")
+    if metric == "non_null_sum":
+        some = pc.greater(pc.struct_field(found, "count"), 0)
+        return pc.if_else(some, pc.struct_field(found, "sum"), pa.scalar(None, pa.float64()))
+    return pc.struct_field(found, "value")
+
+
+def _value_of_any(metric: str, found: dict[str, Any]) -> float | None:
+    """The same of one answer."""
+    if metric == "median":
+        value = found["values"][0]["value"]
+    elif metric == "varp":
+        value = found["variance_population"]
+    elif metric == "non_null_sum":
+        value = found["sum"] if found["count"] else None
+    else:
+        value = found["value"]
+    return None if value is None else float(value)
+
+
 def _columns(buckets: bytes, split: Split) -> pa.Table:
     """By Arrow's reader, which makes columns at once.
 
@@ -171,8 +213,7 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
         pa.ArrowInvalid: A key is no text, or a value no number.
     """
     key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in split.keyed)])
-    percentile = pa.struct([("values", pa.list_(pa.struct([("key", pa.float64()), ("value", pa.float64())])))])
-    kinds = [percentile if metric == "median" else pa.struct([("value", pa.float64())]) for metric, _ in split.measures]
+    kinds = [_SHAPES.get(metric, _VALUE) for metric, _ in split.measures]
     schema = pa.schema([("key", key), ("doc_count", pa.int64()), *zip(split.names, kinds, strict=True)])
     if not buckets:
         table = schema.empty_table()
@@ -183,8 +224,7 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in split.keyed}
     columns["docs"] = table["doc_count"]
     for name, (metric, _) in zip(split.names, split.measures, strict=True):
-        found = pc.list_flatten(pc.struct_field(table[name], "values")) if metric == "median" else table[name]
-        columns[name] = pc.fill_null(pc.struct_field(found, "value"), float("nan"))
+        columns[name] = pc.fill_null(_value(metric, table[name]), float("nan"))
     return pa.table(columns)
 
 
@@ -197,7 +237,7 @@ def _columns_of_any(buckets: bytes, split: Split) -> pa.Table:
         "docs": pa.array([row["doc_count"] for row in rows], pa.int64()),
     }
     for name, (metric, _) in zip(split.names, split.measures, strict=True):
-        found = [row[name]["values"][0]["value"] if metric == "median" else row[name]["value"] for row in rows]
+        found = [_value_of_any(metric, row[name]) for row in rows]
         columns[name] = pa.array(np.array(found, dtype=np.float64))
     return pa.table(columns)
 

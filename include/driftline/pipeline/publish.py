@@ -178,7 +178,7 @@ def _plot_documents(job: Job, plots: dict[str, Any], word: str) -> Iterator[Docu
         there = ~np.isnan(parts["actual"][row])
         detector = job.detectors[key.detector_index]
         columns = {name: numbers(part[row, there], PLOTTED[name]) for name, part in parts.items()}
-        feature = f"'{detector.spec.metric} value by {detector.field_name or 'bucket'}'"
+        feature = f"'{detector.spec.described} value by {detector.field_name or 'bucket'}'"
         yield from maker.rows(key, times[there].tolist(), columns, model_feature=feature)
 
 

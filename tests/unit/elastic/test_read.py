@@ -35,16 +35,22 @@ def answer_of(buckets, successful=2):
 def bucket_of(key, docs, found, split):
     measures = {}
     for name, (metric, _), value in zip(split.names, split.measures, found, strict=True):
-        measures[name] = {"values": [{"key": 50.0, "value": value}]} if metric == "median" else {"value": value}
+        stats = {"count": 2, "min": 0.5, "max": None, "avg": 1, "sum": value}
+        answers = {
+            "median": {"values": [{"key": 50.0, "value": value}]},
+            "non_null_sum": stats | {"count": docs % 3},
+            "varp": stats | {"variance": 3, "variance_population": value, "std_deviation_bounds": {"upper": None, "lower": 1}},
+        }
+        measures[name] = answers.get(metric, {"value": value})
     return {"key": key, "doc_count": docs, **measures}
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_columns_hold_what_the_answer_says(data):
-    split = split_of("count", "mean", "median", "distinct_count", partition_field_name="p", by_field_name="b")
+    split = split_of("count", "mean", "median", "varp", "non_null_sum", partition_field_name="p", by_field_name="b")
     key = st.fixed_dictionaries({"time": st.integers(0, 2**41), "partition": st.none() | texts, "by": st.none() | texts})
-    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(numbers, numbers, numbers)), max_size=6))
+    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(numbers, numbers, numbers, numbers)), max_size=6))
     head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]), "t")
     assert head["after_key"]["time"] == 1
     fast, slow = _columns(lines, split), _columns_of_any(lines, split)

@@ -189,3 +189,30 @@ def test_saved_jobs_are_listed_and_deleted(job_file, prefix):
     code, error = refused("jobs", "delete", "demo-endpoints", "--yes")
     assert code == 2
     assert "is defined in a file" in error["what"]
+
+
+def test_a_job_of_elastic_is_imported_scored_by_nobody_yet_and_exported_again(prefix, tmp_path):
+    detectors = [{"function": "high_mean", "field_name": "ms", "partition_field_name": "path"}]
+    whole = {
+        "job_id": f"{prefix}elastic",
+        "analysis_config": {"bucket_span": "15m", "detectors": detectors, "influencers": []},
+        "data_description": {"time_field": "@timestamp"},
+        "allow_lazy_open": True,
+        "datafeed_config": {"indices": ["web-*"], "query": {"match_all": {}}},
+    }
+    (tmp_path / "job.json").write_text(json.dumps(whole))
+    (tmp_path / "rare.json").write_text(
+        json.dumps({**whole, "job_id": "rare", "analysis_config": {"detectors": [{"function": "rare"}]}})
+    )
+    dry = run("jobs", "import", tmp_path, "--dry-run", "--json")
+    assert dry.returncode == 1, "one was refused"
+    assert {entry["job_id"]: entry["status"] for entry in json.loads(dry.stdout)} == {
+        f"{prefix}elastic": "imported_with_notes",
+        "rare": "refused",
+    }
+    assert f"{prefix}elastic" not in run("jobs", "list", "--json").stdout
+    done = run("jobs", "import", tmp_path / "job.json")
+    assert done.returncode == 0
+    assert "allow_lazy_open has no effect here: Airflow starts the work" in done.stdout
+    assert json.loads(run("jobs", "export", f"{prefix}elastic").stdout) == whole
+    assert run("jobs", "delete", f"{prefix}elastic", "--yes").returncode == 0

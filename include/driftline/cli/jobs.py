@@ -123,6 +123,40 @@ def save(file: Annotated[Path, typer.Argument(help="A job file.")], json: Json =
     return None
 
 
+@app.command("import", epilog="Example: driftline jobs import exported/ --index-pattern 'filebeat-*' --dry-run")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…", help="Elastic's job files, or folders with some.")],
+    index_pattern: Annotated[str | None, typer.Option(help="What to read where a file has a placeholder or no datafeed.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Tell what would become of each file, and save nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Take over Elastic's anomaly detection jobs: job files with or without datafeed, and modules with a manifest."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.imports import import_jobs
+
+    found = import_jobs(None if dry_run else connect(), paths, index_pattern=index_pattern)
+    if json:
+        emit([each.as_dict() for each in found])
+    else:
+        for each in found:
+            say(f"{safe(each.file)}: {each.job_id or ''} {each.status.replace('_', ' ')}")
+            for note in each.notes:
+                say(f"  {safe(note)}")
+    if any(each.status == "refused" for each in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: driftline jobs export web > web.json")
+def export(job: JobArgument) -> None:
+    """Print a job as Elastic's API takes it, with its datafeed."""
+    from driftline.elastic.client import connect
+    from driftline.interop.elastic_jobs import to_elastic
+    from driftline.pipeline.jobs import load_job
+
+    # a file needs no cluster
+    emit(to_elastic(load_job(job, None if Path(job).suffix else connect())))
+
+
 @app.command(epilog="Example: driftline jobs reset web --yes")
 def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
     """Forget all that a job has learned and found: results, forecasts, snapshots, quality, runs."""

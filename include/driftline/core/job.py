@@ -233,6 +233,10 @@ class Job(Definition):
     quality: Quality = Field(default_factory=Quality)
     markers: list[Marker] = Field(default_factory=list, description="Known changes, each the start of a new baseline.")
     model_plot_config: ModelPlot = Field(default_factory=ModelPlot)
+    elastic: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What a job that was imported from Elastic says besides, for `jobs export`; no effect here.",
+    )
 
     @field_validator("bucket_span")
     @classmethod

@@ -1,0 +1,1 @@
+"""Definitions of other systems: read into jobs, and written back."""

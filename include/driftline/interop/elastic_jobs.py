@@ -1,0 +1,282 @@
+"""Elastic's anomaly detection jobs as ours, and ours as Elastic's. What has no effect here is kept, and named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.definition import IDENTIFIER
+from driftline.core.errors import DefinitionError
+from driftline.core.functions import find_function
+from driftline.core.job import Job
+
+if TYPE_CHECKING:
+    from driftline.interop.elastic_files import Found
+
+BUCKET_SPAN = "5m"  # where a job of Elastic's does not say
+INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
+# Fields that are ours, too.
+_JOB = {"job_id", "description", "groups", "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
+_ANALYSIS = {"bucket_span", "detectors", "influencers"}
+_DETECTOR = {"function", "field_name", "by_field_name", "partition_field_name", "detector_description"}
+_FEED = {"indices", "indexes", "query", "query_delay", "frequency", "delayed_data_check_config"}
+# Fields that change nothing here, and why.
+_IDLE = {
+    "job_type": "every job is an anomaly detector",
+    "job_version": "it is of another system",
+    "create_time": "it is of another system",
+    "finished_time": "it is of another system",
+    "model_snapshot_id": "models are not taken over; they are trained here",
+    "model_snapshot_min_version": "models are not taken over; they are trained here",
+    "established_model_memory": "models have no memory of their own between runs",
+    "analysis_limits": "models have no memory limit; training.max_partitions limits their number",
+    "allow_lazy_open": "Airflow starts the work",
+    "background_persist_interval": "models are written when they were trained",
+    "model_snapshot_retention_days": "maintenance keeps the newest 12 snapshots",
+    "daily_model_snapshot_retention_after_days": "maintenance keeps the newest 12 snapshots",
+    "results_retention_days": "maintenance removes results by whole months",
+    "results_index_name": "results are in driftline-results-*",
+    "renormalization_window_days": "scores are not renormalised",
+    "custom_settings": "links of Kibana",
+    "datafeed_id": "a job has one datafeed",
+    "types": "indices have no types",
+    "scroll_size": "documents are aggregated, not read",
+    "chunking_config": "the series store cuts what it reads",
+    "max_empty_searches": "jobs do not stop by themselves",
+    "indices_options": "indices that are not there are an error",
+    "use_per_partition_normalization": "scores are comparable between partitions",
+    "latency": "late data is scored again, see delayed_data_check_config",
+    "detector_index": "detectors are numbered in their order",
+    "state": "it is of another system",
+    "node": "it is of another system",
+    "authorization": "it is of another system",
+    "roles": "it is of another system",
+}
+# Of these, what Elastic's API sets itself, or no longer takes.
+_NOT_TAKEN = {
+    "job_type", "job_version", "create_time", "finished_time", "model_snapshot_id", "model_snapshot_min_version", "state", "node",
+    "established_model_memory", "authorization", "roles", "types", "use_per_partition_normalization", "detector_rules",
+}  # fmt: skip
+_NOT_YET = {
+    "metric", "rare", "freq_rare", "info_content", "high_info_content", "low_info_content", "time_of_day", "time_of_week",
+    "lat_long",
+}  # fmt: skip
+# Fields that say what to find, and that nothing here can do yet: without them a job would find something else.
+_NEEDED = ("over_field_name", "exclude_frequent", "use_null", "custom_rules", "detector_rules")
+_NEEDED_ANALYSIS = (
+    "categorization_field_name",
+    "categorization_filters",
+    "categorization_analyzer",
+    "per_partition_categorization",
+    "multivariate_by_fields",
+    "model_prune_window",
+)
+_NEEDED_FEED = ("aggregations", "aggs", "script_fields", "runtime_mappings")
+
+
+@dataclass
+class Imported:
+    """What became of a file.
+
+    Attributes:
+        file: Its path.
+        job_id: The job's id; None of what is no job.
+        status: `imported`, `imported_with_notes`, `refused` or `not_a_job`.
+        notes: What has no effect here and why; of what is refused, what exactly.
+        job: The job, if there is one.
+    """
+
+    file: str
+    job_id: str | None
+    status: str
+    notes: list[str] = field(default_factory=list)
+    job: Job | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without the job itself."""
+        return {"file": self.file, "job_id": self.job_id, "status": self.status, "notes": self.notes}
+
+
+def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
+    """One of Elastic's jobs as ours.
+
+    Args:
+        found: The job and its datafeed.
+        index_pattern: What to read in place of a placeholder, or where no datafeed says.
+    """
+    notes, refused = list(found.notes), list[str]()
+    job_id = _identifier(found.job_id, notes)
+    try:
+        definition = _definition(found, job_id, index_pattern or found.index_pattern, notes, refused)
+        if refused:
+            return Imported(str(found.path), job_id, "refused", refused)
+        job = Job.parse(definition, where=str(found.path))
+    except DefinitionError as error:
+        return Imported(str(found.path), job_id, "refused", [*refused, str(error)])
+    return Imported(str(found.path), job_id, "imported_with_notes" if notes else "imported", notes, job)
+
+
+def to_elastic(job: Job) -> dict[str, Any]:
+    """A job as Elastic's API takes it, with its datafeed as `datafeed_config`. What it was imported with is in it again."""
+    kept = job.elastic
+    written = job.model_dump(mode="json", exclude_defaults=True)
+    detectors = [
+        {**detector, **extra}
+        for detector, extra in zip(
+            (each.model_dump(mode="json", exclude_none=True) for each in job.detectors),
+            kept.get("detectors") or [{}] * len(job.detectors),
+            strict=False,
+        )
+    ]
+    feed = {
+        "indices": job.datafeed.indices,
+        "query": job.datafeed.query,
+        **{
+            name: written["datafeed"][name]
+            for name in ("query_delay", "frequency", "delayed_data_check_config")
+            if name in written["datafeed"]
+        },
+        **kept.get("datafeed", {}),
+    }
+    out: dict[str, Any] = {
+        "job_id": job.job_id,
+        **{name: written[name] for name in ("description", "groups", "model_plot_config") if name in written},
+        "analysis_config": {
+            "bucket_span": job.model_dump(mode="json")["bucket_span"],
+            "detectors": detectors,
+            "influencers": job.influencers,
+            **kept.get("analysis_config", {}),
+        },
+        "data_description": {"time_field": job.time_field, **kept.get("data_description", {})},
+        "datafeed_config": feed,
+    }
+    answer: dict[str, Any] = _taken({**out, **kept.get("job", {})})
+    return answer
+
+
+def _taken(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The same without what the API refuses; queries are left as they are."""
+    if isinstance(value, Mapping):
+        return {name: each if name == "query" else _taken(each) for name, each in value.items() if name not in _NOT_TAKEN}
+    return [_taken(each) for each in value] if isinstance(value, list) else value
+
+
+def _identifier(name: str, notes: list[str]) -> str:
+    if re.match(IDENTIFIER, name):
+        return name
+    plain = re.sub(r"[^a-z0-9_\-]+", "-", name.lower()).strip("-_")[:64].strip("-_") or "job"
+    notes.append(f"the id '{name}' becomes '{plain}': {'dots' if '.' in name else 'such characters'} are for Airflow's names")
+    return plain
+
+
+def _definition(found: Found, job_id: str, index_pattern: str | None, notes: list[str], refused: list[str]) -> dict[str, Any]:
+    source, analysis = found.job, _mapping(found.job.get("analysis_config"), "analysis_config")
+    about = _mapping(source.get("data_description") or {}, "data_description")
+    kept: dict[str, Any] = {
+        "job": _idle(source, _JOB, "", notes),
+        "analysis_config": _idle(analysis, _ANALYSIS, "analysis_config.", notes, _NEEDED_ANALYSIS),
+        "data_description": {name: value for name, value in about.items() if name != "time_field"},
+        "detectors": [],
+    }
+    detectors = []
+    for number, given in enumerate(analysis.get("detectors") or []):
+        detector = _mapping(given, f"detectors.{number}")
+        place = f"detectors.{number}."
+        kept["detectors"].append(_idle(detector, _DETECTOR, place, notes, _NEEDED))
+        detectors.append({name: value for name, value in detector.items() if name in _DETECTOR and value is not None})
+        _refuse(detector, _NEEDED, place, refused)
+        refused += _function(str(detector.get("function")), place)
+    _refuse(analysis, _NEEDED_ANALYSIS, "analysis_config.", refused)
+    definition: dict[str, Any] = {
+        "job_id": job_id,
+        **{name: source[name] for name in ("description", "groups") if source.get(name)},
+        "influencers": analysis.get("influencers") or [],
+        "bucket_span": analysis.get("bucket_span") or BUCKET_SPAN,
+        "detectors": detectors,
+        "time_field": about.get("time_field", "time"),
+        "datafeed": _datafeed(found, analysis, about, index_pattern, kept, notes, refused),
+    }
+    if plot := source.get("model_plot_config"):
+        definition["model_plot_config"] = {"enabled": bool(_mapping(plot, "model_plot_config").get("enabled"))}
+        kept["job"] |= {"model_plot_config": plot} if set(plot) - {"enabled"} else {}
+    return {**definition, "elastic": {name: value for name, value in kept.items() if value and any(value)}}
+
+
+def _datafeed(
+    found: Found,
+    analysis: Mapping[str, Any],
+    about: Mapping[str, Any],
+    index_pattern: str | None,
+    kept: dict[str, Any],
+    notes: list[str],
+    refused: list[str],
+) -> dict[str, Any]:
+    feed = dict(found.datafeed or {})
+    feed.pop("job_id", None)
+    indices = feed.get("indices") or feed.get("indexes") or ([] if index_pattern is None else [index_pattern])
+    indices = [indices] if isinstance(indices, str) else list(indices)
+    if INDEX_PLACEHOLDER in indices:
+        if index_pattern is None:
+            refused.append(f"datafeed.indices: '{INDEX_PLACEHOLDER}' stands for an index; give it with --index-pattern")
+        indices = [index_pattern if name == INDEX_PLACEHOLDER else name for name in indices]
+    if found.datafeed is None:
+        notes.append("there is no datafeed: all documents of the index pattern are read")
+        if not indices:
+            refused.append("there is no datafeed, so what to read must be given with --index-pattern")
+    aggregations = feed.get("aggregations") or feed.get("aggs")
+    if aggregations and analysis.get("summary_count_field_name") == "doc_count" and _only_counts(aggregations, about):
+        notes.append("datafeed.aggregations only count documents a bucket: they are counted here as they are")
+        kept["datafeed"] = {"aggregations": aggregations}
+        kept["analysis_config"] |= {"summary_count_field_name": "doc_count"}
+    else:
+        _refuse(feed, _NEEDED_FEED, "datafeed.", refused)
+        _refuse(analysis, ("summary_count_field_name",), "analysis_config.", refused)
+    idle = _idle(feed, _FEED, "datafeed.", notes, _NEEDED_FEED)
+    if idle:
+        kept["datafeed"] = {**kept.get("datafeed", {}), **idle}
+    out = {name: feed[name] for name in ("query", "query_delay", "frequency", "delayed_data_check_config") if feed.get(name)}
+    return {**out, "indices": indices}
+
+
+def _only_counts(aggregations: object, about: Mapping[str, Any]) -> bool:
+    """Whether an aggregation is a date histogram with nothing in it but the time."""
+    if not isinstance(aggregations, Mapping) or len(aggregations) != 1:
+        return False
+    (histogram,) = aggregations.values()
+    inner = histogram.get("aggregations") or histogram.get("aggs") or {}
+    time = {"max": {"field": about.get("time_field", "time")}}
+    return "date_histogram" in histogram and all(each == time for each in inner.values())
+
+
+def _idle(
+    given: Mapping[str, Any], known: set[str], place: str, notes: list[str], needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What is not ours: kept, with a note of each."""
+    out = {name: value for name, value in given.items() if name not in known and name not in needed}
+    out.pop("summary_count_field_name", None)
+    for name in out:
+        notes.append(f"{place}{name} has no effect here: {_IDLE.get(name, 'it is not known')}")
+    return out | {name: given[name] for name in needed if name in given and not given[name]}
+
+
+def _refuse(given: Mapping[str, Any], names: tuple[str, ...], place: str, refused: list[str]) -> None:
+    refused += [f"{place}{name} is not supported yet" for name in names if given.get(name)]
+
+
+def _function(name: str, place: str) -> list[str]:
+    """What is wrong with a function."""
+    if name in _NOT_YET:
+        return [f"{place}function: '{name}' is not supported yet"]
+    try:
+        find_function(name)
+    except ValueError as error:
+        return [f"{place}function: {error}"]
+    return []
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise DefinitionError(f"{name}: a mapping was expected, not {type(value).__name__}")
+    return value

@@ -1,0 +1,164 @@
+"""Elastic's job files: what becomes of them, and that nothing is lost on the way there and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from driftline.core.errors import DefinitionError
+from driftline.core.paths import ROOT
+from driftline.interop.elastic_files import find_jobs
+from driftline.interop.elastic_jobs import to_elastic, to_job
+from driftline.pipeline.imports import import_jobs
+
+SHARED = ROOT.parent / "shared" / "data" / "elastic_jobs"
+JOB = {
+    "description": "requests",
+    "analysis_config": {"detectors": [{"function": "count", "partition_field_name": "host"}], "influencers": ["host"]},
+    "data_description": {"time_field": "@timestamp", "time_format": "epoch_ms"},
+    "analysis_limits": {"model_memory_limit": "64mb"},
+}
+FEED = {"job_id": "web", "indices": ["logs-*"], "query": {"term": {"types": "a"}}, "scroll_size": 1000, "query_delay": "90s"}
+
+
+def write(folder: Path, **files: object) -> Path:
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+def test_a_job_and_its_datafeed_are_paired_by_id_and_become_a_job(tmp_path):
+    jobs, others = find_jobs([write(tmp_path, web=JOB, feed=FEED)])
+    assert [(each.job_id, each.datafeed) for each in jobs] == [("web", FEED)]
+    assert [other.error for other in others] == [None]
+    made = to_job(jobs[0])
+    assert made.status == "imported_with_notes"
+    assert made.notes == [
+        "analysis_limits has no effect here: models have no memory limit; training.max_partitions limits their number",
+        "datafeed.scroll_size has no effect here: documents are aggregated, not read",
+    ]
+    job = made.job
+    assert job is not None
+    assert (job.job_id, job.datafeed.indices, job.datafeed.query) == ("web", ["logs-*"], FEED["query"])
+    assert job.span_seconds == 300, "Elastic's default"
+    assert to_elastic(job) == {
+        **JOB,
+        "job_id": "web",
+        "analysis_config": {"bucket_span": "5m", **JOB["analysis_config"]},
+        "datafeed_config": {"indices": ["logs-*"], "query": FEED["query"], "query_delay": "90s", "scroll_size": 1000},
+    }
+
+
+def test_there_and_back_and_there_again_says_the_same(tmp_path):
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "datafeed_config": FEED})])
+    first = to_job(found).job
+    (again,), _ = find_jobs([write(tmp_path, web=to_elastic(first))])
+    assert to_job(again).job == first
+
+
+@pytest.mark.parametrize("wrap", [lambda job: [{"job": job, "datafeed": FEED}], lambda job: {"id": "web", "config": job}])
+def test_what_kibana_exports_is_read(tmp_path, wrap):
+    (found,), _ = find_jobs([write(tmp_path, web=wrap({**JOB, "job_id": "web"}), other=FEED)])
+    assert to_job(found).job.datafeed.indices == ["logs-*"]
+
+
+def test_placeholders_are_the_index_pattern_or_a_refusal(tmp_path):
+    feed = {"job_id": "JOB_ID", "indices": ["INDEX_PATTERN_NAME", "more-*"]}
+    (found,), _ = find_jobs([write(tmp_path, web=JOB, datafeed_web=feed)])
+    assert to_job(found, index_pattern="logs-*").job.datafeed.indices == ["logs-*", "more-*"]
+    refused = to_job(found)
+    assert refused.status == "refused"
+    assert refused.notes == ["datafeed.indices: 'INDEX_PATTERN_NAME' stands for an index; give it with --index-pattern"]
+
+
+def test_a_manifest_names_ids_and_the_pattern_and_opens_no_path(tmp_path):
+    entries = [{"id": "module_web", "file": "a.json"}, {"id": "evil", "file": "../../etc/passwd"}]
+    feeds = [{"id": "f", "file": "b.json", "job_id": "module_web"}]
+    manifest = {"id": "m", "jobs": entries, "datafeeds": feeds, "defaultIndexPattern": "logs-*"}
+    feed = {"job_id": "JOB_ID", "indices": ["INDEX_PATTERN_NAME"]}
+    jobs, _ = find_jobs([write(tmp_path, manifest=manifest, a=JOB, b=feed)])
+    assert [(each.job_id, to_job(each).job.datafeed.indices) for each in jobs] == [("module_web", ["logs-*"])]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"detectors": [{"function": "rare", "by_field_name": "a"}]}, "detectors.0.function: 'rare' is not supported yet"),
+        ({"detectors": [{"function": "cuont"}]}, "detectors.0.function: unknown function 'cuont'; did you mean 'count'?"),
+        ({"detectors": [{"function": "count", "over_field_name": "ip"}]}, "detectors.0.over_field_name is not supported yet"),
+        ({"categorization_field_name": "message"}, "analysis_config.categorization_field_name is not supported yet"),
+        ({"summary_count_field_name": "n"}, "analysis_config.summary_count_field_name is not supported yet"),
+        ({"detectors": []}, "detectors"),
+        ({"detectors": [3]}, "detectors.0: a mapping was expected, not int"),
+        ({"bucket_span": "soon"}, "'soon' is not a span"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_named(tmp_path, change, message):
+    job = {**JOB, "analysis_config": {**JOB["analysis_config"], **change}}
+    (found,), _ = find_jobs([write(tmp_path, web={**job, "datafeed_config": FEED})])
+    made = to_job(found)
+    assert made.status == "refused"
+    assert made.job is None
+    assert message in " ".join(made.notes)
+
+
+def test_aggregations_that_only_count_are_counted_and_others_refused(tmp_path):
+    histogram = {"field": "@timestamp", "fixed_interval": "5m"}
+    inner = {"@timestamp": {"max": {"field": "@timestamp"}}}
+    feed = {"indices": ["logs"], "aggregations": {"buckets": {"date_histogram": histogram, "aggregations": inner}}}
+    analysis = {"summary_count_field_name": "doc_count", "detectors": [{"function": "low_count"}]}
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": feed})])
+    job = to_job(found).job
+    assert to_elastic(job)["datafeed_config"]["aggregations"] == feed["aggregations"]
+    assert to_elastic(job)["analysis_config"]["summary_count_field_name"] == "doc_count"
+    inner["size"] = {"avg": {"field": "bytes"}}
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": feed})])
+    assert "datafeed.aggregations is not supported yet" in to_job(found).notes
+
+
+def test_broken_files_are_refused_and_the_others_go_on(tmp_path):
+    folder = write(
+        tmp_path, web={**JOB, "datafeed_config": FEED}, broken="{", empty="", closed='{"a": 1}}', more='{"a": 1} {}', n="3"
+    )
+    (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
+    found = {Path(each.file).stem: (each.status, each.notes) for each in import_jobs(None, [folder])}
+    assert {name for name, (status, _) in found.items() if status == "not_a_job"} == {"empty", "closed", "n"}
+    assert {name for name, (status, _) in found.items() if status == "refused"} == {"broken", "more", "latin"}
+    assert found["more"][1] == ["not valid JSON: there is more after the end of the first object, at character 8"]
+    assert found["web"][0] == "imported_with_notes"
+
+
+def test_two_jobs_of_one_id_and_a_path_that_is_not_there(tmp_path):
+    (tmp_path / "b").mkdir()
+    write(tmp_path, web={**JOB, "datafeed_config": FEED})
+    write(tmp_path / "b", web={**JOB, "datafeed_config": FEED})
+    assert [each.status for each in import_jobs(None, [tmp_path])] == ["imported_with_notes", "refused"]
+    with pytest.raises(DefinitionError, match="no such file or folder"):
+        import_jobs(None, [tmp_path / "nothing"])
+
+
+def test_an_id_that_airflow_cannot_take_is_changed_and_said(tmp_path):
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "job_id": "Web.prod", "datafeed_config": FEED})])
+    made = to_job(found)
+    assert made.job_id == "web-prod"
+    assert made.notes[0].startswith("the id 'Web.prod' becomes 'web-prod'")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="Elastic's job files are not there")
+def test_public_jobs_are_taken_over_or_refused_for_what_is_missing():
+    found = import_jobs(None, [SHARED])
+    jobs = {each.job_id: each for each in found if each.job_id}
+    assert len(jobs) == 30
+    assert not [each.file for each in found if each.status == "refused" and each.job_id is None]
+    taken = {name for name, each in jobs.items() if each.job}
+    assert taken == {
+        "abnormal_span_durations_nodejs", "abnormal_trace_durations_nodejs", "decreased_throughput_nodejs", "smoke_event-test1",
+        "service_response_change", "system_metric_change", "experimental-high-sum-by-host-problemchild",
+        "experimental-high-sum-by-parent-problemchild", "experimental-high-sum-by-user-problemchild",
+    }  # fmt: skip
+    for name in jobs.keys() - taken:
+        assert all(note.endswith("is not supported yet") for note in jobs[name].notes)
+    assert jobs["smoke_event-test1"].job.datafeed.indices == ["smoke_event*"]
+    assert jobs["experimental-high-sum-by-host-problemchild"].job.datafeed.indices[0] == "endgame-*"

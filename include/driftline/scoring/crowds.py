@@ -33,6 +33,7 @@ from driftline.scoring.settings import (
     CROWD_ROOT,
     CROWD_SERIES,
     CROWD_SURPRISE,
+    EDGES,
     EVENT_GAP,
     EVENT_LONGEST,
     MEMBERS_NAMED,
@@ -126,7 +127,8 @@ def job_events(
             groups.append([crowd])
         else:
             group.append(crowd)
-    events = [_job_event(job, group, zone) for group in groups]
+    made = (_job_event(job, group, zone) for group in groups)
+    events = [event for event in made if event.members or any(crowd.shared for crowd in event.crowds)]
     for number_of, event in enumerate(events):
         said = event.document["driftline"]["event"]
         before = (other for other in events[:number_of] if said["start"] < other.document["driftline"]["event"]["end"] + REST)
@@ -235,6 +237,19 @@ def _abreast(
             abreast = [members[number] for onset, number in ordered if onset > since - ONSET_BUCKETS * span]
             if _crowded(abreast, series):
                 yield time, abreast
+                continue
+        if few := _to_the_bucket([(onset, members[number]) for onset, number in ordered]):
+            yield time, few
+
+
+def _to_the_bucket(members: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The most of these that began in one and the same bucket, if each would alarm: so few may be one matter, too."""
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for onset, record in members:
+        if surprises_of([record])[0] >= EDGES[1]:
+            groups.setdefault(onset, []).append(record)
+    most = max(groups.values(), key=len, default=[])
+    return most if len(most) >= CROWD_SERIES else []
 
 
 def _crowded(members: list[dict[str, Any]], series: int) -> bool:
@@ -277,8 +292,10 @@ def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
     for record in sorted(records, key=lambda record: (-record["record_score"], record["timestamp"])):
         worst.setdefault(key_of(record), record)
     top = max(crowds, key=lambda crowd: crowd.score)
-    # what is of a worse severity than all of them together is an event of its own
-    louder = {key for key, record in worst.items() if severity_rank(record["record_score"]) > severity_rank(top.score)}
+    # one or two of a worse severity than all of them together, and than the next, are events of their own
+    scores = [record["record_score"] for record in worst.values()]
+    common = severity_rank(max([top.score, *scores[CROWD_SERIES - 1 : CROWD_SERIES]]))
+    louder = {key for key, record in worst.items() if severity_rank(record["record_score"]) > common}
     worst = {key: record for key, record in worst.items() if key not in louder}
     kind = _kind(records, top)
     # an event that speaks for others is never less than they are

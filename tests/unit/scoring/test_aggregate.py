@@ -276,3 +276,12 @@ def test_one_that_is_far_louder_than_a_crowd_has_an_alarm_of_its_own():
     same = [record(0, f"/p{number}", 1e-40, 900.0, 9.0) for number in range(12)]
     (one,) = alarms(event_results(JOB, same, 200))
     assert one["driftline"]["event"]["series"] == 12
+
+
+def test_three_that_fail_in_the_same_bucket_are_one_event():
+    down = [record(bucket, f"/p{number}", 1e-9, 2.0, 60.0) for number in range(3) for bucket in range(4)]
+    (event,) = alarms(event_results(JOB, down, 60))
+    assert event["driftline"]["event"]["series"] == 3
+    assert event["anomaly_score"] >= max(each["record_score"] for each in down)
+    apart = [record(bucket + number, f"/p{number}", 1e-9, 2.0, 60.0) for number in range(3) for bucket in range(4)]
+    assert len(alarms(event_results(JOB, apart, 60))) == 3

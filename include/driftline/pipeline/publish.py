@@ -20,7 +20,7 @@ from driftline.pipeline.files import read_lines
 from driftline.pipeline.late import sentence as told_late
 from driftline.pipeline.segment import PLOTTED
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results
-from driftline.scoring.events import longest, look_back
+from driftline.scoring.events import longest, look_ahead, look_back
 from driftline.scoring.together import Shared, SharedNoise, surprise
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def _around(job: Job, window: Window) -> Window:
 def _events(
     client: Elasticsearch, job: Job, window: Window, records: list[dict[str, Any]], series: int, shared: SharedBy
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The events around a window: derived from its records, and from those that are stored before and after it."""
+    """The events that start around a window: derived from its records, and from those that are stored before and after it."""
     around = _around(job, window)
     before = Window(around.start - look_back(job.bucket_span) * job.bucket_span, window.start)
-    after = Window(window.end, around.end)
+    after = Window(window.end, around.end + look_ahead(job.bucket_span) * job.bucket_span)
     near = [record for part in (before, after) for record in _stored(client, job, part, "record")]
     known = dict(shared)
     for part in (before, after):

@@ -108,8 +108,17 @@ def longest(span: timedelta) -> int:
 
 
 def look_back(span: timedelta) -> int:
-    """Buckets before an interval whose records decide about the events in it; see `_starts`."""
-    return 3 * longest(span) + EVENT_GAP + 1
+    """Buckets before an interval whose records decide about the events in it.
+
+    About where an event starts (`_starts`): three times the longest. About whether it alarms: others that were over a day before
+    at most, and so began another longest before that.
+    """
+    return 5 * longest(span) + EVENT_GAP + 1
+
+
+def look_ahead(span: timedelta) -> int:
+    """Buckets after an interval whose records belong to events that start in it."""
+    return longest(span) + EVENT_GAP + 1
 
 
 def find_events(

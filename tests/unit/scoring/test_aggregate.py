@@ -7,6 +7,7 @@ from fleets import PATH, QUARTER, START, STATUS, Fleet, alarms, job, record, sta
 from driftline.core.errors import DriftlineError
 from driftline.core.results import result_id
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results, overall_buckets
+from driftline.scoring.events import look_ahead, look_back
 from driftline.scoring.score import to_job_score
 from driftline.scoring.settings import MEMBERS_NAMED
 from driftline.scoring.together import Shared, add, noise_of, surprise
@@ -285,3 +286,29 @@ def test_three_that_fail_in_the_same_bucket_are_one_event():
     assert event["anomaly_score"] >= max(each["record_score"] for each in down)
     apart = [record(bucket + number, f"/p{number}", 1e-9, 2.0, 60.0) for number in range(3) for bucket in range(4)]
     assert len(alarms(event_results(JOB, apart, 60))) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_events_of_a_stretch_need_no_more_than_the_records_around_it(seed):
+    """What a run finds that sees the records near its interval only is what one finds that sees all."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for _ in range(260):
+        start, length = rng.integers(0, 12 * DAY), rng.integers(1, 60)
+        probability = 10.0 ** -rng.uniform(3.5, 20)
+        records += [(f"/p{rng.integers(0, 60)}", bucket, probability) for bucket in range(start, start + length)]
+    for start in rng.integers(0, 12 * DAY, 12):
+        records += [(f"/p{path}", bucket, 1e-9) for path in range(20) for bucket in range(start, start + rng.integers(1, 120))]
+    unique = {(path, bucket): probability for path, bucket, probability in records}
+    found = [record(bucket, path, probability, 2.0, 60.0) for (path, bucket), probability in sorted(unique.items())]
+    first, last = 6 * DAY, 7 * DAY
+
+    def inside(events):
+        edges = BEGIN + first * QUARTER * 1000, BEGIN + last * QUARTER * 1000
+        return {id_: event for id_, event in events if edges[0] <= event["timestamp"] < edges[1]}
+
+    span = JOB.bucket_span
+    reach = range(first - look_back(span), last + look_ahead(span))
+    near = [each for each in found if (each["timestamp"] - BEGIN) // (QUARTER * 1000) in reach]
+    assert len(near) < len(found)
+    assert inside(event_results(JOB, near, 60)) == inside(event_results(JOB, found, 60)) != {}

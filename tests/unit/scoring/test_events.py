@@ -169,7 +169,7 @@ def test_no_records_are_no_events():
 
 
 def test_a_fleet_takes_one_pass():
-    assert look_back(timedelta(hours=1)) == 3 * 24 + EVENT_GAP + 1
+    assert look_back(timedelta(hours=1)) == 5 * 24 + EVENT_GAP + 1
     score = np.zeros((20_000, 24))
     score[::50, 3:6] = 40
     assert len(found(score, most=24).start) == 400

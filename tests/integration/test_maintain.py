@@ -9,7 +9,9 @@ import fsspec
 import pytest
 
 from driftline.core.paths import staging_uri
+from driftline.core.timespan import Window
 from driftline.elastic import snapshots, state
+from driftline.elastic.annotations import DELAYED, annotate, of_job
 from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
 from driftline.pipeline.maintain import maintain
 
@@ -68,15 +70,18 @@ def test_results_over_old_data_are_not_old_results(client, job_id):
     assert not client.indices.exists(index=index)
 
 
-def test_old_reports_and_runs_go(client, job_id):
+def test_old_reports_runs_and_annotations_go(client, job_id):
+    annotate(client, job_id, Window(NOW - YEAR, NOW), "late", event=DELAYED)
     state.journal(client, "run", "score", NOW, job_id=job_id)
     client.index(index=QUALITY, id=job_id, document={"job_id": job_id, "created": NOW.isoformat()}, refresh=True)
     client.indices.refresh(index=RUNS)
     maintain(client, [])
     assert client.exists(index=QUALITY, id=job_id)
     assert state.last_run(client, "score", job_id)
+    assert len(of_job(client, job_id)) == 1
     removed = maintain(client, [], now=NOW + 2 * YEAR)
-    assert min(removed["reports"], removed["runs"]) >= 1
+    assert min(removed["reports"], removed["runs"], removed["annotations"]) >= 1
+    assert of_job(client, job_id) == []
     assert not client.exists(index=QUALITY, id=job_id)
 
 

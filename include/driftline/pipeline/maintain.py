@@ -11,7 +11,7 @@ from driftline.core.paths import staging_uri
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.client import explained
-from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS
+from driftline.elastic.indices import ANNOTATIONS, FORECASTS, QUALITY, RESULTS, RUNS
 from driftline.pipeline.store import FOLDER, counting
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def maintain(
         now: The present, for tests.
 
     Returns:
-        What was removed: `indices`, `forecasts`, `reports`, `runs`, `snapshots`, `staged`.
+        What was removed: `indices`, `forecasts`, `reports`, `runs`, `annotations`, `snapshots`, `staged`.
     """
     moment = now or datetime.now(UTC)
     return {
@@ -53,6 +53,7 @@ def maintain(
         "forecasts": _drop_forecasts(client, moment),
         "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
+        "annotations": results.delete(client, ANNOTATIONS, {"range": {"create_time": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(_prune(client, job_id, snapshots_kept) for job_id in job_ids),
         "staged": sweep(moment - staging_kept, reports=moment - results_kept, store=moment - max(STORE_KEPT, staging_kept)),
     }

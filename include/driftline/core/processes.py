@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import socket
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+
+YOUNG = 2.0  # seconds
 
 
 def marked(variable: str, value: str) -> list[psutil.Process]:
@@ -31,9 +35,16 @@ def marked(variable: str, value: str) -> list[psutil.Process]:
 def carries(process: psutil.Process, variable: str, value: str) -> bool:
     """Whether the live process was started with `variable=value`. A recycled process id is thereby told apart."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(variable) == value
+        return process.status() != psutil.STATUS_ZOMBIE and _environment(process).get(variable) == value
     except (psutil.Error, OSError):
         return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """What a process was started with. One that is just being started shows nothing for a moment, which is waited for."""
+    while not (found := process.environ()) and time.time() - process.create_time() < YOUNG:
+        time.sleep(0.02)
+    return dict(found)
 
 
 def stop(processes: Sequence[psutil.Process], *, grace: float, first: signal.Signals = signal.SIGTERM) -> list[psutil.Process]:

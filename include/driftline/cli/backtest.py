@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftline.cli.output import Json, Report, emit, progress, safe, say, table
+from driftline.cli.output import End, JobArgument, Json, Report, Start, emit, progress, safe, say, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,8 +40,8 @@ def backtest(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=100, help="The score from which on it alarms. Default: that of alarms, 50.")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Only from this point in data time on.")] = None,
-    end: Annotated[str | None, typer.Option(help="Only before it.")] = None,
+    start: Start = None,
+    end: End = None,
     partition: Annotated[
         list[str] | None, typer.Option("--partition", "-p", help="Only this partition, by value, or series; may be repeated.")
     ] = None,
@@ -162,7 +162,7 @@ def _figure(value: object) -> str:
 
 
 def explain(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    job: JobArgument,
     at: Annotated[str, typer.Option(help="A moment in the bucket (ISO 8601, epoch, now-2h).")],
     partition: Annotated[
         str | None, typer.Option("--partition", "-p", help="Which partition, by value. Not for a job without any.")

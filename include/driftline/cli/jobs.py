@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from driftline.cli.output import Json, emit, safe, say, table
+from driftline.cli.output import JobArgument, Json, emit, safe, say, table
 
 app = typer.Typer(help="Jobs: what is watched, and how.", no_args_is_help=True, rich_markup_mode=None)
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, int, int], None]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]
+Start = Annotated[str | None, typer.Option(help="Only from this point in data time on.")]
+End = Annotated[str | None, typer.Option(help="Only before it.")]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.output import Json, emit, say, table
+from driftline.cli.output import End, JobArgument, Json, Start, emit, say, table
 
 
 def anomalies(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    job: JobArgument,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at most.")] = 10,
     min_score: Annotated[float, typer.Option(min=0, max=100, help="Only scores of at least this.")] = 0.0,
-    start: Annotated[str | None, typer.Option(help="Only from this point in data time on.")] = None,
-    end: Annotated[str | None, typer.Option(help="Only before it.")] = None,
+    start: Start = None,
+    end: End = None,
     json: Json = False,
 ) -> None:
     """Show a job's most anomalous records."""
@@ -43,10 +43,10 @@ def anomalies(
 
 
 def events(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    job: JobArgument,
     every: Annotated[bool, typer.Option("--all", help="Those that did not alarm, too.")] = False,
-    start: Annotated[str | None, typer.Option(help="Only from this point in data time on.")] = None,
-    end: Annotated[str | None, typer.Option(help="Only before it.")] = None,
+    start: Start = None,
+    end: End = None,
     json: Json = False,
 ) -> None:
     """Show a job's incidents by time: what happened, for how long, and what alarmed."""
@@ -74,7 +74,7 @@ def events(
 
 
 def noted(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")],
+    job: JobArgument,
     json: Json = False,
 ) -> None:
     """Show what is noted of stretches of time: data that came late, and was scored then."""

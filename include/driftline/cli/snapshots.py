@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from driftline.cli.output import Json, emit, say, table
+from driftline.cli.output import JobArgument, Json, emit, say, table
 
 app = typer.Typer(
     help="Model snapshots: what was learned, when, and which one is in force.", no_args_is_help=True, rich_markup_mode=None
 )
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]
 
 
 @app.command("list", epilog="Example: driftline snapshots list web")

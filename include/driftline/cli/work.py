@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.output import Json, emit, progress, safe, say, table
+from driftline.cli.output import JobArgument, Json, emit, progress, safe, say, table
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a job file.")]
 Partitions = Annotated[
     list[str] | None, typer.Option("--partition", "-p", help="Only this partition or by value; may be repeated.")
 ]

@@ -76,8 +76,13 @@ def _metric(metric: str, field_name: str) -> dict[str, Any]:
 
 def filtered(job: Job, window: Window) -> dict[str, Any]:
     """The datafeed's query, restricted to the window."""
+    return {"bool": {"filter": [job.datafeed.query, between(job.time_field, window)]}}
+
+
+def between(field: str, window: Window) -> dict[str, Any]:
+    """The query clause for a time field within a window."""
     edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
-    return {"bool": {"filter": [job.datafeed.query, {"range": {job.time_field: edges}}]}}
+    return {"range": {field: edges}}
 
 
 def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | None) -> dict[str, Any]:
@@ -96,17 +101,6 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     if metrics:
         body["aggs"] = metrics
     return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}}
-
-
-def counts(job: Job, window: Window) -> dict[str, Any]:
-    """The search body for how many documents each bucket holds; buckets without any are not listed."""
-    histogram = {"field": job.time_field, "fixed_interval": f"{job.span_seconds}s", "min_doc_count": 1}
-    return {
-        "size": 0,
-        "track_total_hits": False,
-        "query": filtered(job, window),
-        "aggs": {"buckets": {"date_histogram": histogram}},
-    }
 
 
 def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.elastic.bulk import AT_ONCE, bulk, delete_action, index_action
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import RESULTS, ensure_templates, monthly
+from driftline.elastic.query import between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -84,8 +85,8 @@ def monthly_index(index: str) -> Callable[[int], str]:
 
 def interval(job: Job, window: Window) -> list[dict[str, Any]]:
     """Query clauses for one version of a job's results in a window."""
-    edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
-    return [{"term": {"job_id": job.job_id}}, {"term": {"driftline.job_version": job.version}}, {"range": {"timestamp": edges}}]
+    version = {"term": {"driftline.job_version": job.version}}
+    return [{"term": {"job_id": job.job_id}}, version, between("timestamp", window)]
 
 
 def scan(
@@ -138,8 +139,7 @@ def top_records(
     if version:
         filters.append({"term": {"driftline.job_version": version}})
     if window:
-        edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
-        filters.append({"range": {"timestamp": edges}})
+        filters.append(between("timestamp", window))
     found = client.search(
         index=f"{RESULTS}-*",
         query={"bool": {"filter": filters}},
@@ -156,16 +156,22 @@ def top_records(
 
 
 def of_type(
-    client: Elasticsearch, job_id: str, result_type: str, *, version: str | None = None, window: Window | None = None
+    client: Elasticsearch,
+    job_id: str,
+    result_type: str,
+    *,
+    version: str | None = None,
+    window: Window | None = None,
+    without: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """All results of one type of a job, by time."""
+    """All results of one type of a job, but those that match `without`, by time."""
     clauses: list[dict[str, Any]] = [{"term": {"job_id": job_id}}, {"term": {"result_type": result_type}}]
     if version:
         clauses.append({"term": {"driftline.job_version": version}})
     if window:
-        edges = {"gte": int(window.start.timestamp() * 1000), "lt": int(window.end.timestamp() * 1000), "format": "epoch_millis"}
-        clauses.append({"range": {"timestamp": edges}})
-    found = [hit["_source"] for hit in scan(client, {"bool": {"filter": clauses}})]
+        clauses.append(between("timestamp", window))
+    query = {"bool": {"filter": clauses, "must_not": [without] if without else []}}
+    found = [hit["_source"] for hit in scan(client, query)]
     return sorted(found, key=lambda document: (document["timestamp"], document["job_id"]))
 
 

@@ -20,18 +20,14 @@ if TYPE_CHECKING:
 ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
 
 
-@talks_to_cluster
 def scored_until(client: Elasticsearch, job_id: str) -> datetime | None:
     """End of the newest bucket that was ever scored, or None."""
-    try:
-        return parse_time(client.get(index=STATE, id=f"scored:{job_id}")["_source"]["scored_until"])
-    except NotFoundError:
-        return None
+    return progress(client, job_id)[0]
 
 
 @talks_to_cluster
 def progress(client: Elasticsearch, job_id: str) -> tuple[datetime | None, dict[str, Any] | None]:
-    """As `scored_until`, with what was noted of its newest buckets."""
+    """As `scored_until`, and what was noted of the newest buckets then."""
     try:
         found = client.get(index=STATE, id=f"scored:{job_id}")["_source"]
     except NotFoundError:

@@ -19,9 +19,10 @@ BUCKET_SPAN = "5m"  # where a job of Elastic's does not say
 INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
 # Fields that are ours, too.
 _JOB = {"job_id", "description", "groups", "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
-_ANALYSIS = {"bucket_span", "detectors", "influencers"}
+_ANALYSIS = {"bucket_span", "detectors", "influencers", "summary_count_field_name"}
 _DETECTOR = {"function", "field_name", "by_field_name", "partition_field_name", "detector_description"}
-_FEED = {"indices", "indexes", "query", "query_delay", "frequency", "delayed_data_check_config"}
+_TIMING = ("query_delay", "frequency", "delayed_data_check_config")
+_FEED = {"indices", "indexes", "query", *_TIMING}
 # Fields that change nothing here, and why.
 _IDLE = {
     "job_type": "every job is an anomaly detector",
@@ -133,11 +134,7 @@ def to_elastic(job: Job) -> dict[str, Any]:
     feed = {
         "indices": job.datafeed.indices,
         "query": job.datafeed.query,
-        **{
-            name: written["datafeed"][name]
-            for name in ("query_delay", "frequency", "delayed_data_check_config")
-            if name in written["datafeed"]
-        },
+        **{name: written["datafeed"][name] for name in _TIMING if name in written["datafeed"]},
         **kept.get("datafeed", {}),
     }
     out: dict[str, Any] = {
@@ -236,7 +233,7 @@ def _datafeed(
     idle = _idle(feed, _FEED, "datafeed.", notes, _NEEDED_FEED)
     if idle:
         kept["datafeed"] = {**kept.get("datafeed", {}), **idle}
-    out = {name: feed[name] for name in ("query", "query_delay", "frequency", "delayed_data_check_config") if feed.get(name)}
+    out = {name: feed[name] for name in ("query", *_TIMING) if feed.get(name)}
     return {**out, "indices": indices}
 
 
@@ -255,7 +252,6 @@ def _idle(
 ) -> dict[str, Any]:
     """What is not ours: kept, with a note of each."""
     out = {name: value for name, value in given.items() if name not in known and name not in needed}
-    out.pop("summary_count_field_name", None)
     for name in out:
         notes.append(f"{place}{name} has no effect here: {_IDLE.get(name, 'it is not known')}")
     return out | {name: given[name] for name in needed if name in given and not given[name]}

@@ -94,7 +94,8 @@ def explain(
     uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, read, uri=uri, keys=known, progress=progress)["uri"])
     rows = _rows(job, frame, partition)
-    stored = _records(client, job, Window(window.start - EVENT_LONGEST, window.end))
+    earlier = Window(window.start - EVENT_LONGEST, window.end)
+    stored = results.of_type(client, job.job_id, "record", version=job.version, window=earlier)
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
     told = _told(manifest, window)
     marked = anew(job, looked.frame.keys, {**window.as_dict(), **told}) if told else set()
@@ -186,11 +187,6 @@ def _young(client: Elasticsearch, looked: _Looked, known: set[SeriesKey]) -> dic
         {**looked.window.as_dict(), "day": iso(floor_time(looked.window.start, DAY))},
     )
     return {} if made is None else {key: made.select([row]) for row, key in enumerate(made.keys)}
-
-
-def _records(client: Elasticsearch, job: Job, window: Window) -> list[dict[str, Any]]:
-    query = {"bool": {"filter": [*results.interval(job, window), {"term": {"result_type": "record"}}]}}
-    return sorted((hit["_source"] for hit in results.scan(client, query)), key=lambda record: int(record["timestamp"]))
 
 
 @talks_to_cluster

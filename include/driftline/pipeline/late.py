@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import state
-from driftline.elastic.client import explained
-from driftline.elastic.query import counts
+from driftline.elastic.read import fingerprints
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,10 +34,8 @@ def look(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any]:
         return {}
     first = window.end - config.buckets(job.bucket_span) * job.bucket_span
     note: dict[str, Any] = {"start": iso(first), "documents": documents(client, job, Window(first, window.end))}
-    until, changed = changes(client, job)
-    late = (
-        {moment: amount for moment, amount in changed.items() if window.start <= moment < min(until, window.end)} if until else {}
-    )
+    _, changed = changes(client, job)
+    late = {moment: amount for moment, amount in changed.items() if window.start <= moment < window.end}
     if late:
         note["late"] = {**Window(min(late), max(late) + job.bucket_span).as_dict(), "documents": sum(late.values())}
     return note
@@ -56,11 +53,9 @@ def changes(client: Elasticsearch, job: Job) -> tuple[datetime | None, dict[date
 
 def documents(client: Elasticsearch, job: Job, window: Window) -> list[int]:
     """How many documents each bucket of a window holds that match the datafeed's query."""
-    with explained(f"job {job.job_id}, datafeed"):
-        answer = client.search(index=job.datafeed.indices, allow_partial_search_results=False, **counts(job, window)).body
-    found = {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["buckets"]["buckets"]}
-    start = round(window.start.timestamp() * 1000)
-    return [found.get(start + place * job.span_seconds * 1000, 0) for place in range(window.buckets(job.bucket_span))]
+    marks = fingerprints(client, job, window, job.span_seconds)
+    first = round(window.start.timestamp()) // job.span_seconds
+    return [marks[number][0] if number in marks else 0 for number in range(first, first + window.buckets(job.bucket_span))]
 
 
 def sentence(late: dict[str, Any], job: Job) -> str:

@@ -61,7 +61,7 @@ def write(
     find_influencers(client, job, records)
     series = sum(part["scored"] for part in scored)
     shared = _shared(client, job, scored, window)
-    other = _stored(client, job, window, "record", _of_partitions(job, partitions)) if partitions else []
+    other = _stored(client, job, window, "record", without=_of_partitions(job, partitions)) if partitions else []
     summary = bucket_results(job, [*records, *other], series, shared) + influencer_results(job, [*records, *other], series)
     documents, summaries = _documents(job, found, scored, word), map(_encoded, summary)
     if partitions:
@@ -193,9 +193,7 @@ def _of_partitions(job: Job, partitions: list[str]) -> dict[str, Any]:
 
 
 def _stored(
-    client: Elasticsearch, job: Job, window: Window, result_type: str, without: dict[str, Any] | None = None
+    client: Elasticsearch, job: Job, window: Window, result_type: str, *, without: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """The stored results of one type in a window, but not those that match `without`."""
-    clauses = [*results.interval(job, window), {"term": {"result_type": result_type}}]
-    query = {"bool": {"filter": clauses, "must_not": [without] if without else []}}
-    return [hit["_source"] for hit in results.scan(client, query)]
+    """The job's stored results of one type in a window."""
+    return results.of_type(client, job.job_id, result_type, version=job.version, window=window, without=without)

@@ -103,10 +103,10 @@ def job_events(
 ) -> list[JobEvent]:
     """Where many series of a detector deviate the same way at once, or all of them together.
 
-    In each bucket the records that stand at the false discovery rate are counted; so many of them that chance does not do it
-    (`job_surprise`) are a crowd, and buckets with crowds that follow one another an event. Crowds of several detectors are one
-    event if they are about the same split values, or about all series the same way. Nothing else is merged. What comes back
-    within a day, about the same and no worse, does not alarm again; it names the event before.
+    Of the records that stand at the false discovery rate of their bucket, those of series that began to deviate together are a
+    crowd (`_abreast`) if chance does not do it (`job_surprise`), and buckets with crowds that follow one another an event. Crowds
+    of several detectors are one event if they are about the same split values, or about all series the same way. Nothing else is
+    merged. What comes back within a day, about the same and no worse, does not alarm again; it names the event before.
 
     Args:
         job: The job.
@@ -322,9 +322,7 @@ def _job_event(job: Job, crowds: list[Crowd], zone: tzinfo) -> JobEvent:
         "sentence": _sentence(top, len({key[1:] for key in worst}), end - start, zone),
     }
     document |= {"anomaly_score": score, "initial_anomaly_score": score}
-    members = {(key_of(record), crowd.lane.way) for crowd in crowds for record in crowd.records} - {
-        (key, crowd.lane.way) for key in louder for crowd in crowds
-    }
+    members = {(key, crowd.lane.way) for crowd in crowds for record in crowd.records if (key := key_of(record)) not in louder}
     return JobEvent(maker.id(first.start), document, crowds, members)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import job, source
+from driftline.core import job, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -39,6 +39,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
         job.DelayedData,
         job.ModelPlot,
     ],
+    "rules.md": [rules.Rule, rules.Condition, rules.Scope, rules.Filter, rules.Calendar, rules.ScheduledEvent],
     "sources.md": [source.Source, source.Files, source.Csv, source.Generator, source.RowQuality, source.IndexSettings],
 }
 # What a field means where its name says it so plainly that the model has no description.
@@ -56,6 +57,17 @@ MEANING = {
     "Quality.max_volume_ratio": "How many times more or less than before is still usual.",
     "Quality.min_partition_ratio": "The share of the usual number of series below which `partitions` fails.",
     "ModelPlot.enabled": "Write one `model_plot` document for each series and bucket. Many: use it on small jobs.",
+    "Rule.params": "`{force_time_shift: {time_shift_amount: SECONDS}}`, for the action of that name.",
+    "Condition.operator": "How: less, at most, more, at least.",
+    "Condition.value": "With what.",
+    "Filter.filter_id": "The filter's name, as an id of a job.",
+    "Filter.description": "One line for people.",
+    "Calendar.calendar_id": "The calendar's name, as an id of a job.",
+    "Calendar.description": "One line for people.",
+    "Calendar.events": "Scheduled events; see below.",
+    "ScheduledEvent.description": "What it is.",
+    "ScheduledEvent.start_time": "When it begins.",
+    "ScheduledEvent.end_time": "When it is over.",
     "Source.source_id": "The source's name: lower-case letters, digits, '-' and '_', at most 64.",
     "Source.description": "One line for people; the DAG shows it.",
     "Source.files": "Rows that are read from files; see below.",

@@ -129,6 +129,7 @@ def test_an_empty_bucket_is_zero_for_counts_and_sums_and_missing_for_means(clien
     detectors = [{"function": f, "partition_field_name": "path", **({} if f in ("count", "nzc") else {"field_name": "ms"})}
                  for f in ("count", "sum", "mean", "median", "min", "max", "distinct_count",
                            "nzc", "non_null_sum", "varp")]  # fmt: skip
+    detectors.append({"function": "count", "partition_field_name": "path", "use_null": True})
     handle = read_series(
         client, make(prefix, index, detectors=detectors), Window(START, START + 8 * HOUR), uri=str(tmp_path / "s")
     )
@@ -144,7 +145,8 @@ def test_an_empty_bucket_is_zero_for_counts_and_sums_and_missing_for_means(clien
     assert series[7, "/a"] == n([nan, nan, 2, 2, nan, nan, 3, 1], nan_ok=True), "no documents are no value"
     assert series[8, "/a"] == n([nan, nan, 10, 10, nan, nan, 21, nan], nan_ok=True), "nor documents without the field"
     assert series[9, "/a"] == n([nan, nan, 0, 0, nan, nan, 8, nan], nan_ok=True)
-    assert series[0, ""][4] == 1, "documents without the field are a partition of their own"
+    assert (0, "") not in series, "documents without the field are of no partition"
+    assert series[10, ""][4] == 1, "unless they are asked for"
 
 
 def test_the_outage_and_the_spike_are_the_top_records(client, job):
@@ -230,7 +232,7 @@ def test_a_partition_that_falls_silent_is_still_scored(client, prefix, web):
     score(client, job, window=Window(START + 19 * 24 * HOUR, DAY21))
     top = results.top_records(client, job.job_id, limit=3)
     assert {r["partition_field_value"] for r in top} == {"/b"}
-    assert top[0]["driftline"]["sentence"].startswith("nothing at all")
+    assert top[0]["driftline"]["sentence"].startswith("still nothing at all")  # the level has followed for three days
     reset(client, job.job_id)
 
 

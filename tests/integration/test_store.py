@@ -270,9 +270,9 @@ def test_fingerprints_of_long_windows_are_asked_for_in_pieces(client, index, sta
 
 
 def test_cells_are_named_by_what_they_are():
-    cells = Cells([("b", ""), ("a", "")], np.array([0, 1], np.int32), np.array([5, 4]), np.array([1, 2]), {}, [4, 5])
-    assert store.merge([cells]).keys == [("a", ""), ("b", "")]
+    cells = Cells([("b", "", ""), ("a", "", "")], np.array([0, 1], np.int32), np.array([5, 4]), np.array([1, 2]), {}, [4, 5])
+    assert store.merge([cells]).keys == [("a", "", ""), ("b", "", "")]
     assert store.merge([cells]).row.tolist() == [0, 1]
     assert store.merge([cells]).docs.tolist() == [2, 1]
     assert cells.within([5], 1).keys == cells.keys
-    assert store.merge([cells.within([5], 1)]).keys == [("b", "")]
+    assert store.merge([cells.within([5], 1)]).keys == [("b", "", "")]

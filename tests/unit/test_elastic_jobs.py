@@ -85,11 +85,11 @@ def test_a_manifest_names_ids_and_the_pattern_and_opens_no_path(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"detectors": [{"function": "rare", "by_field_name": "a"}]}, "detectors.0.function: 'rare' is not supported yet"),
+        ({"detectors": [{"function": "rare"}]}, "function 'rare' needs a by_field_name: the field whose values may be rare"),
         ({"detectors": [{"function": "cuont"}]}, "detectors.0.function: unknown function 'cuont'; did you mean 'count'?"),
-        ({"detectors": [{"function": "count", "over_field_name": "ip"}]}, "detectors.0.over_field_name is not supported yet"),
+        ({"detectors": [{"function": "nzc", "over_field_name": "ip"}]}, "function 'nzc' takes no over_field_name; use count"),
         ({"categorization_field_name": "message"}, "analysis_config.categorization_field_name is not supported yet"),
-        ({"summary_count_field_name": "n"}, "analysis_config.summary_count_field_name is not supported yet"),
+        ({"summary_count_field_name": "doc_count"}, "doc_count is what aggregations of a datafeed answer; there are none"),
         ({"detectors": []}, "detectors"),
         ({"detectors": [3]}, "detectors.0: a mapping was expected, not int"),
         ({"bucket_span": "soon"}, "'soon' is not a span"),
@@ -113,9 +113,27 @@ def test_aggregations_that_only_count_are_counted_and_others_refused(tmp_path):
     job = to_job(found).job
     assert to_elastic(job)["datafeed_config"]["aggregations"] == feed["aggregations"]
     assert to_elastic(job)["analysis_config"]["summary_count_field_name"] == "doc_count"
-    inner["size"] = {"avg": {"field": "bytes"}}
+
+
+def test_other_aggregations_are_read_as_they_are(tmp_path):
+    histogram = {"field": "@timestamp", "fixed_interval": "1m"}
+    inner = {"@timestamp": {"max": {"field": "@timestamp"}}, "size": {"avg": {"field": "bytes"}}}
+    feed = {"indices": ["logs"], "aggs": {"buckets": {"date_histogram": histogram, "aggs": inner}}}
+    feed["runtime_mappings"] = {"day": {"type": "long"}}
+    analysis = {"summary_count_field_name": "doc_count", "detectors": [{"function": "mean", "field_name": "size"}]}
     (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": feed})])
-    assert "datafeed.aggregations is not supported yet" in to_job(found).notes
+    job = to_job(found).job
+    assert (job.summary_count_field_name, job.datafeed.aggregations) == ("doc_count", feed["aggs"])
+    again = to_elastic(job)
+    assert again["analysis_config"]["summary_count_field_name"] == "doc_count"
+    assert again["datafeed_config"]["aggregations"] == feed["aggs"]
+    assert again["datafeed_config"]["runtime_mappings"] == feed["runtime_mappings"]
+    histogram["fixed_interval"] = "2m"
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": feed})])
+    assert "interval 2m must divide the bucket_span 5m" in to_job(found).notes[0]
+    histogram.pop("fixed_interval")
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": feed})])
+    assert "the date_histogram needs a fixed_interval" in to_job(found).notes[0]
 
 
 def test_broken_files_are_refused_and_the_others_go_on(tmp_path):
@@ -146,19 +164,48 @@ def test_an_id_that_airflow_cannot_take_is_changed_and_said(tmp_path):
     assert made.notes[0].startswith("the id 'Web.prod' becomes 'web-prod'")
 
 
+def test_metric_is_three_detectors_here_and_one_again_there(tmp_path):
+    detectors = [
+        {"function": "metric", "field_name": "bytes", "by_field_name": "host", "use_null": True, "detector_index": 0},
+        {"function": "rare", "by_field_name": "user", "exclude_frequent": "by"},
+    ]
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": {"detectors": detectors}, "datafeed_config": FEED})])
+    job = to_job(found).job
+    assert [each.function for each in job.detectors] == ["min", "max", "mean", "rare"]
+    assert to_elastic(job)["analysis_config"]["detectors"] == detectors
+    fewer = job.model_copy(update={"detectors": job.detectors[1:]})
+    assert [each["function"] for each in to_elastic(fewer)["analysis_config"]["detectors"]] == ["max", "mean", "rare"]
+
+
+def test_custom_rules_are_taken_over_in_either_spelling(tmp_path):
+    new = {"actions": ["skip_result"], "conditions": [{"applies_to": "actual", "operator": "lt", "value": 5.0}]}
+    scope = {"host": {"filter_id": "safe", "filter_type": "exclude"}}
+    old = [
+        {"rule_action": "filter_results", "conditions_connective": "or", "rule_conditions": [
+            {"condition_type": "numerical_actual", "condition": {"operator": "lt", "value": "5"}},
+            {"condition_type": "categorical", "field_name": "host", "value_filter": "safe"},
+        ]}
+    ]  # fmt: skip
+    detectors = [
+        {"function": "count", "partition_field_name": "host", "custom_rules": [{**new, "scope": scope}]},
+        {"function": "low_count", "partition_field_name": "host", "detector_rules": old},
+    ]
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": {"detectors": detectors}, "datafeed_config": FEED})])
+    made = to_job(found)
+    assert "detectors.0.custom_rules refer to filter 'safe': make it with 'driftline filters put'" in made.notes
+    exported = to_elastic(made.job)["analysis_config"]["detectors"]
+    assert exported[0]["custom_rules"] == [{"scope": scope, "conditions": new["conditions"]}]
+    assert exported[1]["custom_rules"] == [{"conditions": new["conditions"]}, {"scope": {"host": {"filter_id": "safe"}}}]
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="Elastic's job files are not there")
-def test_public_jobs_are_taken_over_or_refused_for_what_is_missing():
+def test_all_public_jobs_are_taken_over():
     found = import_jobs(None, [SHARED])
     jobs = {each.job_id: each for each in found if each.job_id}
     assert len(jobs) == 30
-    assert not [each.file for each in found if each.status == "refused" and each.job_id is None]
-    taken = {name for name, each in jobs.items() if each.job}
-    assert taken == {
-        "abnormal_span_durations_nodejs", "abnormal_trace_durations_nodejs", "decreased_throughput_nodejs", "smoke_event-test1",
-        "service_response_change", "system_metric_change", "experimental-high-sum-by-host-problemchild",
-        "experimental-high-sum-by-parent-problemchild", "experimental-high-sum-by-user-problemchild",
-    }  # fmt: skip
-    for name in jobs.keys() - taken:
-        assert all(note.endswith("is not supported yet") for note in jobs[name].notes)
+    assert not [each.notes for each in found if each.status == "refused"]
+    assert all(each.job for each in jobs.values())
     assert jobs["smoke_event-test1"].job.datafeed.indices == ["smoke_event*"]
     assert jobs["experimental-high-sum-by-host-problemchild"].job.datafeed.indices[0] == "endgame-*"
+    exfiltration = jobs["http_exfiltration"].job.detectors[0]
+    assert (exfiltration.kind, exfiltration.exclude_frequent) == ("population", "all")

@@ -58,14 +58,22 @@ def filled(
         },
         where="bench",
     )
+    with indexed(client, job, _actions(name, series, points + more, span, progress)):
+        yield Filled(job, Window(START, START + (points + more) * span))
+
+
+@contextmanager
+def indexed(client: Elasticsearch, job: Job, actions: Iterator[bytes]) -> Iterator[None]:
+    """Fills the index that has a job's name; it and all that the job made are gone at the end."""
+    name = job.job_id
     with explained(f"index {name}"):
         settings = {"number_of_replicas": 0, "refresh_interval": "-1"}
         client.indices.create(index=name, mappings={"properties": PROPERTIES}, settings=settings)
     try:
-        bulk(client, _actions(name, series, points + more, span, progress), at_once=AT_ONCE)
+        bulk(client, actions, at_once=AT_ONCE)
         with explained(f"index {name}"):
             client.indices.refresh(index=name)
-        yield Filled(job, Window(START, START + (points + more) * span))
+        yield
     finally:
         jobs.reset(client, name)
         with explained(f"index {name}"):

@@ -11,7 +11,22 @@ from typing import Annotated
 import typer
 
 from driftline import __version__
-from driftline.cli import backtest, bench, demo, detect, generate, ingest, jobs, node, quality, results, services, snapshots, work
+from driftline.cli import (
+    backtest,
+    bench,
+    calendars,
+    demo,
+    detect,
+    generate,
+    ingest,
+    jobs,
+    node,
+    quality,
+    results,
+    services,
+    snapshots,
+    work,
+)
 from driftline.cli.output import fail, wants_json
 
 HELP = """Finds anomalies in, and forecasts, everything counted or measured in Elasticsearch.
@@ -29,6 +44,8 @@ results.register(app)
 backtest.register(app)
 detect.register(app)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(calendars.calendars, name="calendars")
+app.add_typer(calendars.filters, name="filters")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(quality.app, name="quality")
 app.add_typer(node.app, name="node")

@@ -111,6 +111,34 @@ def hits(
     _tell("hits", figures, json)
 
 
+@app.command(epilog="Example: driftline bench population --members 100000 --json")
+def population(
+    members: Annotated[int, typer.Option(min=10, help="How many members.")] = 10_000,
+    active: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of them that is there in a bucket.")] = 1.0,
+    json: Json = False,
+) -> None:
+    """Compare members of a population, a day in buckets of 15 minutes after a day of training, with one that stands out."""
+    _compared("population", json, members=members, active=active)
+
+
+@app.command(epilog="Example: driftline bench rare --rows 1000000 --json")
+def rare(
+    rows: Annotated[int, typer.Option(min=1000, help="How many documents.")] = 1_000_000,
+    json: Json = False,
+) -> None:
+    """Look for rare values in documents of two weeks, one of which has a value that was never there before."""
+    _compared("rare", json, rows=rows)
+
+
+def _compared(name: str, json: bool, **sizes: Any) -> None:  # noqa: ANN401
+    from driftline.bench import compared
+    from driftline.elastic.client import connect
+
+    with progress(json) as report, connect() as client:
+        figures = getattr(compared, name)(client, progress=report, **sizes)
+    _tell(name, figures, json)
+
+
 def _span(text: str) -> str:
     """5min as pandas has it, or 5m as Elasticsearch has it: the latter."""
     return re.sub(r"min$", "m", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 IDENTIFIER = r"^[a-z0-9](?:[a-z0-9_\-]{0,62}[a-z0-9])?$"
 IDENTIFIER_HINT = "lower-case letters, digits, '-' and '_', starting and ending with a letter or digit, at most 64 long"
+
+
+def identifier(value: str) -> str:
+    """The value, if it is an identifier.
+
+    Raises:
+        ValueError: It is none; what was expected.
+    """
+    if not re.match(IDENTIFIER, value):
+        raise ValueError(f"'{value}' is not an identifier: {IDENTIFIER_HINT}")
+    return value
 
 
 class Definition(BaseModel):

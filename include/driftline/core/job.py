@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
-from driftline.core.definition import IDENTIFIER, IDENTIFIER_HINT, Definition
+from driftline.core.aggregations import interval_of
+from driftline.core.definition import Definition
 from driftline.core.errors import WindowError
-from driftline.core.functions import Function, find_function
-from driftline.core.timespan import Span, Window, format_span, iso, parse_time
+from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
+from driftline.core.rules import Identifier, Known, Rule
+from driftline.core.timespan import Span, Time, Window, format_span, known_zone
 
-Time = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(iso, return_type=str)]
 Check = Literal["pass", "warn", "stop"]
 
 # what a job's version is made of
 _MEANT = {"job_id", "bucket_span", "detectors", "influencers", "time_field"}
+_MEANT_LATER = {"time_zone", "summary_count_field_name", "model_prune_window"}
+_READ_LATER = {"aggregations", "runtime_mappings", "script_fields"}
 _LEARNED = {"window", "min_history", "min_buckets", "transform", "prophet", "max_partitions"}
 _LEARNED_LATER = {"prophet_by_partition", "engine"}
 MAX_CHECKED = 10_000  # buckets that late data is looked for in: Elastic's limit
 MIN_SPAN, MAX_SPAN = timedelta(seconds=1), timedelta(days=30)
+TIME_SPAN_MOST = timedelta(hours=3)  # a time of day that is no more exact says nothing
 NO_SCHEDULE = "none"
-
-
-def _identifier(value: str) -> str:
-    if not re.match(IDENTIFIER, value):
-        raise ValueError(f"'{value}' is not an identifier: {IDENTIFIER_HINT}")
-    return value
 
 
 def _cron(value: str) -> str:
@@ -41,32 +40,76 @@ def _cron(value: str) -> str:
     return value
 
 
-JobId = Annotated[str, AfterValidator(_identifier)]
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
+Kind = Literal["series", "population", "rare", "time", "place"]
+NOT_OVER = {"non_zero_count", "high_non_zero_count", "low_non_zero_count"}
+_RESERVED = {"count", "by", "over"}  # Elastic's names for what is no field
+_DETECTOR_LATER = {"over_field_name", "use_null", "exclude_frequent"}
+_TIME_ONLY = {"rare", "freq_rare", "lat_long"}  # functions without a value that a rule could compare
+
+
 class Detector(Definition):
-    """One function over one field, optionally split into a series for each value of one or two fields."""
+    """One function over one field, optionally split into a series for each value of one or two fields, or over a population."""
 
     function: str = Field(
-        description="count, non_zero_count, distinct_count, mean, min, max, sum, non_null_sum, median, varp; with "
-        "high_ or low_ in front for one side only"
+        description="count, non_zero_count, distinct_count, mean, min, max, sum, non_null_sum, median, varp, info_content, with "
+        "high_ or low_ in front for one side only; rare, freq_rare, time_of_day, time_of_week, lat_long; metric is min, max and "
+        "mean"
     )
     field_name: str | None = Field(None, min_length=1, description="The field that the function reads. Not for count.")
     partition_field_name: str | None = Field(None, min_length=1, description="A series of its own for each value of this field.")
-    by_field_name: str | None = Field(None, min_length=1, description="A second split within the partition.")
+    by_field_name: str | None = Field(None, min_length=1, description="A second split within the partition; what is rare.")
+    over_field_name: str | None = Field(
+        None, min_length=1, description="The members of a population: each is compared with the others in the same bucket."
+    )
+    use_null: bool = Field(False, description="Whether documents without a split field are a series of their own.")
+    exclude_frequent: Literal["all", "by", "over", "none"] = Field(
+        "none", description="Leaves out by or over values that are there in more than a tenth of all buckets."
+    )
     detector_description: str | None = None
+    custom_rules: list[Rule] = Field(default_factory=list, description="What is no anomaly, or no lesson; see below.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Detector:
-        function = find_function(self.function)
+        """Elastic's own rules."""
+        function, name = find_function(self.function), self.function
         if function.needs_field and not self.field_name:
-            raise ValueError(f"function '{self.function}' needs a field_name")
+            raise ValueError(f"function '{name}' needs a field_name")
         if not function.needs_field and self.field_name:
-            raise ValueError(f"function '{self.function}' takes no field_name; use sum or mean to measure '{self.field_name}'")
-        if self.by_field_name and self.by_field_name == self.partition_field_name:
-            raise ValueError("by_field_name and partition_field_name must differ")
+            fix = "" if function.family != "measured" else f"; use sum or mean to measure '{self.field_name}'"
+            raise ValueError(f"function '{name}' takes no field_name{fix}")
+        if function.family in ("rare", "freq_rare") and not self.by_field_name:
+            raise ValueError(f"function '{name}' needs a by_field_name: the field whose values may be rare")
+        if function.family == "freq_rare" and not self.over_field_name:
+            raise ValueError(f"function '{name}' needs an over_field_name: the members that may have rare values often")
+        if function.name in NOT_OVER and self.over_field_name:
+            raise ValueError(f"function '{name}' takes no over_field_name; use count")
+        self._splits_differ()
+        self._rules_fit()
         return self
+
+    def _rules_fit(self) -> None:
+        splits = {self.partition_field_name, self.by_field_name, self.over_field_name} - {None}
+        for rule in self.custom_rules:
+            for name in rule.scope.keys() - splits:
+                known = ", ".join(f"'{split}'" for split in sorted(splits, key=str)) or "there is none"
+                raise ValueError(f"custom_rules: scope '{name}' is not a split field of the detector ({known})")
+            if self.function in _TIME_ONLY and any(condition.applies_to != "time" for condition in rule.conditions):
+                raise ValueError(f"custom_rules: with function '{self.function}' conditions are on time only")
+
+    def _splits_differ(self) -> None:
+        given: dict[str, str] = {}
+        for split in ("partition_field_name", "by_field_name", "over_field_name"):
+            value = getattr(self, split)
+            if value is None:
+                continue
+            if value in given:
+                raise ValueError(f"{split} and {given[value]} must differ")
+            if value in _RESERVED:
+                raise ValueError(f"{split}: '{value}' is not permitted as a field's name")
+            given[value] = split
 
     @property
     def spec(self) -> Function:
@@ -74,13 +117,21 @@ class Detector(Definition):
         return find_function(self.function)
 
     @property
+    def kind(self) -> Kind:
+        """What looks at it: a model of each series, or something that compares what is there."""
+        family = self.spec.family
+        if family == "freq_rare" or (family == "measured" and self.over_field_name):
+            return "population"
+        return "series" if family == "measured" else family
+
+    @property
     def description(self) -> str:
-        """Elastic's one-line form: `mean(bytes) by url partitionfield=host`."""
+        """Elastic's one-line form: `mean(bytes) by url over clientip partitionfield=host`."""
         if self.detector_description:
             return self.detector_description
         text = f"{self.function}({self.field_name})" if self.field_name else self.function
-        if self.by_field_name:
-            text += f" by {self.by_field_name}"
+        for word, name in (("by", self.by_field_name), ("over", self.over_field_name)):
+            text += f" {word} {name}" if name else ""
         return text + (f" partitionfield={self.partition_field_name}" if self.partition_field_name else "")
 
 
@@ -106,6 +157,13 @@ class Datafeed(Definition):
         timedelta(seconds=60), description="How long documents may take to arrive; the newest data is left alone for that long."
     )
     frequency: Span | None = Field(None, description="How often to score. Default: the bucket span, but at least a minute.")
+    aggregations: dict[str, Any] | None = Field(
+        None, description="Elasticsearch aggregations whose rows are read instead of documents; needs summary_count_field_name."
+    )
+    runtime_mappings: dict[str, Any] = Field(default_factory=dict, description="Runtime fields, as Elasticsearch takes them.")
+    script_fields: dict[str, Any] = Field(
+        default_factory=dict, description="Fields that a Painless script stands for: `{name: {script: {source: …}}}`."
+    )
     start: Time | None = Field(None, description="For a historical job: first bucket. Default: the oldest document.")
     end: Time | None = Field(
         None, description="For a historical job: end of the last bucket. Giving it makes the job historical."
@@ -129,6 +187,13 @@ class Datafeed(Definition):
     def _consistent(self) -> Datafeed:
         if self.start and self.end:
             Window(self.start, self.end)
+        if self.aggregations and self.script_fields:
+            raise ValueError("script_fields cannot be used with aggregations")
+        for name, body in self.script_fields.items():
+            if not isinstance(body, dict) or "script" not in body:
+                raise ValueError(
+                    f"script_fields.{name}: a script is expected, such as {{script: {{source: \"doc['a'].value * 2\"}}}}"
+                )
         return self
 
 
@@ -213,10 +278,22 @@ class Marker(Definition):
         return any(pattern == "*" or fnmatchcase(value, pattern) for pattern in self.partitions for value in here or [""])
 
 
+def _meant(given: object) -> list[object]:
+    """The detectors that one of a definition stands for."""
+    if isinstance(given, Mapping) and given.get("function") == METRIC:
+        return [{**given, "function": function} for function in METRIC_MEANS]
+    return [given]
+
+
+def _meaning(detector: Detector) -> dict[str, Any]:
+    before = detector.model_dump(mode="json", exclude={*_DETECTOR_LATER, "custom_rules"})
+    return before | detector.model_dump(mode="json", include=_DETECTOR_LATER, exclude_defaults=True)
+
+
 class Job(Definition):
     """An anomaly detection job. `include/jobs/*.yaml` holds one a file."""
 
-    job_id: JobId
+    job_id: Identifier
     description: str = ""
     groups: list[str] = Field(default_factory=list)
     bucket_span: Span = Field(timedelta(minutes=15), description="The width of a bucket, 1s to 30d.")
@@ -227,16 +304,37 @@ class Job(Definition):
     time_field: str = Field(
         "@timestamp", min_length=1, description="A date field, or epoch milliseconds mapped as a date or a long."
     )
+    summary_count_field_name: str | None = Field(
+        None, min_length=1, description="Where a document stands for several: the field with their number, or doc_count."
+    )
+    model_prune_window: Span | None = Field(
+        None, description="A series without documents for so long is forgotten, rather than silent. Default: never."
+    )
     datafeed: Datafeed
     training: Training = Field(default_factory=Training)
     forecast: Forecast = Field(default_factory=Forecast)
     quality: Quality = Field(default_factory=Quality)
     markers: list[Marker] = Field(default_factory=list, description="Known changes, each the start of a new baseline.")
     model_plot_config: ModelPlot = Field(default_factory=ModelPlot)
+    time_zone: str = Field(
+        "UTC", description="Whose clock and weekday: of `time_of_day` and `time_of_week`, and in what is said of events."
+    )
     elastic: dict[str, Any] = Field(
         default_factory=dict,
         description="What a job that was imported from Elastic says besides, for `jobs export`; no effect here.",
     )
+
+    _known: Known = PrivateAttr(default_factory=Known)
+
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _metric_is_three(cls, value: object) -> object:
+        return [each for given in value for each in _meant(given)] if isinstance(value, list) else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        return known_zone(value)
 
     @field_validator("bucket_span")
     @classmethod
@@ -256,20 +354,67 @@ class Job(Definition):
             )
         if self.datafeed.delayed_data_check_config.buckets(self.bucket_span) > MAX_CHECKED:
             raise ValueError(f"datafeed.delayed_data_check_config.check_window holds more than {MAX_CHECKED:,} buckets")
+        if any(detector.kind == "time" for detector in self.detectors) and self.bucket_span > TIME_SPAN_MOST:
+            raise ValueError(f"time_of_day and time_of_week need a bucket_span of at most {format_span(TIME_SPAN_MOST)}")
+        if self.model_prune_window and self.model_prune_window < 2 * self.bucket_span:
+            raise ValueError(f"model_prune_window must be at least two bucket spans, {format_span(2 * self.bucket_span)}")
+        self._aggregations_fit()
         descriptions = [detector.model_dump_json() for detector in self.detectors]
         if len(set(descriptions)) < len(descriptions):
             raise ValueError("detectors: two detectors are the same")
         return self
 
+    def _aggregations_fit(self) -> None:
+        """Elastic's rules for datafeeds that aggregate."""
+        if self.datafeed.aggregations is None:
+            if self.summary_count_field_name == "doc_count":
+                raise ValueError("summary_count_field_name: doc_count is what aggregations of a datafeed answer; there are none")
+            return
+        if self.summary_count_field_name is None:
+            raise ValueError("summary_count_field_name must be given where the datafeed has aggregations; it is often doc_count")
+        interval = self.aggregation_interval
+        if interval > self.bucket_span or self.bucket_span % interval:
+            raise ValueError(
+                f"datafeed.aggregations: the date_histogram's interval {format_span(interval)} must divide the bucket_span "
+                f"{format_span(self.bucket_span)}"
+            )
+        for detector in self.detectors:
+            if detector.spec.metric in ("info_content", "place"):
+                raise ValueError(f"function '{detector.function}' cannot be used where the datafeed has aggregations")
+
+    @property
+    def aggregation_interval(self) -> timedelta:
+        """How far apart the rows of the datafeed's aggregations are."""
+        return interval_of(self.datafeed.aggregations or {})
+
     @property
     def version(self) -> str:
         """Hash of what models and scores depend on: definitions that differ in words, schedules or checks only share it."""
         training = self.training.model_dump(mode="json", include=_LEARNED)
-        what = {"indices": self.datafeed.indices, "query": self.datafeed.query, "training": training}
+        what: dict[str, Any] = {"indices": self.datafeed.indices, "query": self.datafeed.query, "training": training}
+        what |= self.datafeed.model_dump(mode="json", include=_READ_LATER, exclude_defaults=True)
         meaning = {**self.model_dump(mode="json", include=_MEANT), **what}
+        meaning["detectors"] = [_meaning(detector) for detector in self.detectors]
         # came later: jobs that do not use them keep their version
         meaning |= self.training.model_dump(mode="json", include=_LEARNED_LATER, exclude_defaults=True)
+        meaning |= self.model_dump(mode="json", include=_MEANT_LATER, exclude_defaults=True)
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+
+    @property
+    def known(self) -> Known:
+        """The filters that its rules refer to, and the calendars that are about it."""
+        return self._known
+
+    def knowing(self, known: Known) -> Job:
+        """The same job with other filters and calendars."""
+        job = self.model_copy()
+        job._known = known
+        return job
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Whose clock counts."""
+        return ZoneInfo(self.time_zone)
 
     @property
     def historical(self) -> bool:

@@ -34,6 +34,16 @@ def sources_dir() -> Path:
     return _place("DRIFTLINE_SOURCES_DIR", ROOT / "include" / "sources")
 
 
+def calendars_dir() -> Path:
+    """Calendar files. `DRIFTLINE_CALENDARS_DIR`, by default include/calendars."""
+    return _place("DRIFTLINE_CALENDARS_DIR", ROOT / "include" / "calendars")
+
+
+def filters_dir() -> Path:
+    """Filter files. `DRIFTLINE_FILTERS_DIR`, by default include/filters."""
+    return _place("DRIFTLINE_FILTERS_DIR", ROOT / "include" / "filters")
+
+
 def staging_uri(*parts: str) -> str:
     """A place in the staging area, an fsspec URI. `DRIFTLINE_STAGING` may be s3://…, gs://… or a shared folder."""
     base = os.environ.get("DRIFTLINE_STAGING") or str(state_dir() / "staging")

@@ -86,7 +86,8 @@ def _key_parts(key: SeriesKey | None) -> bytes:
     if key is None:
         return b""
     # a missing split and an empty value are different things, and values may contain any character
-    return _parts(str(key.detector_index), *("-" if value is None else f"={value}" for value in key[1:]))
+    over = () if key.over_value is None else (f"={key.over_value}",)
+    return _parts(str(key.detector_index), *("-" if value is None else f"={value}" for value in key[1:3]), *over)
 
 
 def milliseconds(moment: datetime) -> int:
@@ -103,7 +104,7 @@ def series_fields(detector: Detector, key: SeriesKey) -> dict[str, Any]:
     }
     if detector.field_name:
         fields["field_name"] = detector.field_name
-    for kind, value in (("partition", key.partition_value), ("by", key.by_value)):
+    for kind, value in (("partition", key.partition_value), ("by", key.by_value), ("over", key.over_value)):
         if value is not None:
             fields[f"{kind}_field_name"] = getattr(detector, f"{kind}_field_name")
             fields[f"{kind}_field_value"] = value

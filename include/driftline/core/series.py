@@ -31,10 +31,16 @@ class SeriesKey(NamedTuple):
     detector_index: int
     partition_value: str | None = None
     by_value: str | None = None
+    over_value: str | None = None
+
+    @property
+    def values(self) -> tuple[str | None, ...]:
+        """The split values; empty where there are none."""
+        return self[1:] if any(value is not None for value in self[1:]) else ()
 
     def label(self) -> str:
-        """The key for people: `0`, `0 /checkout`, `0 eu · /checkout`."""
-        return " · ".join(value for value in (self.partition_value, self.by_value) if value is not None) or "(all)"
+        """The key for people: `/checkout`, `eu · /checkout`."""
+        return " · ".join(value for value in self[1:] if value is not None) or "(all)"
 
 
 @dataclass
@@ -88,7 +94,7 @@ class SeriesFrame:
 
     def write(self, uri: str) -> str:
         """Writes the frame as one Parquet file, in groups of series, and returns its URI. It appears whole or not at all."""
-        columns = list(zip(*self.keys, strict=True)) or [(), (), ()]
+        columns = list(zip(*self.keys, strict=True)) or [(), (), (), ()]  # members of populations are no series
         length = max(1, self.values.shape[1])  # Parquet has no values of no bytes
         values = self.values if self.values.shape[1] else np.zeros((len(self.keys), 1))
         buffers = [None, pa.py_buffer(np.ascontiguousarray(values, dtype="<f8"))]

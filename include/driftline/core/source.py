@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from driftline.core.definition import Definition
-from driftline.core.job import NO_SCHEDULE, Check, Cron, JobId, Time
-from driftline.core.timespan import Span, Window
+from driftline.core.job import NO_SCHEDULE, Check, Cron
+from driftline.core.rules import Identifier
+from driftline.core.timespan import Span, Time, Window
 
 Format = Literal["auto", "access_log", "ndjson", "csv", "parquet"]
 FieldType = Literal["keyword", "long", "double", "ip", "date", "boolean", "geo_point"]
@@ -165,7 +166,7 @@ class IndexSettings(Definition):
 class Source(Definition):
     """Where rows come from and where they go. `include/sources/*.yaml` holds one a file: either `files` or `generator`."""
 
-    source_id: JobId
+    source_id: Identifier
     description: str = ""
     index: IndexName = Field(description="The index that takes the rows; bad ones go to <index>-quarantine.")
     files: Files | None = None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -73,6 +74,19 @@ def parse_time(text: str | int | float | datetime, *, now: datetime | None = Non
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def known_zone(name: str) -> str:
+    """The name, if a time zone has it.
+
+    Raises:
+        ValueError: None has.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"'{name}' is no time zone: such as UTC or Europe/Berlin") from None
+    return name
+
+
 def floor_time(moment: datetime, span: timedelta) -> datetime:
     """The start of the bucket that holds `moment`; buckets are counted from the epoch, as Elasticsearch counts them."""
     step = int(span.total_seconds() * 1000)
@@ -84,6 +98,9 @@ def iso(moment: datetime) -> str:
     """UTC, to the second, or to the millisecond where it has any: `2026-03-01T00:00:00Z`."""
     spec = "milliseconds" if moment.microsecond else "seconds"
     return moment.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
+
+
+Time = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(iso, return_type=str)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -176,6 +177,10 @@ def explained(where: str = "") -> Iterator[None]:
         raise ClusterError(f"the request failed: {_short(error)}", where=where) from error
 
 
+# What the minimal distribution answers where a module is not there.
+_MISSING = re.compile(r"script_lang not supported \[painless\]|Unknown aggregation type (\[\w+\])")
+
+
 def _explain(error: ApiError, where: str) -> ClusterError | SourceIndexError:
     reason = _reason(error)
     if error.status_code == 401:
@@ -187,6 +192,12 @@ def _explain(error: ApiError, where: str) -> ClusterError | SourceIndexError:
     if "index_not_found" in str(error.error):
         return SourceIndexError(
             f"the index does not exist: {reason}", where=where, fix="Check datafeed.indices, or ingest first."
+        )
+    if missing := _MISSING.search(f"{reason} {error.body}"):
+        return ClusterError(
+            f"this cluster cannot do {'Painless scripts' if 'painless' in missing[0] else f'the aggregation {missing[1]}'}",
+            where=where,
+            fix="A full Elasticsearch can; the embedded one has neither scripts nor aggregations that need them.",
         )
     if error.status_code in {429, 502, 503, 504}:
         return ClusterDownError(f"Elasticsearch is overloaded or not ready: {reason}", where=where)

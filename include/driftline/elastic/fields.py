@@ -6,9 +6,11 @@ import difflib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from driftline.core.aggregations import aggregation_names
 from driftline.core.errors import SourceIndexError
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic.client import explained
+from driftline.elastic.query import DOCS, searched
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 _NUMBERS = {"long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long"}
 _TIMES = {"date", "date_nanos"}
-_ANY_VALUE_METRICS = {"distinct_count"}
+_TYPES: dict[str, tuple[set[str] | None, str]] = {
+    "distinct_count": (None, "a keyword or a number"),
+    "info_content": (None, "a keyword"),
+    "place": ({"geo_point"}, "a geo_point"),
+}
 
 
 def check_fields(client: Elasticsearch, job: Job) -> None:
@@ -26,8 +32,9 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
     Raises:
         SourceIndexError: An index or a field is missing, or a field has a type that the function cannot use.
     """
+    runtime: dict[str, Any] = searched(job, {})
     with explained(f"job {job.job_id}, datafeed.indices {job.datafeed.indices}"):
-        caps = client.field_caps(index=job.datafeed.indices, fields="*", ignore_unavailable=False, allow_no_indices=True).body
+        caps = client.field_caps(index=job.datafeed.indices, fields="*", allow_no_indices=True, **runtime).body
     where = f"job {job.job_id}"
     if not caps["indices"]:
         raise SourceIndexError(
@@ -37,16 +44,35 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
         )
     fields: dict[str, Any] = caps["fields"]
     _require(fields, job.time_field, f"{where}, time_field", _TIMES | {"long"}, "a date")
+    if job.datafeed.aggregations:
+        return _check_aggregations(job, where)
+    if summary := job.summary_count_field_name:
+        _require(fields, summary, f"{where}, summary_count_field_name", _NUMBERS, "a number")
+    fields |= {name: {"script": {"aggregatable": True}} for name in job.datafeed.script_fields}
     for number, detector in enumerate(job.detectors):
         place = f"{where}, detectors.{number}"
         if detector.field_name:
-            numeric = detector.spec.metric not in _ANY_VALUE_METRICS
-            _require(fields, detector.field_name, f"{place}.field_name", _NUMBERS if numeric else None, "a number")
-        for split in ("partition_field_name", "by_field_name"):
+            types, wanted = _TYPES.get(detector.spec.metric, (_NUMBERS, "a number"))
+            _require(fields, detector.field_name, f"{place}.field_name", types, wanted)
+        for split in ("partition_field_name", "by_field_name", "over_field_name"):
             if name := getattr(detector, split):
                 _require(fields, name, f"{place}.{split}", None, "a keyword")
     for name in job.influencers:
         _require(fields, name, f"{where}, influencers", None, "a keyword")
+    return None
+
+
+def _check_aggregations(job: Job, where: str) -> None:
+    """Fields of such a job are what its aggregations are called."""
+    names = {DOCS, *aggregation_names(job.datafeed.aggregations or {})}
+    asked = [(job.summary_count_field_name, "summary_count_field_name")]
+    for number, detector in enumerate(job.detectors):
+        for place in ("field_name", "partition_field_name", "by_field_name", "over_field_name"):
+            asked.append((getattr(detector, place), f"detectors.{number}.{place}"))
+    for name, place in asked:
+        if name is not None and name not in names:
+            known = ", ".join(sorted(names))
+            raise SourceIndexError(f"no aggregation is called '{name}'", where=f"{where}, {place}", expected=known)
 
 
 def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | None, wanted: str) -> None:
@@ -63,7 +89,7 @@ def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | No
             raise SourceIndexError(
                 f"field '{name}' is of type {kind}, which cannot be aggregated", where=where, expected=wanted, fix=fix
             )
-        if types is not None and kind not in types:
+        if types is not None and kind not in types and kind != "script":
             raise SourceIndexError(f"field '{name}' is of type {kind}", where=where, expected=wanted)
 
 
@@ -75,7 +101,8 @@ def data_range(client: Elasticsearch, job: Job) -> Window:
     """
     aggs = {"first": {"min": {"field": job.time_field}}, "last": {"max": {"field": job.time_field}}}
     with explained(f"job {job.job_id}, datafeed.indices {job.datafeed.indices}"):
-        found = client.search(index=job.datafeed.indices, query=job.datafeed.query, size=0, aggs=aggs).body["aggregations"]
+        body = searched(job, {"query": job.datafeed.query, "size": 0, "aggs": aggs})
+        found = client.search(index=job.datafeed.indices, **body).body["aggregations"]
     if found["first"]["value"] is None:
         raise SourceIndexError(
             f"the index {', '.join(job.datafeed.indices)} holds no document that the query matches",

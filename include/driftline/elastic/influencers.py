@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic.client import explained
-from driftline.elastic.query import filtered
+from driftline.elastic.query import SPLITS, field_of, filtered, searched
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -22,18 +22,19 @@ WEIGHED = {"sum", "mean"}  # measured by the field's sum; the other functions by
 
 def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, Any]]) -> None:
     """Adds `influencers` to records in place. A split field that is an influencer names its own value."""
-    splits = {name for detector in job.detectors for name in (detector.partition_field_name, detector.by_field_name)}
-    asked = [field for field in job.influencers if field not in splits]
+    splits = {getattr(detector, f"{kind}_field_name") for detector in job.detectors for kind in SPLITS}
+    # of a datafeed's own aggregations only split fields are known by name
+    asked = [] if job.datafeed.aggregations else [field for field in job.influencers if field not in splits]
     for record in records:
         record["influencers"] = [
             {"influencer_field_name": record[f"{kind}_field_name"], "influencer_field_values": [record[f"{kind}_field_value"]]}
-            for kind in ("partition", "by")
+            for kind in SPLITS
             if record.get(f"{kind}_field_name") in job.influencers
         ]
     if not asked:
         return
     # who is there when others are missing is not to blame: only a surplus is shared out
-    surplus = [record for record in records if record["actual"][0] > record["typical"][0]]
+    surplus = [record for record in records if "geo_results" in record or record["actual"][0] > record["typical"][0]]
     worst = sorted(surplus, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[
         :MAX_RECORDS
     ]
@@ -61,21 +62,23 @@ def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields:
 def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, Any]:
     start = parse_time(record["timestamp"] / 1000)
     query = filtered(job, Window(start, start + job.bucket_span))
-    for kind in ("partition", "by"):
+    for kind in SPLITS:
         if name := record.get(f"{kind}_field_name"):
+            if name in job.datafeed.script_fields:
+                continue
             value = record[f"{kind}_field_value"]
             missing = {"bool": {"must_not": {"exists": {"field": name}}}}
             query["bool"]["filter"].append(
                 {"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}}
             )
-    measure = {"amount": {"sum": {"field": record["field_name"]}}} if record["function_description"] in WEIGHED else {}
+    measure = {"amount": {"sum": field_of(job, record["field_name"])}} if record["function_description"] in WEIGHED else {}
     aggs: dict[str, Any] = dict(measure)
     for number, field in enumerate(fields):
-        terms: dict[str, Any] = {"field": field, "size": PER_FIELD}
+        terms: dict[str, Any] = {**field_of(job, field), "size": PER_FIELD}
         if measure:
             terms["order"] = {"amount": "desc"}
         aggs[f"f{number}"] = {"terms": terms, **({"aggs": measure} if measure else {})}
-    return {"size": 0, "track_total_hits": True, "query": query, "aggs": aggs}
+    return searched(job, {"size": 0, "track_total_hits": True, "query": query, "aggs": aggs})
 
 
 def _amount(record: dict[str, Any], bucket: dict[str, Any], count: int) -> float:

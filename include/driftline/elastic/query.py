@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from driftline.core.job import Job
+    from collections.abc import Container
+
+    from driftline.core.job import Detector, Job, Kind
     from driftline.core.timespan import Window
 
 PAGE = 65_535  # search.max_buckets; twice as fast as pages of 10 000
@@ -20,7 +22,12 @@ _AGGREGATIONS = {
     "median": "percentiles",
     "varp": "extended_stats",
     "non_null_sum": "stats",  # a sum of nothing is 0, and only a count beside it tells
+    "place": "geo_centroid",
+    "weighted": "weighted_avg",
 }
+DOCS = "doc_count"
+SPLITS = ("partition", "by", "over")
+CONTENT = "info_content"
 
 
 @dataclass(frozen=True)
@@ -28,21 +35,25 @@ class Split:
     """Detectors that share their split fields are read by one aggregation.
 
     Attributes:
-        fields: (partition field, by field); None where there is no such split.
+        fields: (partition, by and over field); None where there is no such split.
         detectors: Their numbers in the job.
         measures: What is measured besides the count: (metric, field), each once, in order; sub-aggregation m0 is the first.
         metrics: Detector number → name of its sub-aggregation, None for the document count.
+        use_null: Whether documents without a split field are series of their own.
+        content: The field whose distinct values are listed, for how much information they hold; its measure is the only one.
     """
 
-    fields: tuple[str | None, str | None]
+    fields: tuple[str | None, str | None, str | None]
     detectors: list[int]
     measures: list[tuple[str, str]]
     metrics: dict[int, str | None]
+    use_null: bool = False
+    content: str | None = None
 
     @property
     def keyed(self) -> list[str]:
-        """Which of partition and by there are."""
-        return [name for name, given in zip(("partition", "by"), self.fields, strict=True) if given]
+        """Which of partition, by and over there are."""
+        return [name for name, given in zip(SPLITS, self.fields, strict=True) if given]
 
     @property
     def names(self) -> list[str]:
@@ -50,23 +61,66 @@ class Split:
         return [f"m{place}" for place in range(len(self.measures))]
 
 
-def splits(job: Job) -> list[Split]:
-    """The job's detectors grouped by split fields."""
-    groups: dict[tuple[str | None, str | None], list[int]] = {}
+def splits(job: Job, kinds: Container[Kind] | None = None) -> list[Split]:
+    """The job's detectors, all or those of some kinds, grouped by what one aggregation can read."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for number, detector in enumerate(job.detectors):
-        groups.setdefault((detector.partition_field_name, detector.by_field_name), []).append(number)
-    return [_split(job, fields, numbers) for fields, numbers in groups.items()]
+        if kinds is None or detector.kind in kinds:
+            content = detector.field_name if detector.spec.metric == CONTENT else None
+            fields = (detector.partition_field_name, detector.by_field_name, detector.over_field_name)
+            groups.setdefault((fields, detector.use_null, content, detector.kind != "series"), []).append(number)
+    return [_split(job, fields, use_null, content, numbers) for (fields, use_null, content, _), numbers in groups.items()]
 
 
-def _split(job: Job, fields: tuple[str | None, str | None], numbers: list[int]) -> Split:
-    asked = {number: (job.detectors[number].spec.metric, job.detectors[number].field_name or "") for number in numbers}
+def _split(
+    job: Job, fields: tuple[str | None, str | None, str | None], use_null: bool, content: str | None, numbers: list[int]
+) -> Split:
+    asked = {number: _asked(job, job.detectors[number]) for number in numbers}
     measures = sorted({measure for measure in asked.values() if measure[0] != "count"})
     metrics = {number: f"m{measures.index(what)}" if what in measures else None for number, what in asked.items()}
-    return Split(fields, numbers, measures, metrics)
+    return Split(fields, numbers, measures, metrics, use_null, content)
 
 
-def _metric(metric: str, field_name: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"field": field_name}
+def _asked(job: Job, detector: Detector) -> tuple[str, str]:
+    """What is measured for a detector. Where documents stand for several, counts are sums and means are weighted."""
+    metric, name, summary = detector.spec.metric, detector.field_name or "", job.summary_count_field_name
+    if summary in (None, DOCS):
+        return metric, name
+    if metric == "count":
+        return "sum", str(summary)
+    return ("weighted" if metric == "mean" and not job.datafeed.aggregations else metric), name
+
+
+def all_documents() -> Split:
+    """How many documents there are, whatever the detectors split them by."""
+    return Split((None, None, None), [], [], {})
+
+
+def text(value: object) -> str:
+    """A key of a bucket as text."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def field_of(job: Job, name: str) -> dict[str, Any]:
+    """Where an aggregation takes a field's values from: the field, or the script that stands for it."""
+    script = job.datafeed.script_fields.get(name)
+    return {"field": name} if script is None else {"script": script["script"]}
+
+
+def searched(job: Job, body: dict[str, Any]) -> dict[str, Any]:
+    """A search body with the runtime fields of the datafeed."""
+    runtime = job.datafeed.runtime_mappings
+    return {**body, "runtime_mappings": runtime} if runtime else body
+
+
+def _metric(job: Job, metric: str, field_name: str) -> dict[str, Any]:
+    body = field_of(job, field_name)
+    if metric == "weighted":
+        return {_AGGREGATIONS[metric]: {"value": body, "weight": {"field": job.summary_count_field_name}}}
     if metric == "median":
         body |= {"percents": [50.0], "keyed": False, "tdigest": {"compression": 200}}
     if metric == "distinct_count":
@@ -90,17 +144,19 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     sources: list[dict[str, Any]] = [
         {"time": {"date_histogram": {"field": job.time_field, "fixed_interval": f"{job.span_seconds}s"}}}
     ]
-    for name, source_field in zip(("partition", "by"), split.fields, strict=True):
+    for name, source_field in zip(SPLITS, split.fields, strict=True):
         if source_field:
-            # documents without the field form a partition of their own, as in Elastic ML
-            sources.append({name: {"terms": {"field": source_field, "missing_bucket": True}}})
+            sources.append({name: {"terms": {**field_of(job, source_field), "missing_bucket": split.use_null}}})
+    if split.content:
+        sources.append({CONTENT: {"terms": field_of(job, split.content)}})
     body: dict[str, Any] = {"composite": {"size": PAGE, "sources": sources}}
     if after:
         body["composite"]["after"] = after
-    metrics = {name: _metric(*measure) for name, measure in zip(split.names, split.measures, strict=True)}
+    measured = () if split.content else zip(split.names, split.measures, strict=True)
+    metrics = {name: _metric(job, *measure) for name, measure in measured}
     if metrics:
         body["aggs"] = metrics
-    return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}}
+    return searched(job, {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}})
 
 
 def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:
@@ -115,4 +171,4 @@ def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:
         "intervals": {**intervals, "aggs": {"written": {"sum": {"field": "_seq_no"}}}},
         "indices": {"terms": {"field": "_index", "size": INDICES}, "aggs": edges},
     }
-    return {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": aggs}
+    return searched(job, {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": aggs})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import numpy as np
@@ -18,8 +19,9 @@ from elasticsearch import AuthorizationException
 
 from driftline.core.errors import ClusterDownError
 from driftline.core.timespan import Window
+from driftline.elastic.aggregated import read_aggregated
 from driftline.elastic.client import explained, search_raw
-from driftline.elastic.query import composite, fingerprint
+from driftline.elastic.query import CONTENT, SPLITS, composite, fingerprint, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 PREFERENCE = "driftline"
 MARKS = 50_000  # intervals whose fingerprints are asked for at once; Elasticsearch answers with 65 535 buckets at most
 
+SplitKey = tuple[str, str, str]  # partition, by and over value; "" where there is no such split
 Mark = tuple[int, float, str]  # documents, the sum of their sequence numbers, which indices they are in
 
 
@@ -42,7 +45,7 @@ class Cells:
     """Non-empty buckets of the series of one split, as columns in the order of (series, bucket).
 
     Attributes:
-        keys: Partition and by value of each of the series; "" where there is no such split.
+        keys: What tells each of the series.
         row: (n,) int32, which series.
         bucket: (n,) int64, number of the bucket span since the epoch.
         docs: (n,) int64, documents.
@@ -50,7 +53,7 @@ class Cells:
         intervals: Numbers of the intervals, of some buckets each, that these are all the cells of.
     """
 
-    keys: list[tuple[str, str]]
+    keys: list[SplitKey]
     row: NDArray[np.int32]
     bucket: NDArray[np.int64]
     docs: NDArray[np.int64]
@@ -94,28 +97,47 @@ def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window) ->
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
+    if job.datafeed.aggregations and split.detectors:
+        return Cells(*read_aggregated(client, job, split, window))
     table = pa.concat_tables(_pages(client, job, split, window))
     keys, row = _rows(table)
     bucket = table["time"].to_numpy() // (job.span_seconds * 1000)
+    if split.content:
+        return _contents(keys, row, bucket, table)
     values = {name: table[name].to_numpy() for name in split.names}
     return Cells(keys, row, bucket, table["docs"].to_numpy(), values)
 
 
-def _rows(table: pa.Table) -> tuple[list[tuple[str, str]], NDArray[np.int32]]:
+def _rows(table: pa.Table) -> tuple[list[SplitKey], NDArray[np.int32]]:
     """The series in a table of buckets, and which one each bucket belongs to."""
-    codes, texts = [], []
-    for name in ("partition", "by"):
+    row, keys = np.zeros(len(table), dtype=np.int64), cast("list[tuple[str, ...]]", [()] if len(table) else [])
+    for name in SPLITS:
         if name not in table.column_names:
-            codes.append(np.zeros(len(table), dtype=np.int64))
-            texts.append([""])
+            keys = [(*key, "") for key in keys]
             continue
         encoded = table[name].combine_chunks().dictionary_encode()
-        codes.append(encoded.indices.to_numpy().astype(np.int64))
-        texts.append(encoded.dictionary.to_pylist())
-    if len(texts[1]) <= 1:
-        return [(text, by) for text in texts[0] for by in texts[1] or [""]], codes[0].astype(np.int32)
-    pairs, row = np.unique(codes[0] * len(texts[1]) + codes[1], return_inverse=True)
-    return [(texts[0][pair // len(texts[1])], texts[1][pair % len(texts[1])]) for pair in pairs.tolist()], row.astype(np.int32)
+        texts = encoded.dictionary.to_pylist()
+        if len(keys) <= 1:
+            row, keys = encoded.indices.to_numpy().astype(np.int64), [(*key, text) for key in keys for text in texts]
+            continue
+        found, row = np.unique(row * len(texts) + encoded.indices.to_numpy(), return_inverse=True)
+        keys = [(*keys[pair // len(texts)], texts[pair % len(texts)]) for pair in found.tolist()]
+    return cast("list[SplitKey]", keys), row.astype(np.int32)
+
+
+def _contents(keys: list[SplitKey], row: NDArray[np.int32], bucket: NDArray[np.int64], table: pa.Table) -> Cells:
+    """Cells whose value is how much information their distinct values hold: the bytes of these, sorted, once compressed."""
+    order = np.lexsort((bucket, row))  # stable, so that values stay in the order that Elasticsearch gives them in
+    row, bucket, docs = row[order], bucket[order], table["docs"].to_numpy()[order]
+    texts = table[CONTENT].combine_chunks().take(pa.array(order)).to_pylist()
+    edges = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(bucket, prepend=-1))
+    ends = [*edges[1:].tolist(), len(row)]
+    size = [
+        len(zlib.compress("\0".join(texts[first:last]).encode("utf-8", "surrogatepass")))
+        for first, last in zip(edges.tolist(), ends, strict=True)
+    ]
+    total = np.add.reduceat(docs, edges) if len(edges) else docs
+    return Cells(keys, row[edges], bucket[edges], total, {"m0": np.array(size, dtype=np.float64)})
 
 
 def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Iterator[pa.Table]:
@@ -175,10 +197,24 @@ _SPREAD = _numbers("sum_of_squares", *(f"{name}{of}" for name in ("variance", "s
 _BOUNDS = pa.struct(_numbers(*(f"{edge}{of}" for edge in ("upper", "lower") for of in _SPREADS)))
 # What Elasticsearch answers where it is not {"value": number}.
 _SHAPES = {
+    "place": pa.struct([("location", pa.struct(_numbers("lat", "lon"))), ("count", pa.int64())]),
     "median": pa.struct([("values", pa.list_(pa.struct(_numbers("key", "value"))))]),
     "non_null_sum": pa.struct(_STATS),
     "varp": pa.struct([*_STATS, *_SPREAD, ("std_deviation_bounds", _BOUNDS)]),
 }
+
+
+PLACES, PLACE_STEP = 1e4, 4e6  # a place as one number: a ten-thousandth of a degree is ten metres
+
+
+def place_code(lat: float, lon: float) -> float:
+    """A place as one number."""
+    return round((lat + 90) * PLACES) * PLACE_STEP + round((lon + 180) * PLACES)
+
+
+def places(codes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitudes and longitudes, in degrees, of places as numbers."""
+    return codes // PLACE_STEP / PLACES - 90, codes % PLACE_STEP / PLACES - 180
 
 
 def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -187,6 +223,13 @@ def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.struct_field(pc.list_flatten(pc.struct_field(found, "values")), "value")
     if metric == "varp":
         return pc.struct_field(found, "variance_population")
+    if metric == "place":
+        location = pc.struct_field(found, "location")
+        north, east = (
+            pc.round(pc.multiply(pc.add(pc.struct_field(location, name), shift), PLACES))
+            for name, shift in (("lat", 90.0), ("lon", 180.0))
+        )
+        return pc.add(pc.multiply(north, PLACE_STEP), east)
     if metric == "non_null_sum":
         some = pc.greater(pc.struct_field(found, "count"), 0)
         return pc.if_else(some, pc.struct_field(found, "sum"), pa.scalar(None, pa.float64()))
@@ -199,11 +242,20 @@ def _value_of_any(metric: str, found: dict[str, Any]) -> float | None:
         value = found["values"][0]["value"]
     elif metric == "varp":
         value = found["variance_population"]
+    elif metric == "place":
+        value = place_code(**found["location"]) if found["count"] else None
     elif metric == "non_null_sum":
         value = found["sum"] if found["count"] else None
     else:
         value = found["value"]
     return None if value is None else float(value)
+
+
+def _named(split: Split) -> tuple[list[str], list[tuple[str, str]]]:
+    """The parts of a bucket's key besides the time, and its measures with their metrics."""
+    if split.content:
+        return [*split.keyed, CONTENT], []
+    return split.keyed, [(name, metric) for name, (metric, _) in zip(split.names, split.measures, strict=True)]
 
 
 def _columns(buckets: bytes, split: Split) -> pa.Table:
@@ -212,42 +264,36 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     Raises:
         pa.ArrowInvalid: A key is no text, or a value no number.
     """
-    key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in split.keyed)])
-    kinds = [_SHAPES.get(metric, _VALUE) for metric, _ in split.measures]
-    schema = pa.schema([("key", key), ("doc_count", pa.int64()), *zip(split.names, kinds, strict=True)])
+    keyed, measures = _named(split)
+    key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in keyed)])
+    kinds = [(name, _SHAPES.get(metric, _VALUE)) for name, metric in measures]
+    schema = pa.schema([("key", key), ("doc_count", pa.int64()), *kinds])
     if not buckets:
         table = schema.empty_table()
     else:
         parse = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         table = pa_json.read_json(pa.BufferReader(buckets), pa_json.ReadOptions(use_threads=False), parse)
     columns = {"time": pc.struct_field(table["key"], "time")}
-    columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in split.keyed}
+    columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in keyed}
     columns["docs"] = table["doc_count"]
-    for name, (metric, _) in zip(split.names, split.measures, strict=True):
+    for name, metric in measures:
         columns[name] = pc.fill_null(_value(metric, table[name]), float("nan"))
     return pa.table(columns)
 
 
 def _columns_of_any(buckets: bytes, split: Split) -> pa.Table:
     """The same, whatever the keys are."""
+    keyed, measures = _named(split)
     rows = orjson.loads(b"[" + buckets.replace(b'}\n{"key":{', b'},{"key":{') + b"]")
     columns = {
         "time": pa.array([row["key"]["time"] for row in rows], pa.int64()),
-        **{name: pa.array([_text(row["key"][name]) for row in rows], pa.string()) for name in split.keyed},
+        **{name: pa.array([text(row["key"][name]) for row in rows], pa.string()) for name in keyed},
         "docs": pa.array([row["doc_count"] for row in rows], pa.int64()),
     }
-    for name, (metric, _) in zip(split.names, split.measures, strict=True):
+    for name, metric in measures:
         found = [_value_of_any(metric, row[name]) for row in rows]
         columns[name] = pa.array(np.array(found, dtype=np.float64))
     return pa.table(columns)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fingerprints(client: Elasticsearch, job: Job, window: Window, seconds: int) -> dict[int, Mark]:

@@ -38,7 +38,7 @@ def key_range(keys: Collection[SeriesKey]) -> list[list[Any]]:
 
 
 def _order(key: Iterable[Any]) -> tuple[int, str, str]:
-    detector, partition, by = key
+    detector, partition, by, *_ = key
     return detector, partition or "", by or ""
 
 
@@ -53,8 +53,14 @@ def _needed(manifest: Manifest, keys: Collection[SeriesKey]) -> list[str]:
     if ranges is None or not keys:
         return _chunk_ids(manifest) if keys else []
     first, last = map(_order, key_range(keys))
-    pairs = zip(_chunk_ids(manifest), ranges, strict=True)
+    pairs = ((id_, between) for id_, between in zip(_chunk_ids(manifest), ranges, strict=True) if isinstance(between, list))
     return [id_ for id_, (low, high) in pairs if _order(low) <= last and first <= _order(high)]
+
+
+def _of_series(manifest: Manifest) -> list[str]:
+    """The ids of the chunks that hold series; the others are of detectors that compare."""
+    ids, ranges = _chunk_ids(manifest), manifest["detail"].get("ranges")
+    return ids if ranges is None else [id_ for id_, between in zip(ids, ranges, strict=True) if isinstance(between, list)]
 
 
 @talks_to_cluster
@@ -66,7 +72,7 @@ def write(client: Elasticsearch, manifest: Manifest, chunks: Iterable[bytes]) ->
 
     Args:
         client: The cluster.
-        manifest: What describes it; `detail.ranges` may hold each chunk's `key_range`.
+        manifest: What describes it; `detail.ranges` may hold each chunk's `key_range`, or the number of the detector it is of.
         chunks: Models of some series each, as JSON.
 
     Raises:
@@ -146,8 +152,23 @@ def chunks(
     Raises:
         SnapshotError: A chunk is missing, so the snapshot is damaged.
     """
-    ids = _chunk_ids(manifest) if keys is None else _needed(manifest, keys)
+    ids = _of_series(manifest) if keys is None else _needed(manifest, keys)
     asked = [f"model.{name}" for name in fields] if fields else None
+    yield from _fetched(client, manifest, ids, asked)
+
+
+def detector_chunk(client: Elasticsearch, manifest: Manifest, detector: int) -> dict[str, Any] | None:
+    """What a detector that compares has learned; None where it has not.
+
+    Raises:
+        SnapshotError: The chunk is missing.
+    """
+    ranges = manifest["detail"].get("ranges") or []
+    ids = [id_ for id_, of in zip(_chunk_ids(manifest), ranges, strict=False) if of == detector and not isinstance(of, list)]
+    return next((model["numbers"] for model in _fetched(client, manifest, ids, None)), None)
+
+
+def _fetched(client: Elasticsearch, manifest: Manifest, ids: list[str], asked: list[str] | None) -> Iterator[dict[str, Any]]:
     for place in range(0, len(ids), MGET):
         with explained(f"snapshot {manifest['snapshot_id']}"):
             found = client.mget(index=MODELS, ids=ids[place : place + MGET], source_includes=asked)["docs"]

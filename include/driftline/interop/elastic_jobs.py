@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from driftline.core.definition import IDENTIFIER
 from driftline.core.errors import DefinitionError
-from driftline.core.functions import find_function
+from driftline.core.functions import METRIC, METRIC_MEANS, find_function
 from driftline.core.job import Job
 
 if TYPE_CHECKING:
@@ -19,10 +19,14 @@ BUCKET_SPAN = "5m"  # where a job of Elastic's does not say
 INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
 # Fields that are ours, too.
 _JOB = {"job_id", "description", "groups", "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
-_ANALYSIS = {"bucket_span", "detectors", "influencers", "summary_count_field_name"}
-_DETECTOR = {"function", "field_name", "by_field_name", "partition_field_name", "detector_description"}
+_ANALYSIS = {"bucket_span", "detectors", "influencers", "summary_count_field_name", "model_prune_window"}
+_DETECTOR = {
+    "function", "field_name", "by_field_name", "over_field_name", "partition_field_name", "use_null", "exclude_frequent",
+    "detector_description", "custom_rules",
+}  # fmt: skip
 _TIMING = ("query_delay", "frequency", "delayed_data_check_config")
-_FEED = {"indices", "indexes", "query", *_TIMING}
+_READING = ("runtime_mappings", "script_fields")
+_FEED = {"indices", "indexes", "query", "aggregations", "aggs", *_TIMING, *_READING}
 # Fields that change nothing here, and why.
 _IDLE = {
     "job_type": "every job is an anomaly detector",
@@ -60,21 +64,19 @@ _NOT_TAKEN = {
     "job_type", "job_version", "create_time", "finished_time", "model_snapshot_id", "model_snapshot_min_version", "state", "node",
     "established_model_memory", "authorization", "roles", "types", "use_per_partition_normalization", "detector_rules",
 }  # fmt: skip
-_NOT_YET = {
-    "metric", "rare", "freq_rare", "info_content", "high_info_content", "low_info_content", "time_of_day", "time_of_week",
-    "lat_long",
-}  # fmt: skip
 # Fields that say what to find, and that nothing here can do yet: without them a job would find something else.
-_NEEDED = ("over_field_name", "exclude_frequent", "use_null", "custom_rules", "detector_rules")
+_OLD_RULES = "detector_rules"
+_OLD_ACTIONS = {"filter_results": "skip_result", "skip_sampling": "skip_model_update"}
+_OLD_QUANTITIES = {
+    "numerical_actual": "actual", "numerical_typical": "typical", "numerical_diff_abs": "diff_from_typical", "time": "time",
+}  # fmt: skip
 _NEEDED_ANALYSIS = (
     "categorization_field_name",
     "categorization_filters",
     "categorization_analyzer",
     "per_partition_categorization",
     "multivariate_by_fields",
-    "model_prune_window",
 )
-_NEEDED_FEED = ("aggregations", "aggs", "script_fields", "runtime_mappings")
 
 
 @dataclass
@@ -123,18 +125,17 @@ def to_elastic(job: Job) -> dict[str, Any]:
     """A job as Elastic's API takes it, with its datafeed as `datafeed_config`. What it was imported with is in it again."""
     kept = job.elastic
     written = job.model_dump(mode="json", exclude_defaults=True)
-    detectors = [
-        {**detector, **extra}
-        for detector, extra in zip(
-            (each.model_dump(mode="json", exclude_none=True) for each in job.detectors),
-            kept.get("detectors") or [{}] * len(job.detectors),
-            strict=False,
-        )
-    ]
+    detectors: list[dict[str, Any]] = []
+    extras = kept.get("detectors", [])
+    if len(extras) != len(job.detectors):  # its detectors were changed since
+        extras = [{}] * len(job.detectors)
+    for detector, extra in zip(job.detectors, extras, strict=True):
+        said = {**detector.model_dump(mode="json", exclude_defaults=True), **extra}
+        detectors += [said] if said not in detectors else []  # what was one `metric` is one again
     feed = {
         "indices": job.datafeed.indices,
         "query": job.datafeed.query,
-        **{name: written["datafeed"][name] for name in _TIMING if name in written["datafeed"]},
+        **{name: written["datafeed"][name] for name in (*_TIMING, *_READING, "aggregations") if name in written["datafeed"]},
         **kept.get("datafeed", {}),
     }
     out: dict[str, Any] = {
@@ -144,6 +145,7 @@ def to_elastic(job: Job) -> dict[str, Any]:
             "bucket_span": job.model_dump(mode="json")["bucket_span"],
             "detectors": detectors,
             "influencers": job.influencers,
+            **{name: written[name] for name in ("summary_count_field_name", "model_prune_window") if name in written},
             **kept.get("analysis_config", {}),
         },
         "data_description": {"time_field": job.time_field, **kept.get("data_description", {})},
@@ -181,11 +183,16 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
     for number, given in enumerate(analysis.get("detectors") or []):
         detector = _mapping(given, f"detectors.{number}")
         place = f"detectors.{number}."
-        kept["detectors"].append(_idle(detector, _DETECTOR, place, notes, _NEEDED))
+        extra = _idle(detector, {*_DETECTOR, _OLD_RULES}, place, notes)
+        kept["detectors"] += (
+            [{**extra, "function": METRIC}] * len(METRIC_MEANS) if detector.get("function") == METRIC else [extra]
+        )
         detectors.append({name: value for name, value in detector.items() if name in _DETECTOR and value is not None})
-        _refuse(detector, _NEEDED, place, refused)
+        detectors[-1] |= _rules(detector, place, notes, refused)
         refused += _function(str(detector.get("function")), place)
     _refuse(analysis, _NEEDED_ANALYSIS, "analysis_config.", refused)
+    feed = _datafeed(found, analysis, about, index_pattern, kept, notes, refused)
+    summary = None if "aggregations" in kept.get("datafeed", {}) else analysis.get("summary_count_field_name")
     definition: dict[str, Any] = {
         "job_id": job_id,
         **{name: source[name] for name in ("description", "groups") if source.get(name)},
@@ -193,7 +200,9 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         "bucket_span": analysis.get("bucket_span") or BUCKET_SPAN,
         "detectors": detectors,
         "time_field": about.get("time_field", "time"),
-        "datafeed": _datafeed(found, analysis, about, index_pattern, kept, notes, refused),
+        "datafeed": feed,
+        **({"summary_count_field_name": summary} if summary else {}),
+        **({"model_prune_window": window} if (window := analysis.get("model_prune_window")) else {}),
     }
     if plot := source.get("model_plot_config"):
         definition["model_plot_config"] = {"enabled": bool(_mapping(plot, "model_plot_config").get("enabled"))}
@@ -222,19 +231,18 @@ def _datafeed(
         notes.append("there is no datafeed: all documents of the index pattern are read")
         if not indices:
             refused.append("there is no datafeed, so what to read must be given with --index-pattern")
+    read = {name: feed[name] for name in (*_TIMING, *_READING, "query") if feed.get(name)}
     aggregations = feed.get("aggregations") or feed.get("aggs")
     if aggregations and analysis.get("summary_count_field_name") == "doc_count" and _only_counts(aggregations, about):
         notes.append("datafeed.aggregations only count documents a bucket: they are counted here as they are")
         kept["datafeed"] = {"aggregations": aggregations}
         kept["analysis_config"] |= {"summary_count_field_name": "doc_count"}
-    else:
-        _refuse(feed, _NEEDED_FEED, "datafeed.", refused)
-        _refuse(analysis, ("summary_count_field_name",), "analysis_config.", refused)
-    idle = _idle(feed, _FEED, "datafeed.", notes, _NEEDED_FEED)
+    elif aggregations:
+        read["aggregations"] = aggregations
+    idle = _idle(feed, _FEED, "datafeed.", notes)
     if idle:
         kept["datafeed"] = {**kept.get("datafeed", {}), **idle}
-    out = {name: feed[name] for name in ("query", *_TIMING) if feed.get(name)}
-    return {**out, "indices": indices}
+    return {**read, "indices": indices}
 
 
 def _only_counts(aggregations: object, about: Mapping[str, Any]) -> bool:
@@ -261,10 +269,43 @@ def _refuse(given: Mapping[str, Any], names: tuple[str, ...], place: str, refuse
     refused += [f"{place}{name} is not supported yet" for name in names if given.get(name)]
 
 
+def _rules(detector: Mapping[str, Any], place: str, notes: list[str], refused: list[str]) -> dict[str, Any]:
+    """A detector's rules, also where they are spelled as before version 6.4."""
+    rules = list(detector.get("custom_rules") or [])
+    for number, given in enumerate(detector.get(_OLD_RULES) or []):
+        rules += _old_rule(_mapping(given, _OLD_RULES), f"{place}{_OLD_RULES}.{number}: ", refused)
+    for name in sorted({scope.get("filter_id", "") for rule in rules for scope in (rule.get("scope") or {}).values()}):
+        notes.append(f"{place}custom_rules refer to filter '{name}': make it with 'driftline filters put'")
+    return {"custom_rules": rules} if rules else {}
+
+
+def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[dict[str, Any]]:
+    """One rule, or one for each condition where any of them is enough."""
+    action = given.get("rule_action") or given.get("actions") or ["filter_results"]
+    actions = [_OLD_ACTIONS.get(each, each) for each in ([action] if isinstance(action, str) else action)]
+    parts: list[dict[str, Any]] = []
+    for condition in given.get("rule_conditions") or given.get("conditions") or []:
+        kind = condition.get("condition_type") or condition.get("type")
+        if kind == "categorical":
+            name = condition.get("value_filter") or condition.get("value_list") or condition.get("filter_id")
+            parts.append({"scope": {condition.get("field_name"): {"filter_id": name}}})
+        elif kind in _OLD_QUANTITIES and not condition.get("field_value"):
+            compared = condition.get("condition") or {}
+            parts.append({"conditions": [{"applies_to": _OLD_QUANTITIES[kind], **compared}]})
+        else:
+            refused.append(
+                f"{place}a condition '{kind}'{' with a field_value' if condition.get('field_value') else ''} is not known"
+            )
+    if given.get("conditions_connective", "or") == "or":
+        return [{"actions": actions, **part} for part in parts]
+    scope = {name: one for part in parts for name, one in part.get("scope", {}).items()}
+    return [{"actions": actions, "scope": scope, "conditions": [one for part in parts for one in part.get("conditions", [])]}]
+
+
 def _function(name: str, place: str) -> list[str]:
     """What is wrong with a function."""
-    if name in _NOT_YET:
-        return [f"{place}function: '{name}' is not supported yet"]
+    if name == METRIC:
+        return []
     try:
         find_function(name)
     except ValueError as error:

@@ -37,7 +37,7 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
     if not len(rows) or held.buckets(job.bucket_span) < MIN_BUCKETS:
         return {"rows": [], "loss": []}
     before, after = frame.slice(Window(frame.start, held.start)).take(rows), frame.slice(held).take(rows)
-    fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **fit_options(job, before.keys))
+    fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **fit_options(job, before.keys, before.window))
     loss = _loss(fleet, after, trained.scale[rows])
     good = ~np.isnan(loss)
     return {"rows": rows[good].tolist(), "loss": loss[good].tolist()}
@@ -56,9 +56,16 @@ def judge(
     handle: dict[str, Any],
     parts: list[dict[str, Any]],
     current: dict[str, Any] | None,
+    *,
+    compared: bool = False,
 ) -> dict[str, Any]:
-    """Whether the new models may take over, and why."""
+    """Whether the new models may take over, and why.
+
+    What is merely `compared` with its past has no forecast that could be judged: the newest past is the best.
+    """
     if not any(part["trained"]["fleet"]["groups"] for part in parts):
+        if compared:
+            return {"promoted": True, "reason": "what is usual was measured anew; there is no forecast to judge", "backtest": {}}
         return {"promoted": False, "reason": "no series could be trained", "backtest": {}}
     if current is None:
         return {"promoted": True, "reason": "the first snapshot of this definition", "backtest": {}}

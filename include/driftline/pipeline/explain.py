@@ -12,6 +12,7 @@ import numpy as np
 from driftline.core.errors import DataError, WindowError
 from driftline.core.paths import staging_uri
 from driftline.core.results import milliseconds, number
+from driftline.core.ruling import reasons
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import results, snapshots, state
@@ -19,7 +20,7 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
-from driftline.pipeline.markers import anew
+from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, WIDTH, Calibration
@@ -42,6 +43,7 @@ RULES = {
     "no_model": "the series has no model, or none since a marker began a new baseline",
     "learning": "the model learned from this bucket itself",
     "not_learned": "the series is being learned, and a value within what was seen is no more than minor until then",
+    "custom_rule": "a rule or a calendar says that this is none",
     "no_value": "there is no value to judge",
     "one_sided": "the function looks at the other side only",
     "below_minimum": f"its score is below {MIN_RECORD_SCORE:g}, the least that is recorded",
@@ -232,7 +234,9 @@ def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any
         rules = [("no_model", _reason(looked.manifest, key))]
     else:
         found |= _judged(looked, row, trained)
-        rules = _suppressing(looked, found, record, before)
+        raw, typical = _number(looked.frame.values[row, -1]), (found["expected"] or {}).get("typical")
+        told = reasons(looked.job, key, looked.window.start.timestamp(), raw, typical)
+        rules = [("custom_rule", "; ".join(told))] if told else _suppressing(looked, found, record, before)
     found["suppressed"] = [{"rule": rule, "why": RULES[rule] + (f": {detail}" if detail else "")} for rule, detail in rules]
     return found | {"conclusion": _conclusion(found)}
 
@@ -299,7 +303,7 @@ def _conclusion(found: dict[str, Any]) -> str:
     """One plain sentence."""
     decisive = found["suppressed"][0]["why"] if found["suppressed"] else ""
     rules = [each["rule"] for each in found["suppressed"]]
-    if rules and rules[0] in {"no_model", "no_value", "quality_stop"}:
+    if rules and rules[0] in {"no_model", "no_value", "quality_stop", "custom_rule"}:
         return f"No anomaly: {decisive}."
     actual, expected = found["actual"], found["expected"]
     within = expected["lower"] <= actual <= expected["upper"]

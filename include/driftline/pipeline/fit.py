@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from driftline.core.ruling import time_shifts
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.core.series import SeriesFrame, SeriesKey
+    from driftline.core.timespan import Window
 
 BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
@@ -38,17 +40,17 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     if sparse:
         values = values.copy()
         values[list(sparse)] = np.nan
-    options = fit_options(job, frame.keys)
+    options = fit_options(job, frame.keys, frame.window)
     fleet = fit_series(frame.times, values, frame.span, sqrt=sqrt, progress=progress, **options)
     fleet.failed.update(sparse)
     windows = Windows.of(frame.span)
     detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
-    for rows, residuals, space in _residuals(fleet, frame.times, values):
-        within = slice(rows.start, rows.stop)
+    for rows, space, mean in _expected(fleet, frame.times, values):
+        within, residuals = slice(rows.start, rows.stop), space - mean
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         mask = rare(burst_mask(residuals, sigma, frame.span), windows.day)
-        usual, z = calibrate(values[within], space, space - residuals, sqrt[within], windows, mask)
+        usual, z = calibrate(values[within], space, mean, sqrt[within], windows, mask)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
         parts.append(usual.numbers().astype(SHORT).astype(np.float64))
         together.add(detectors[within], z)
@@ -113,8 +115,8 @@ def _bursts(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows (k,) of the series with bursts, and their masks (k, T)."""
     found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
-    for rows, residuals, space in _residuals(fleet, times, values):
-        floor = noise_floor(space, fleet.sqrt[rows.start : rows.stop])
+    for rows, space, mean in _expected(fleet, times, values):
+        residuals, floor = space - mean, noise_floor(space, fleet.sqrt[rows.start : rows.stop])
         mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
         having = np.flatnonzero(mask.any(axis=1))
         found.append(having + rows.start)
@@ -122,26 +124,29 @@ def _bursts(
     return np.concatenate(found), np.concatenate(masks)
 
 
-def _residuals(
+def _expected(
     fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64]
 ) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64]]]:
-    """Some series at a time: their rows, residuals, and values in the model's space."""
+    """Some series at a time: their rows, and values and expectations in the model's space; these also where no value is."""
     size = max(1, BLOCK // max(1, values.shape[1]))
     for first in range(0, len(values), size):
         rows = range(first, min(first + size, len(values)))
         part = select(fleet, rows)
         space = part.to_space(values[rows.start : rows.stop])
-        yield rows, space - part.mean(times), space
+        yield rows, space, part.mean(times)
 
 
-def fit_options(job: Job, keys: list[SeriesKey]) -> dict[str, Any]:
+def fit_options(job: Job, keys: list[SeriesKey], window: Window) -> dict[str, Any]:
     """What `fit_fleet` is told of a job besides the series: Prophet's options, for all and by partition, and the engine."""
+    clock: dict[str, Any] = {} if job.time_zone == "UTC" else {"time_zone": job.time_zone}
+    if moves := time_shifts(job, window.start, window.end):
+        clock["time_shifts"] = moves
     patterns = job.training.prophet_by_partition
     own = [
         {name: value for pattern, options in patterns.items() if _matches(key, pattern) for name, value in options.items()}
         for key in keys
     ]
-    return {**job.training.prophet, "engine": job.training.engine, "series_options": own if patterns else None}
+    return {**clock, **job.training.prophet, "engine": job.training.engine, "series_options": own if patterns else None}
 
 
 def _matches(key: SeriesKey, pattern: str) -> bool:

@@ -10,11 +10,13 @@ import numpy as np
 
 from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import Maker, milliseconds, number, numbers, result
+from driftline.core.ruling import time_shifts
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import AT_ONCE, bulk, index_action
 from driftline.elastic.client import explained
 from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
+from driftline.models.baseline.design import shifted
 from driftline.models.trained import Trained
 
 if TYPE_CHECKING:
@@ -185,11 +187,13 @@ def _actions(
     """The documents of all series, some models at a time; `summary` takes the largest series at the end."""
     maker = Maker(job, "model_forecast", {key: manifest[key] for key in LINEAGE}, extra=(identity,))
     stamps: list[int] = times.astype("datetime64[ms]").astype(np.int64).tolist()
+    ends = [parse_time(manifest["training_end"]), parse_time(stamps[-1] / 1000) + job.bucket_span]
+    clocks = shifted(times, time_shifts(job, min(ends), max(ends)))
     index_of, largest = results.monthly_index(FORECASTS), _Largest()
     for trained in models:
         for first in range(0, len(trained.keys), size := max(1, BLOCK // len(stamps))):
             part = trained.select(range(first, min(first + size, len(trained.keys))))
-            bounds = _predict(job, part, times)
+            bounds = _predict(job, part, clocks)
             largest.add(part.keys, *bounds)
             for row, key in enumerate(part.keys):
                 columns = {name: numbers(bound[row]) for name, bound in zip(FIELDS, bounds, strict=True)}

@@ -21,6 +21,7 @@ from driftline.core.timespan import iso
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.client import explained
 from driftline.elastic.indices import ANNOTATIONS, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -82,7 +83,8 @@ def _read(kind: Kind, path: Path, model: type[Definition]) -> Entry:
 
 def _indexed(client: Elasticsearch) -> list[Entry]:
     with explained(f"index {JOBS}"):
-        hits = client.search(index=JOBS, size=MAX_DEFINITIONS, ignore_unavailable=True)["hits"]["hits"]
+        mine = {"term": {"kind": "job"}}
+        hits = client.search(index=JOBS, size=MAX_DEFINITIONS, query=mine, ignore_unavailable=True)["hits"]["hits"]
     entries = []
     for hit in hits:
         where, name = f"{JOBS}/{hit['_id']}", hit["_source"]["id"]
@@ -95,12 +97,13 @@ def _indexed(client: Elasticsearch) -> list[Entry]:
 
 
 def load_job(job_id: str, client: Elasticsearch | None = None) -> Job:
-    """The job of that id, or in the file of that path.
+    """The job of that id, or in the file of that path, with the filters and calendars that it needs.
 
     Raises:
-        DefinitionError: There is none (the nearest is named), or it is broken.
+        DefinitionError: There is none (the nearest is named), or it is broken, or one of those is.
     """
-    return _load("job", Job, job_id, client)
+    job = _load("job", Job, job_id, client)
+    return job.knowing(known(client, job))
 
 
 def load_source(source_id: str) -> Source:

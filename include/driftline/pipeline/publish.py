@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from driftline.core.results import Document, Maker, milliseconds, numbers
+from driftline.core.ruling import reasons
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import results, snapshots, state
@@ -124,6 +125,8 @@ def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], windo
         surprises, away = surprise(stamps.astype("datetime64[ms]"), total, count.astype(np.int64), noise, side=spec.side)
         adds = spec.empty_is_zero
         for n in np.flatnonzero((stamps >= milliseconds(window.start)) & (count > 0)).tolist():
+            if reasons(job, SeriesKey(detector), int(stamps[n]) / 1000, None, None):
+                continue
             both = (float(actual[n]), float(typical[n])) if adds else (None, None)
             out[int(stamps[n]), detector] = Shared(float(surprises[n]), float(away[n]), int(count[n]), *both)
     return out
@@ -149,7 +152,7 @@ def _events(
             for detector, said in bucket["driftline"].get("together", {}).items():
                 known[bucket["timestamp"], int(detector)] = Shared(**said)
     edges = milliseconds(around.start), milliseconds(around.end)
-    events = event_results(job, [*near, *records], series, known)
+    events = event_results(job, [*near, *records], series, known, zone=job.zone)
     return [event for event in events if edges[0] <= event[1]["timestamp"] < edges[1]]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic.fields import check_fields
+from driftline.pipeline.compared import notes, stage
 from driftline.pipeline.store import read_stored
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_series(
     *,
     uri: str,
     keys: list[SeriesKey] | None = None,
+    cells: tuple[Window, Window] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Reads a job's series over a window and stages them as Parquet.
@@ -41,10 +43,12 @@ def read_series(
         window: From when to when, in whole buckets.
         uri: Where the frame is written.
         keys: Series that must be in the frame even if they are silent in the window.
+        cells: What detectors that compare must see, and those of them that must know what was seen before; by default the window.
         progress: Told how far the read is.
 
     Returns:
-        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `engine` (who is going to fit them).
+        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `engine` (who is going to fit them), `compared`
+        (of each detector that compares, what is staged for it).
 
     Raises:
         SourceIndexError: An index or a field is missing or of the wrong type.
@@ -53,8 +57,11 @@ def read_series(
     frame = _limited(read_stored(client, job, window, progress=progress), job)
     if keys:
         frame = _with_silent(frame, keys)
+    inside, since = cells or (window, window)
+    compared = stage(client, job, inside, uri=uri, since=since, progress=progress)
+    frame.notes = [*frame.notes, *notes(job, compared, window)]
     frame.write(uri)
-    return handle_of(frame, uri) | {"engine": job.training.engine}
+    return handle_of(frame, uri) | {"engine": job.training.engine, "compared": compared}
 
 
 def handle_of(frame: SeriesFrame, uri: str) -> dict[str, Any]:
@@ -96,9 +103,10 @@ def _limited(frame: SeriesFrame, job: Job) -> SeriesFrame:
 
 
 def batches(handle: dict[str, Any], size: int | None = None) -> list[dict[str, Any]]:
-    """The frame's series in batches of nearly the same size for mapped tasks; an empty frame is one empty batch.
+    """The frame's series in batches of nearly the same size for mapped tasks, and one for each detector that compares.
 
-    So the run concludes in any case. `size` is the most series of a batch; by default so many that Airflow's share stays small.
+    If there is nothing at all there is one empty batch, so that the run concludes in any case. `size` is the most series of a
+    batch; by default so many that Airflow's share stays small.
     """
     most = size or max(1, min(BATCH, BATCH_VALUES // max(1, handle["buckets"])))
     if size is None and handle.get("engine") == "prophet":
@@ -106,4 +114,6 @@ def batches(handle: dict[str, Any], size: int | None = None) -> list[dict[str, A
     total = handle["series"]
     count = max(1, -(-total // most))
     edges = [total * number // count for number in range(count + 1)]
-    return [{"uri": handle["uri"], "first": first, "last": last} for first, last in pairwise(edges)]
+    series = [{"uri": handle["uri"], "first": first, "last": last, "part": str(first)} for first, last in pairwise(edges)]
+    compared = [{**staged, "part": f"detector-{staged['detector']}"} for staged in handle.get("compared", [])]
+    return [*(series if total or not compared else []), *compared]

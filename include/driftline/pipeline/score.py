@@ -14,8 +14,9 @@ from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
 from driftline.models.trained import Trained
 from driftline.pipeline import gate, late
+from driftline.pipeline.compared import score_compared
 from driftline.pipeline.files import write_lines
-from driftline.pipeline.markers import anew
+from driftline.pipeline.lessons import anew
 from driftline.pipeline.plan import Model, prepare
 from driftline.pipeline.publish import write
 from driftline.pipeline.read import batches, read_series
@@ -55,7 +56,11 @@ def read_plan(
         The frame's handle, with the plan's own `interval`: what the gate judges, and reports.
     """
     window = Window.parse(plan["read_start"], plan["end"])
-    handle = read_series(client, job, window, uri=uri, keys=known_keys(client, job, plan), progress=progress)
+    interval = Window.parse(plan["start"], plan["end"])
+    fresh = [parse_time(segment["training_end"]) for segment in plan["segments"] if not segment["in_sample"]]
+    since = Window(max(min([interval.start, *fresh]), interval.start - job.training.window), interval.end)
+    keys = known_keys(client, job, plan)
+    handle = read_series(client, job, window, uri=uri, keys=keys, cells=(interval, since), progress=progress)
     return {**handle, "interval": {"start": plan["start"], "end": plan["end"]}}
 
 
@@ -69,6 +74,8 @@ def score_batch(
     Returns:
         `uri`, `scored` (series with a model), `unscored` (without), `records`.
     """
+    if "detector" in batch:
+        return score_compared(client, job, batch, plan, partitions=partitions, out=out)
     frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
     place = {key: row for row, key in enumerate(frame.keys)}
     manifests = snapshots.manifests(client, job.job_id)
@@ -167,7 +174,7 @@ def score(
     for batch_number, batch in enumerate(batches(handle)):
         parts.append(score_batch(client, job, batch, plan, partitions=partitions, out=f"{place}/scored-{batch_number}.jsonl"))
         if progress:
-            progress("series scored", batch["last"], handle["series"])
+            progress("series scored", batch.get("last", handle["series"]), handle["series"])
     outcome = write(client, job, plan, parts, verdict=verdict, partitions=partitions, run=run)
     return {**outcome, "quality": verdict, "segments": plan["segments"], "notes": [*plan["notes"], *handle["notes"]]}
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from driftline.core.results import Maker, milliseconds, number
+from driftline.core.ruling import reasons, time_shifts
 from driftline.core.timespan import Window, parse_time
+from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series, is_sqrt
-from driftline.pipeline.markers import since_markers
+from driftline.pipeline.lessons import judged, learned, silence
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, evidence, explanation, impact
@@ -81,7 +83,8 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     part = frame.slice(Window(max(frame.start, window.start - look_back(job)), window.end))
     values = filled(job, part, trained)
     fleet, usual, windows = trained.fleet, Calibration.from_numbers(trained.usual), Windows.of(job.bucket_span)
-    space, mean = fleet.to_space(values), fleet.mean(part.times)
+    clocks = shifted(part.times, time_shifts(job, parse_time(segment["training_end"]), window.end))
+    space, mean = fleet.to_space(values), fleet.mean(clocks)
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
     flags = np.broadcast_to(learning[:, None], values.shape)
@@ -113,7 +116,7 @@ def newcomers(
     """
     start = parse_time(segment["day"])
     part = frame.slice(Window(max(frame.start, start - look_back(job)), start))
-    before = since_markers(job, part, parse_time(segment["end"]))
+    before = learned(job, part, parse_time(segment["end"]))
     seen = (~np.isnan(before.values) & (before.values != 0)).sum(axis=1)
     rows = [row for row, key in enumerate(frame.keys) if key not in known and seen[row] >= job.training.min_buckets]
     if not rows:
@@ -122,9 +125,10 @@ def newcomers(
     first = (~np.isnan(part.values)).argmax(axis=1)
     zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in part.keys])[:, None]
     exists = np.arange(part.values.shape[1])[None] >= first[:, None]
-    values = np.where(np.isnan(part.values) & zero & exists, 0.0, part.values)
+    # what was left out has no zeros either
+    values = learned(job, replace(part, values=np.where(np.isnan(part.values) & zero & exists, 0.0, part.values))).values
     sqrt = np.array([is_sqrt(job, key.detector_index) for key in part.keys], dtype=bool)
-    fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys))
+    fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
     space = fleet.to_space(values)
     own, _ = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span))
     since = part.start.timestamp() + first * part.span.total_seconds()
@@ -138,7 +142,11 @@ def filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float64
     seconds = frame.start.timestamp() + np.arange(frame.values.shape[1]) * frame.span.total_seconds()
     exists = seconds[None] >= trained.first[:, None]
     values = np.where(np.isnan(frame.values) & zero[:, None], 0.0, frame.values)
-    return np.where(exists, values, np.nan)
+    if job.model_prune_window:
+        forgotten = silence(values) > job.model_prune_window / job.bucket_span
+        forgotten[[not key.values for key in frame.keys]] = False
+        values = np.where(forgotten, np.nan, values)
+    return judged(job, replace(frame, values=np.where(exists, values, np.nan))).values
 
 
 def records(job: Job, scored: Segment, segment: dict[str, Any], partitions: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -152,7 +160,9 @@ def records(job: Job, scored: Segment, segment: dict[str, Any], partitions: Coll
         if partitions and not {key.partition_value, key.by_value} & set(partitions):
             continue
         time = start + column * job.span_seconds * 1000
-        out.append((maker.id(time, key), _record(scored, row, column, maker.document(time, key))))
+        record = _record(scored, row, column, maker.document(time, key))
+        if not reasons(job, key, time / 1000, record["actual"][0], record["typical"][0]):
+            out.append((maker.id(time, key), record))
     return out
 
 

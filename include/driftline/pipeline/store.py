@@ -16,21 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import fsspec
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri, whole
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
-from driftline.elastic.query import splits
-from driftline.elastic.read import Cells, Mark, fingerprints, merge, read_cells
+from driftline.elastic.cellfile import decoded, described, encoded
+from driftline.elastic.query import all_documents, splits
+from driftline.elastic.read import Cells, Mark, SplitKey, fingerprints, merge, read_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from driftline.elastic.query import Split
 
 FOLDER = "store"
-FORMAT = 2
+FORMAT = 3
 READERS = 3  # reads at once: Elasticsearch works on two while one is made into columns
 INTERVAL = 300  # seconds that a fingerprint covers at least; a bucket if that is longer
 DAY = 86_400
@@ -75,6 +75,25 @@ def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Pr
     return _Store(client, job, window, trusting=False).frame(progress)
 
 
+def stored_cells(
+    client: Elasticsearch, job: Job, split: Split, window: Window, *, most: int, progress: Progress | None = None
+) -> tuple[Cells, datetime]:
+    """The non-empty buckets of one split, of the newest days of a window that do not hold more than `most` cells together.
+
+    Returns:
+        The cells, and since when they are complete.
+
+    Raises:
+        As `read_stored`.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return _Store(client, job, window, trusting=attempt == 1).cells(split, most, progress)
+        except (DataError, FileNotFoundError):
+            continue
+    return _Store(client, job, window, trusting=False).cells(split, most, progress)
+
+
 class _Store:
     """What is kept of a job's series over a window; who does not trust it reads and writes all of it anew."""
 
@@ -89,13 +108,30 @@ class _Store:
         marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
         docs = np.zeros(self.length, dtype=np.int64)
         blocks: dict[int, tuple[list[SeriesKey], NDArray[np.float64]]] = {}
-        for number, split in enumerate(splits(self.job)):
+        for number, split in enumerate(splits(self.job, {"series"}) or [all_documents()]):
             parts = self._refreshed(split, marks, progress)
             blocks |= self._assemble(split, parts, docs if number == 0 else None)
         keys = [key for _, (part, _) in sorted(blocks.items()) for key in part]
-        matrices = [matrix for _, (_, matrix) in sorted(blocks.items())]
+        matrices = [matrix for _, (_, matrix) in sorted(blocks.items())] or [np.empty((0, self.length))]
         values = matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
         return SeriesFrame(self.window.start, self.job.bucket_span, keys, values, docs)
+
+    def cells(self, split: Split, most: int, progress: Progress | None) -> tuple[Cells, datetime]:
+        marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
+        days = sorted({interval * self.seconds // DAY for interval in marks}, reverse=True)
+        read: list[Cells] = []
+        total, since = 0, self.window.start
+        for day in days:
+            parts = self._refreshed(split, {i: mark for i, mark in marks.items() if i * self.seconds // DAY == day}, progress)
+            found = [part.cells(self.first, self.length) for part in parts]
+            total += sum(len(cells.row) for cells in found)
+            if total > most and read:
+                since = datetime.fromtimestamp((day + 1) * DAY, UTC)
+                break
+            read += found
+        nothing = np.empty(0, np.int64)
+        empty = Cells([], nothing.astype(np.int32), nothing, nothing, {name: np.empty(0) for name in split.names})
+        return merge([*reversed(read), empty]), since
 
     def _edges(self) -> tuple[int, int]:
         """The intervals that the window lies in, first and last + 1."""
@@ -108,6 +144,10 @@ class _Store:
         """A day's folder: jobs that read the same share it."""
         feed, fields = self.job.datafeed, list(split.fields)
         what = [FORMAT, feed.indices, feed.query, self.job.time_field, self.job.span_seconds, fields, split.measures]
+        extra = {**feed.model_dump(include={"aggregations", "runtime_mappings", "script_fields"}, exclude_defaults=True)}
+        if self.job.summary_count_field_name:
+            extra["summary"] = self.job.summary_count_field_name
+        what += [extra] if extra else []
         name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
         return staging_uri(FOLDER, name, str(np.datetime64(day, "D")))
 
@@ -160,9 +200,9 @@ class _Store:
         self, split: Split, parts: list[_Part], docs: NDArray[np.int64] | None
     ) -> dict[int, tuple[list[SeriesKey], NDArray[np.float64]]]:
         """Detector → its series and their (N, T) values."""
-        partition, by = split.fields
+        partition, by, _ = split.fields
         found = {pair for part in parts for pair in part.keys(self.first, self.length)}
-        pairs = sorted(found if partition or by else {("", "")})
+        pairs = sorted(found if partition or by else {("", "", "")})
         place = {pair: row for row, pair in enumerate(pairs)}
         matrices = {number: np.full((len(pairs), self.length), np.nan) for number in split.detectors}
         for part in parts:
@@ -174,7 +214,7 @@ class _Store:
             for number, matrix in matrices.items():
                 name = split.metrics[number]
                 matrix.ravel()[at] = cells.values[name] if name else cells.docs
-        keys = [(p if partition else None, b if by else None) for p, b in pairs]
+        keys = [(p if partition else None, b if by else None) for p, b, _ in pairs]
         for number, matrix in matrices.items():
             if self.job.detectors[number].spec.empty_is_zero:
                 # an unsplit series exists even before its first document; a partition does not
@@ -271,13 +311,13 @@ class _Part:
     wide: int
 
     @cached_property
-    def _meta(self) -> tuple[list[tuple[str, str]], set[int]]:
+    def _meta(self) -> tuple[list[SplitKey], set[int]]:
         """All its keys, and all intervals that it was written for."""
         with _intact(self.uri), fsspec.open(self.uri, "rb") as file:
-            meta = orjson.loads(pq.read_schema(file).metadata[b"driftline"])
-            return list(zip(meta["partitions"], meta["bys"] or repeat(""), strict=False)), set(meta["intervals"])
+            keys, intervals = described(file)
+            return keys, set(intervals)
 
-    def keys(self, first: int, length: int) -> list[tuple[str, str]]:
+    def keys(self, first: int, length: int) -> list[SplitKey]:
         """The series that have cells in `length` buckets from `first` on."""
         pairs, intervals = self._meta
         inside = first <= min(intervals) * self.wide and (max(intervals) + 1) * self.wide <= first + length
@@ -287,15 +327,12 @@ class _Part:
 
     def cells(self, first: int = 0, length: int | None = None) -> Cells:
         """Those of its cells that count, in `length` buckets from `first` on."""
-        pairs, intervals = self._meta
+        _, intervals = self._meta
         with _intact(self.uri), fsspec.open(self.uri, "rb") as file:
             content = file.read()
             if not self.uri.endswith(f"/{_name(content)}"):
                 raise ValueError("not what was written")
-            table = pq.read_table(pa.BufferReader(content))
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        row, bucket, docs = (columns.pop(name) for name in ("row", "bucket", "docs"))
-        cells = Cells(pairs, row, bucket, docs, columns, sorted(intervals))
+            cells = decoded(content)
         if intervals != self.intervals:
             cells = cells.within(self.intervals, self.wide)
         outside = (cells.bucket < first) | (cells.bucket >= first + length) if length is not None else np.zeros(0, dtype=bool)
@@ -317,13 +354,7 @@ def _intact(uri: str) -> Iterator[None]:
 
 def _write(folder: str, cells: Cells) -> str:
     """Writes a new file and returns its name."""
-    columns = {"row": cells.row, "bucket": cells.bucket, "docs": cells.docs, **cells.values}
-    table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    partitions, bys = [partition for partition, _ in cells.keys], [by for _, by in cells.keys]
-    meta = orjson.dumps({"partitions": partitions, "bys": bys if any(bys) else None, "intervals": cells.intervals})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({b"driftline": meta}), sink, compression="zstd", compression_level=1)
-    content = sink.getvalue()
+    content = encoded(cells)
     name = _name(content)
     with whole(f"{folder}/{name}") as file:
         file.write(content)

@@ -12,6 +12,7 @@ import orjson
 
 from driftline.core.errors import SourceIndexError, WindowError
 from driftline.core.paths import staging_uri
+from driftline.core.ruling import compares_typical
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import snapshots, state
@@ -19,9 +20,10 @@ from driftline.elastic.fields import check_fields, data_range
 from driftline.models.baseline.fleet import pack, unpack
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
+from driftline.pipeline.compared import fit_compared
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import check_job_options, fit
-from driftline.pipeline.markers import since_markers
+from driftline.pipeline.lessons import learned, remembered
 from driftline.pipeline.read import batches, read_series
 from driftline.scoring.calibration import GRADES, Calibration
 from driftline.scoring.together import Together, noise_of
@@ -79,9 +81,16 @@ def fit_batch(job: Job, batch: dict[str, Any], *, out: str, progress: Progress |
     Returns:
         `uri`, `trained`, `failed` (counts), `fallbacks` (how many of the trained Prophet itself had to fit).
     """
+    if "detector" in batch:
+        return fit_compared(job, batch, out=out)
     check_job_options(job)
-    frame = since_markers(job, SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"])))
+    read = remembered(job, SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"])))
+    frame = learned(job, read)
     trained = fit(job, frame, progress=progress)
+    if compares_typical(job):
+        expected = trained.fleet.to_units(trained.fleet.mean(read.times))
+        frame = learned(job, read, typical=expected)
+        trained = fit(job, frame, progress=progress)
     write_lines(out, _staged(trained, backtest(job, frame, trained)))
     fallbacks = len(trained.fleet.fallbacks)
     return {"uri": out, "trained": len(trained.fitted), "failed": len(trained.failed), "fallbacks": fallbacks}
@@ -149,7 +158,8 @@ def promote(
         trained Prophet itself fitted; the manifest's detail says which and why), `window`.
     """
     started = datetime.now(UTC)
-    parts = [orjson.loads(next(read_lines(part["uri"]))) for part in fitted]
+    heads = [orjson.loads(next(read_lines(part["uri"]))) for part in fitted]
+    parts, compared = [head for head in heads if "detector" not in head], [head for head in heads if "detector" in head]
     window = Window.parse(handle["start"], handle["end"])
     manifest = snapshots.new_manifest(job.job_id, job.version, window.start, window.end)
     current = snapshots.choose(
@@ -157,10 +167,11 @@ def promote(
         job.version,
         window.end,
     )
-    outcome = judge(client, job, handle, parts, current)
+    outcome = judge(client, job, handle, parts, current, compared=any(head["groups"] for head in compared))
     failures = [failure for part in parts for failure in part["failures"]]
     fallbacks = [fallback for part in parts for fallback in part["fallbacks"]]
-    keys, models = sum(part["series"] for part in parts), sum(part["fitted"] for part in parts)
+    groups = sum(head["groups"] for head in compared)
+    keys, models = (sum(part[name] for part in parts) + groups for name in ("series", "fitted"))
     manifest |= {
         "state": "promoted" if outcome["promoted"] else "rejected",
         "engine": job.training.engine,
@@ -176,7 +187,8 @@ def promote(
             "fallbacks": fallbacks[:MAX_LISTED],
             "notes": [*handle["notes"], *job.notes],
             "docs_per_bucket": handle["docs"] / max(1, handle["buckets"]),
-            "ranges": [between for part in parts for between in part["ranges"]],
+            "ranges": [between for head in heads for between in head.get("ranges", [head.get("detector")])],
+            "groups": {str(head["detector"]): head["groups"] for head in compared},
             "together": _together(job, handle, parts),
             "grades": {grade: sum(part["grades"][grade] for part in parts) for grade in GRADES},
             "unpredictable": [key for part in parts for key in part["unpredictable"]][:MAX_LISTED],
@@ -221,7 +233,7 @@ def train(
 def _fit_all(job: Job, handle: dict[str, Any], place: str, progress: Progress | None) -> Iterator[dict[str, Any]]:
     total = handle["series"]
     for number, batch in enumerate(batches(handle)):
-        inner = _shifted(progress, batch["first"], total) if progress else None
+        inner = _shifted(progress, batch.get("first", total), total) if progress else None
         yield fit_batch(job, batch, out=f"{place}/fit-{number}.jsonl", progress=inner)
 
 

@@ -13,7 +13,16 @@ from driftline.core.results import result, result_id
 from driftline.core.timespan import format_span
 from driftline.scoring.crowds import REST, JobEvent, job_events
 from driftline.scoring.discovery import discoveries, job_surprise
-from driftline.scoring.events import LINEAGE, SeriesEvent, direction, key_of, series_events, severity_rank, surprises_of
+from driftline.scoring.events import (
+    LINEAGE,
+    SeriesEvent,
+    direction,
+    key_of,
+    looked_at,
+    series_events,
+    severity_rank,
+    surprises_of,
+)
 from driftline.scoring.score import to_job_score
 from driftline.scoring.settings import ALARM_SERIES, EDGES, EVENT_GAP, MIN_RECORD_SCORE
 
@@ -172,7 +181,7 @@ def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
             if _near(said, job_event.document["driftline"]["event"], slack)
             and any((key, way) in job_event.members for way in ways)
         ]
-        before = known.setdefault(key[1:] if key[1:] != (None, None) else key, [])
+        before = known.setdefault(key.values or key, [])
         above += [other.id for other in before if _same_incident(event.document, other.document, slack)]
         if said["alarm"]:
             before.append(event)  # whether it alarms or not: so an event depends on a day before it, and not on what that did
@@ -249,8 +258,7 @@ def _distinct(records: list[dict[str, Any]]) -> NDArray[np.float64]:
     """The highest surprise of each partition: what several detectors say of one is no independent news."""
     best: dict[tuple[Any, ...], float] = {}
     for record, surprise in zip(records, surprises_of(records).tolist(), strict=True):
-        key = key_of(record)
-        place = key[1:] if key[1:] != (None, None) else key
+        place = looked_at(record)
         best[place] = max(best.get(place, 0.0), surprise)
     return np.array(list(best.values()), dtype=np.float64)
 

@@ -18,6 +18,7 @@ from driftline.scoring.events import (
     capped,
     direction,
     gather,
+    is_compared,
     key_of,
     kind_of,
     longest,
@@ -118,7 +119,7 @@ def job_events(
     Returns:
         Events by start; id and timestamp are those of the start, and the lane that was first.
     """
-    standing = _standing(records, series)
+    standing = _standing([record for record in records if not is_compared(record)], series)
     groups: list[list[Crowd]] = []
     slack = EVENT_GAP * job.span_seconds * 1000
     for crowd in _crowds(job, standing, series, shared):
@@ -281,7 +282,7 @@ def _alike(one: Crowd, other: Crowd) -> bool:
     """Whether two crowds are about the same: most split values of the smaller, or all series the same way."""
     if one.shared and other.shared and one.lane.way == other.lane.way:
         return True
-    a, b = ({key_of(record)[1:] for record in crowd.records} - {(None, None)} for crowd in (one, other))
+    a, b = ({key_of(record).values for record in crowd.records} - {()} for crowd in (one, other))
     return bool(a and b) and 2 * len(a & b) >= min(len(a), len(b))
 
 

@@ -11,8 +11,8 @@ from scipy.ndimage import maximum_filter1d
 
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
-from driftline.scoring.kinds import KINDS
-from driftline.scoring.sentence import sentence
+from driftline.scoring.kinds import KINDS, TOLD
+from driftline.scoring.sentence import duration, sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
     CHANGE_MOST,
@@ -201,7 +201,7 @@ def _starts(marked: Marked, most: int, gap: int) -> NDArray[np.bool_]:
 def direction(record: dict[str, Any]) -> str:
     """Which way a record deviates: `up` or `down`; a kind without a way is its own."""
     kind: str = record["driftline"].get("kind") or ""
-    if kind in ("flatline", "variance"):
+    if kind in ("flatline", "variance") or kind in TOLD:
         return kind
     return "up" if record["actual"][0] > record["typical"][0] else "down"
 
@@ -214,7 +214,25 @@ def kind_of(record: dict[str, Any]) -> str:
 
 def key_of(record: dict[str, Any]) -> SeriesKey:
     """The series of a record."""
-    return SeriesKey(record["detector_index"], record.get("partition_field_value"), record.get("by_field_value"))
+    return SeriesKey(
+        record["detector_index"],
+        record.get("partition_field_value"),
+        record.get("by_field_value"),
+        record.get("over_field_value"),
+    )
+
+
+def is_compared(record: dict[str, Any]) -> bool:
+    """Whether a record is of a detector that compares, rather than of a series with a model."""
+    return record["driftline"].get("kind") in TOLD or "over_field_value" in record
+
+
+def looked_at(record: dict[str, Any]) -> tuple[Any, ...]:
+    """What was looked at when a record was made; of a detector that compares it is the partition, or the population."""
+    key = key_of(record)
+    if not is_compared(record):
+        return key.values or key
+    return key[:2] if record["function"] == "rare" else key[:3]
 
 
 def surprises_of(records: list[dict[str, Any]]) -> NDArray[np.float64]:
@@ -265,6 +283,14 @@ def series_events(job: Job, records: list[dict[str, Any]], *, zone: tzinfo = UTC
     ]
 
 
+def _said(worst: dict[str, Any], lasted: timedelta, kind: str, zone: tzinfo) -> str:
+    """An event in words; of what was compared with others those of its record."""
+    if kind in TOLD or "over_field_value" in worst:
+        return f"{worst['driftline']['sentence']}, for {duration(lasted)}"
+    time = datetime.fromtimestamp(worst["timestamp"] / 1000, UTC)
+    return sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone)
+
+
 def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: int, zone: tzinfo) -> SeriesEvent:
     worst = max(records, key=lambda record: record["record_score"])  # the first of equals, as `peak` is
     score, kind = float(found.score[row]), KINDS[int(found.kind[row])]
@@ -282,14 +308,7 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
             "kind": kind,
             "alarm": score >= ALARM_SCORE,
         },
-        "sentence": sentence(
-            worst["actual"][0],
-            worst["typical"][0],
-            time=datetime.fromtimestamp(worst["timestamp"] / 1000, UTC),
-            lasted=timedelta(milliseconds=end - start),
-            kind=kind,
-            zone=zone,
-        ),
+        "sentence": _said(worst, timedelta(milliseconds=end - start), kind, zone),
     }
     document |= {"anomaly_score": score, "initial_anomaly_score": score, "probability": worst["probability"]}
     document |= {"actual": worst["actual"], "typical": worst["typical"]}

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from driftline.scoring.detector import Detected
     from driftline.scoring.windows import Windows
 
-KINDS = ("", "spike", "drop", "level_shift", "ramp", "flatline", "contextual", "variance", "silence")
+KINDS = ("", "spike", "drop", "level_shift", "ramp", "flatline", "contextual", "variance", "silence", "rare", "time", "place")
 """What an anomalous bucket is, by its code; the first is none."""
+TOLD = frozenset({"rare", "time", "place"})
+"""Kinds of which the numbers say little: the record tells what it is."""
 CODES = {name: code for code, name in enumerate(KINDS)}
 _ALONE = {"variance": "variance", "flatline": "flatline", "frozen": "flatline", "silence": "silence"}
 

@@ -23,7 +23,7 @@ def noise_law(residuals: Matrix, mean: Matrix, floor: NDArray[np.float64], sqrt:
 
     Args:
         residuals: (N, T), NaN where there is no value.
-        mean: (N, T) the model's expectation, in its space.
+        mean: (N, T) the model's expectation, in its space; also where there is no value.
         floor: (N,) least standard deviation.
         sqrt: (N,) which series are modelled as square roots.
     """
@@ -40,12 +40,14 @@ def _line(residuals: Matrix, mean: Matrix, floor: NDArray[np.float64]) -> Matrix
     bins = int(min(NOISE_BINS, max(1, width // 50)))
     order = np.argsort(mean, axis=1)
     ordered, level = np.take_along_axis(residuals, order, 1), np.take_along_axis(mean, order, 1)
-    variance, square = np.empty((count, bins)), np.empty((count, bins))
+    variance, square, known = (np.empty((count, bins)) for _ in range(3))
     for place, part in enumerate(np.array_split(np.arange(width), bins)):
         variance[:, place] = (1.4826 * absolute_quantile(ordered[:, part], 0.5)) ** 2
         square[:, place] = (level[:, part] ** 2).mean(axis=1)
+        known[:, place] = (~np.isnan(ordered[:, part])).mean(axis=1)
     variance = np.maximum(variance, floor[:, None] ** 2)
-    weight = (variance / variance.max(axis=1, keepdims=True)) ** -2.0  # the error of a variance is in proportion to it
+    # the error of a variance is in proportion to it, and to how few values it is of; of no values at all, no law matters
+    weight = (variance / variance.max(axis=1, keepdims=True)) ** -2.0 * np.maximum(known, 1e-9)
     weight /= weight.sum(axis=1, keepdims=True)
     x, y = (weight * square).sum(axis=1), (weight * variance).sum(axis=1)
     dx, dy = square - x[:, None], variance - y[:, None]

@@ -9,6 +9,7 @@ from driftline.core.results import readable
 # Names are ours and not the locale's: the same result reads the same wherever it was made.
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+SETTLED = 0.5
 _BEFORE = {"level_shift": "a new level: ", "ramp": "drifting away: ", "variance": "it varies as it never did: "}
 
 
@@ -32,7 +33,12 @@ def sentence(
         zone: Whose weekday and clock.
     """
     when = f" for {weekday_and_time(time, zone)}" if time else ""
-    said = f"stuck at {readable(actual)}" if kind == "flatline" else _BEFORE.get(kind, "") + compare(actual, typical, when)
+    if kind == "flatline":
+        said = f"stuck at {readable(actual)}"
+    elif kind == "silence" and actual == 0 and typical < SETTLED:  # the level has followed; that it is silent is no less so
+        said = "still nothing at all" + f" on {when.removeprefix(' for ')}" * bool(when)
+    else:
+        said = _BEFORE.get(kind, "") + compare(actual, typical, when)
     return said + (f", for {duration(lasted)}" if lasted else "")
 
 

@@ -32,5 +32,5 @@ class FitBatchOperator(JobOperator):
         """See the class."""
         from driftline.pipeline.train import fit_batch
 
-        out = self.staged(context, f"fit-{self.batch['first']}.json")
+        out = self.staged(context, f"fit-{self.batch['part']}.json")
         return fit_batch(self.definition(client), self.batch, out=out, progress=self.progress())

@@ -33,6 +33,6 @@ class ScoreBatchOperator(JobOperator):
         """See the class."""
         from driftline.pipeline.score import score_batch
 
-        out = self.staged(context, f"scored-{self.batch['first']}.json")
+        out = self.staged(context, f"scored-{self.batch['part']}.json")
         job = self.definition(client)
         return score_batch(client, job, self.batch, self.plan, partitions=wanted_partitions(context), out=out)

@@ -61,7 +61,7 @@ def test_columns_hold_what_the_answer_says(data):
         np.testing.assert_array_equal(np.array(mine), np.array(theirs))
     assert slow["partition"].to_pylist() == [key["partition"] or "" for key, _, _ in rows]
     keys, place = _rows(fast)
-    assert [keys[row] for row in place] == [(key["partition"] or "", key["by"] or "") for key, _, _ in rows]
+    assert [keys[row] for row in place] == [(key["partition"] or "", key["by"] or "", "") for key, _, _ in rows]
 
 
 @pytest.mark.parametrize(("keys", "said"), [([1, 2], ["1", "2"]), ([True, False], ["true", "false"]), ([1.5, None], ["1.5", ""])])

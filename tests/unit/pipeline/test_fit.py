@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import check_job_options, fit
+from driftline.scoring.calibration import Calibration
 
 SPAN = timedelta(hours=1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -49,6 +51,17 @@ def test_partitions_have_options_of_their_own():
     assert options["tokyo-2"]["holidays"] == [{"holiday": "sale", "ds": "2026-03-07"}]
     again = Trained.from_numbers(trained.to_numbers())
     np.testing.assert_array_equal(again.fleet.mean(series.times), trained.fleet.mean(series.times))
+
+
+def test_gaps_in_a_count_leave_its_noise_known():
+    whole = frame("london-1", "york-1")
+    counts = {"detectors": [{"function": "nzc", "partition_field_name": "shop"}], "job_id": "n", "datafeed": {"indices": "x"}}
+    gaps = replace(whole, values=np.where(np.arange(HOURS) % 7 == 0, np.nan, whole.values.round()))
+    late = replace(whole, values=np.where(np.arange(HOURS) < HOURS // 2, np.nan, whole.values.round()))
+    for series in (gaps, late):
+        usual = Calibration.from_numbers(fit(Job.parse({**counts, "bucket_span": "1h"}, where="test"), series).usual)
+        assert np.isfinite(usual.law).all()
+        assert (usual.tails["point"].surprise(np.full((2, 1), 20.0)) > 5).all()
 
 
 def test_the_engine_prophet_fits_all_and_says_so():

@@ -20,7 +20,7 @@ def cells(first, last, value=1.0, series=5):
     """One cell for each of some series in each bucket, which is an interval."""
     row, bucket = (array.ravel() for array in np.meshgrid(np.arange(series, dtype=np.int32), np.arange(first, last)))
     docs = np.ones(len(row), dtype=np.int64)
-    keys = [(f"p{number}", "") for number in range(series)]
+    keys = [(f"p{number}", "", "") for number in range(series)]
     return Cells(keys, row, bucket, docs, {"m0": value * docs}, list(range(first, last)))
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 from driftline.models.baseline.options import new_prophet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
     from prophet import Prophet
 
@@ -81,7 +83,7 @@ class Design:
 
     def local(self, times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
         """Times as the clocks of the series' time zone showed them, which is what people's habits follow."""
-        return to_zone(times, self.options.get("time_zone"))
+        return wall_clock(times, self.options)
 
     def to_numbers(self) -> dict[str, Any]:
         """JSON data that `from_numbers` rebuilds the design from."""
@@ -139,6 +141,28 @@ class Design:
         model.history = model.setup_dataframe(frame.copy())
         model.params = params
         return model
+
+
+def wall_clock(times: NDArray[np.datetime64], options: Mapping[str, Any]) -> NDArray[np.datetime64]:
+    """UTC times (T,) as the clocks of the options' `time_zone` showed them, moved as `time_shifts` says."""
+    return shifted(to_zone(times, options.get("time_zone")), options.get("time_shifts", ()), of=times)
+
+
+def shifted(
+    clocks: NDArray[np.datetime64], moves: Sequence[Sequence[float]], *, of: NDArray[np.datetime64] | None = None
+) -> NDArray[np.datetime64]:
+    """Clocks (T,) after they were moved.
+
+    Args:
+        clocks: What they showed without.
+        moves: Pairs of when, in epoch seconds, and by how many seconds.
+        of: The UTC times that the clocks are of; by default they are these.
+    """
+    if not len(moves):
+        return clocks
+    seconds = (clocks if of is None else of).astype("datetime64[s]").astype(np.int64)
+    total = sum(np.where(seconds >= when, int(amount), 0) for when, amount in moves)
+    return np.asarray(clocks + np.asarray(total).astype("timedelta64[s]"))
 
 
 def to_zone(times: NDArray[np.datetime64], zone: str | None) -> NDArray[np.datetime64]:

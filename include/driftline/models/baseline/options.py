@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 # Handled by us: sampling is not used for bounds, and the backend is fixed. A list of dates would be old at the next retrain.
 _NOT_IN_JOBS = {"self", "mcmc_samples", "uncertainty_samples", "stan_backend", "changepoints", "interval_width"}
 # What Prophet takes by methods, columns or not at all.
-EXTRA = {"country_holidays", "seasonalities", "extra_regressors", "time_zone", "cap", "floor"}
+EXTRA = {"country_holidays", "seasonalities", "extra_regressors", "time_zone", "time_shifts", "cap", "floor"}
+_FROM_ELSEWHERE = {"extra_regressors", "time_shifts"}  # what a job has other fields for
 
 
 @cache
 def known_options() -> tuple[str, ...]:
     """Names that `training.prophet` may use."""
-    return tuple(sorted((_arguments() - _NOT_IN_JOBS) | (EXTRA - {"extra_regressors"})))
+    return tuple(sorted((_arguments() - _NOT_IN_JOBS) | (EXTRA - _FROM_ELSEWHERE)))
 
 
 @cache

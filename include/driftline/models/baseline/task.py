@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from driftline.core.errors import DataError
-from driftline.models.baseline.design import HEAD, Design, changepoint_count, place_changepoints, switches, ticks, to_zone
+from driftline.models.baseline.design import HEAD, Design, changepoint_count, place_changepoints, switches, ticks, wall_clock
 from driftline.models.baseline.estimate import Batch, estimate
 from driftline.models.baseline.fleet import SCALARS, Group, stack_regressors
 from driftline.models.baseline.options import try_options
@@ -58,7 +58,7 @@ class Task:
             try_options(self.options)
         except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
             raise DataError(f"Prophet refuses the options: {error}") from None
-        self.local = to_zone(self.ds, self.options.get("time_zone"))
+        self.local = wall_clock(self.ds, self.options)
         # where clocks are put back, wall clock times are out of order, and Prophet sorts them
         order = np.argsort(self.local, kind="stable")
         self.order = None if (order[1:] > order[:-1]).all() else order

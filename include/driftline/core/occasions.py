@@ -1,0 +1,85 @@
+"""Events of iCalendars and public holidays, as (text, start, end)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    import icalendar
+
+Occasion = tuple[str, datetime, datetime]
+DAY = timedelta(days=1)
+
+
+@lru_cache(maxsize=16)
+def parse_ical(text: str) -> icalendar.Calendar:
+    """The calendar of an iCalendar's text.
+
+    Raises:
+        ValueError: It is none.
+    """
+    import icalendar
+    import recurring_ical_events
+
+    try:
+        found = icalendar.Calendar.from_ical(text)
+        recurring_ical_events.of(found).at(2000)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"not an iCalendar: {error}; it begins with BEGIN:VCALENDAR") from None
+    return found
+
+
+def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list[Occasion]:
+    """The events between two times; those that name no zone are in `zone`."""
+    if text is None:
+        return []
+    import recurring_ical_events
+
+    found = []
+    # days and times without a zone are compared as if they were UTC: a day more on both sides has them all
+    for event in recurring_ical_events.of(parse_ical(text)).between(start - DAY, end + DAY):
+        first = _moment(event.start, zone)
+        last = max(_moment(event.end, zone), first + timedelta(seconds=1))
+        if first < end and start < last:
+            found.append((str(event.get("SUMMARY") or "event"), first, last))
+    return found
+
+
+def _moment(when: date | datetime, zone: str) -> datetime:
+    whole = when if isinstance(when, datetime) else datetime.combine(when, time())
+    return (whole if whole.tzinfo else whole.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def check_country(country: str) -> None:
+    """Refuses a country, or part of one, that is not known.
+
+    Raises:
+        ValueError: Names it.
+    """
+    _holidays(country, 2020)
+
+
+@lru_cache(maxsize=256)
+def _holidays(country: str, year: int) -> Any:  # noqa: ANN401 - a mapping of dates to names
+    import holidays
+
+    name, _, part = country.partition("-")
+    try:
+        return holidays.country_holidays(name, subdiv=part or None, years=year)
+    except NotImplementedError:
+        raise ValueError(f"no holidays are known of '{country}': ISO 3166 codes such as DE, US-CA") from None
+
+
+def of_countries(countries: tuple[str, ...], start: datetime, end: datetime, zone: str) -> list[Occasion]:
+    """The public holidays between two times, each a day by the clocks of `zone`."""
+    found = []
+    for country in countries:
+        for year in range((start - DAY).year, (end + DAY).year + 1):
+            for day, name in _holidays(country, year).items():
+                first, last = _moment(day, zone), _moment(day + DAY, zone)
+                if first < end and start < last:
+                    found.append((f"{name} ({country})", first, last))
+    return found

@@ -1,0 +1,159 @@
+"""Calendars and filters: in files under version control, and in the index `driftline-jobs`; which of them a job needs."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+import yaml
+from elasticsearch import NotFoundError
+
+from driftline.core.errors import DefinitionError
+from driftline.core.paths import calendars_dir, filters_dir
+from driftline.core.rules import Calendar, Filter, Known
+from driftline.core.timespan import iso
+from driftline.elastic.client import explained
+from driftline.elastic.indices import JOBS, ensure_templates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
+
+Kind = Literal["calendar", "filter"]
+MODELS: dict[Kind, type[Calendar | Filter]] = {"calendar": Calendar, "filter": Filter}
+FOLDERS = {"calendar": calendars_dir, "filter": filters_dir}
+MOST = 10_000
+_OF_ELASTIC = {"event_id", "calendar_id"}  # in its scheduled events
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A calendar or filter as it was found.
+
+    Attributes:
+        kind: Which of the two.
+        id: Its identifier.
+        origin: file or index.
+        where: The file, or the document.
+        definition: It.
+    """
+
+    kind: Kind
+    id: str
+    origin: Literal["file", "index"]
+    where: str
+    definition: Calendar | Filter
+
+
+def stored(client: Elasticsearch | None = None) -> list[Stored]:
+    """All calendars and filters; files win over the index where both have an id.
+
+    Raises:
+        DefinitionError: One of them is broken. Without it, something would be an anomaly that is none.
+    """
+    found: dict[tuple[str, str], Stored] = {}
+    for one in [*_files(), *(_indexed(client) if client is not None else ())]:
+        found.setdefault((one.kind, one.id), one)
+    return sorted(found.values(), key=lambda one: (one.kind, one.id))
+
+
+def known(client: Elasticsearch | None, job: Job) -> Known:
+    """What a job's rules refer to.
+
+    Raises:
+        DefinitionError: As `stored`.
+    """
+    found = [one.definition for one in stored(client)]
+    filters = {one.filter_id: tuple(one.items) for one in found if isinstance(one, Filter)}
+    calendars = tuple(one for one in found if isinstance(one, Calendar) and one.concerns(job))
+    return Known(filters, calendars)
+
+
+def _files() -> Iterator[Stored]:
+    for kind, model in MODELS.items():
+        folder = FOLDERS[kind]()
+        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+            one = model.load(path)
+            yield Stored(kind, getattr(one, f"{kind}_id"), "file", str(path), one)
+
+
+def _indexed(client: Elasticsearch) -> Iterator[Stored]:
+    with explained(f"index {JOBS}"):
+        query = {"terms": {"kind": list(MODELS)}}
+        hits = client.search(index=JOBS, size=MOST, query=query, ignore_unavailable=True)["hits"]["hits"]
+    for hit in hits:
+        kind, where = hit["_source"]["kind"], f"{JOBS}/{hit['_id']}"
+        yield Stored(kind, hit["_source"]["id"], "index", where, MODELS[kind].parse(hit["_source"]["definition"], where=where))
+
+
+def read(kind: Kind, path: Path, **given: Any) -> list[Calendar | Filter]:  # noqa: ANN401 - fields of the definition
+    """The calendars or filters of a file: YAML, JSON as Elastic's API takes or gives it, or an iCalendar.
+
+    Args:
+        kind: Which of the two.
+        path: The file. Without an id in it, its name is the id.
+        given: Fields that the file does not say.
+
+    Raises:
+        DefinitionError: The file cannot be read, or does not say what it must.
+    """
+    where, name = str(path), path.stem.lower()
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = {"ical": text} if path.suffix == ".ics" and kind == "calendar" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"the file cannot be read: {error}", where=where) from None
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from None
+    many = data.get(f"{kind}s") if isinstance(data, Mapping) else data
+    entries = many if isinstance(many, list) else [data]
+    return [MODELS[kind].parse(_plain(kind, each, name, given), where=where) for each in entries]
+
+
+def _plain(kind: Kind, data: object, name: str, given: dict[str, Any]) -> object:
+    if not isinstance(data, Mapping):
+        return data
+    out = {f"{kind}_id": name, **data, **{field: value for field, value in given.items() if value}}
+    events = out.get("events")
+    if isinstance(events, list):
+        out["events"] = [
+            {field: value for field, value in event.items() if field not in _OF_ELASTIC} if isinstance(event, Mapping) else event
+            for event in events
+        ]
+    return out
+
+
+def save(client: Elasticsearch, one: Calendar | Filter) -> str:
+    """Stores a calendar or filter in the index, and returns its id. From now on runs go by it."""
+    kind: Kind = "calendar" if isinstance(one, Calendar) else "filter"
+    name: str = getattr(one, f"{kind}_id")
+    ensure_templates(client)
+    document = {"id": name, "kind": kind, "updated": iso(datetime.now(UTC)), "definition": orjson.loads(one.model_dump_json())}
+    with explained(f"{kind} {name}"):
+        client.index(index=JOBS, id=f"{kind}:{name}", document=document, refresh="wait_for")
+    return name
+
+
+def delete(client: Elasticsearch, kind: Kind, name: str) -> None:
+    """Deletes a calendar or filter of the index.
+
+    Raises:
+        DefinitionError: There is none, or it is a file: that is under version control, so it is for its owner to remove.
+    """
+    found = {one.id: one for one in stored(client) if one.kind == kind}
+    if name not in found:
+        near = difflib.get_close_matches(name, list(found), n=1)
+        raise DefinitionError(f"there is no {kind} '{name}'", fix=f"Did you mean '{near[0]}'?" if near else "")
+    if found[name].origin == "file":
+        raise DefinitionError(f"{kind} '{name}' is defined in a file", where=found[name].where, fix="Remove the file.")
+    with explained(f"{kind} {name}"), contextlib.suppress(NotFoundError):
+        client.delete(index=JOBS, id=f"{kind}:{name}", refresh="wait_for")

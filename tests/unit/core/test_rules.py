@@ -1,0 +1,202 @@
+"""Custom rules, filters, calendars: what they are about, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from driftline.core.errors import DefinitionError
+from driftline.core.job import Job
+from driftline.core.rules import Calendar, Filter, Known, listed
+from driftline.core.ruling import reasons, time_shifts, unlearned
+from driftline.core.series import SeriesKey
+
+HOUR = 3600.0
+START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+ICAL = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//test//EN
+BEGIN:VEVENT
+UID:1
+DTSTART;TZID=Europe/Berlin:20260301T020000
+DTEND;TZID=Europe/Berlin:20260301T040000
+RRULE:FREQ=WEEKLY;BYDAY=SU
+SUMMARY:Maintenance
+END:VEVENT
+BEGIN:VEVENT
+UID:2
+DTSTART;VALUE=DATE:20260501
+SUMMARY:May Day
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def job(rules: list[dict] | None = None, known: Known | None = None, **detector: str) -> Job:
+    made = Job.parse(
+        {
+            "job_id": "web",
+            "groups": ["front"],
+            "bucket_span": "1h",
+            "detectors": [{"function": "count", "partition_field_name": "host", **detector, "custom_rules": rules or []}],
+            "datafeed": {"indices": ["logs"]},
+        },
+        where="test",
+    )
+    return made.knowing(known or Known())
+
+
+def calendar(**fields: object) -> Calendar:
+    return Calendar.parse({"calendar_id": "one", "job_ids": ["web"], **fields}, where="test")
+
+
+@pytest.mark.parametrize(
+    ("value", "items", "expected"),
+    [
+        ("a.example", ("a.example",), True),
+        ("a.example", ("*.example",), True),
+        ("a.example", ("a.*",), True),
+        ("a.example", ("*exam*",), True),
+        ("a.example", ("*",), True),
+        ("a.example", ("a?example", "[a].example", "example"), False),
+        ("", ("*x*", "x"), False),
+    ],
+)
+def test_a_filter_lists_values_with_stars_at_their_ends_only(value, items, expected):
+    assert listed(value, items) is expected
+
+
+def test_a_rule_holds_where_its_scope_and_all_its_conditions_do():
+    rule = {
+        "conditions": [
+            {"applies_to": "actual", "operator": "lt", "value": 5},
+            {"applies_to": "diff_from_typical", "operator": "gte", "value": 3},
+            {"applies_to": "time", "operator": "gt", "value": START},
+        ],
+        "scope": {"host": {"filter_id": "safe", "filter_type": "exclude"}},
+    }
+    one = job([rule], Known({"safe": ("b*",)}))
+    yes = (SeriesKey(0, "a"), START + HOUR, 4.0, 7.5)
+    assert reasons(one, *yes) == [
+        "custom rule 0 of detector 0: skip_result where host not in safe and actual < 5 and diff_from_typical ≥ 3 and "
+        "time > 2026-03-01T00:00:00Z"
+    ]
+    for no in (
+        (SeriesKey(0, "b1"), START + HOUR, 4.0, 7.5),
+        (SeriesKey(0, "a"), START, 4.0, 7.5),
+        (SeriesKey(0, "a"), START + HOUR, 5.0, 8.5),
+        (SeriesKey(0, "a"), START + HOUR, 4.0, 6.5),
+        (SeriesKey(0, "a"), START + HOUR, None, None),
+    ):
+        assert reasons(one, *no) == []
+    assert reasons(one, *yes, action="skip_model_update") == []
+
+
+def test_a_filter_that_is_not_there_is_named():
+    with pytest.raises(DefinitionError, match="there is no filter 'safe'"):
+        reasons(job([{"scope": {"host": {"filter_id": "safe"}}}]), SeriesKey(0, "a"), START, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({}, "a rule needs a scope or conditions"),
+        ({"scope": {"user": {"filter_id": "x"}}}, r"scope 'user' is not a split field of the detector \('host'\)"),
+        ({"actions": ["force_time_shift"], "conditions": [{"applies_to": "time", "operator": "gt", "value": 1}]},
+         "time_shift_amount"),
+        ({"conditions": [{"applies_to": "actuals", "operator": "lt", "value": 1}]}, "custom_rules.0.conditions.0.applies_to"),
+    ],
+)  # fmt: skip
+def test_rules_that_make_no_sense_are_refused(rule, message):
+    with pytest.raises(DefinitionError, match=message):
+        job([rule])
+
+
+def test_what_has_no_value_takes_conditions_on_time_only():
+    rule = {"conditions": [{"applies_to": "actual", "operator": "lt", "value": 1}]}
+    with pytest.raises(DefinitionError, match="with function 'rare' conditions are on time only"):
+        job([rule], function="rare", by_field_name="process")
+
+
+def test_nothing_is_learned_of_events_and_of_what_rules_leave_out():
+    event = {"description": "upgrade", "start_time": START + 1.5 * HOUR, "end_time": START + 3 * HOUR}
+    rule = {
+        "actions": ["skip_model_update"],
+        "conditions": [{"applies_to": "actual", "operator": "gt", "value": 100}],
+        "scope": {"host": {"filter_id": "loud"}},
+    }
+    one = job([rule], Known({"loud": ("b",)}, (calendar(events=[event]),)))
+    keys, values = [SeriesKey(0, "a"), SeriesKey(0, "b")], np.array([[1.0, 1, 1, 1, 900], [1.0, 1, 1, 1, 900]])
+    times = START + HOUR * np.arange(5)[None]
+    left_out = unlearned(one, keys, times, values, where=lambda chosen: chosen[:, None])
+    assert left_out.tolist() == [[False, True, True, False, False], [False, True, True, False, True]]
+    hidden = unlearned(one, keys, times, values, where=lambda chosen: chosen[:, None], hidden=True)
+    assert hidden.tolist() == [[False, True, True, False, False]] * 2, "the rule's results are shown"
+    assert reasons(one, keys[0], START + HOUR, 1.0, 1.0) == ["calendar 'one': upgrade"]
+    assert reasons(one, keys[0], START + 3 * HOUR, 1.0, 1.0) == []
+
+
+def test_no_rules_cost_nothing_and_change_no_version():
+    plain = job()
+    assert unlearned(plain, [], np.zeros((1, 0)), np.zeros((0, 0)), where=lambda chosen: chosen) is None
+    rule = {"conditions": [{"applies_to": "actual", "operator": "gt", "value": 100}]}
+    assert job([rule]).version == plain.version
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"), [(["_all"], True), (["we*"], True), (["front"], True), (["other"], False), ([], False)]
+)
+def test_a_calendar_is_about_jobs_patterns_and_groups(ids, expected):
+    assert calendar(job_ids=ids).concerns(job()) is expected
+
+
+def test_an_ical_recurs_by_its_own_clock():
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    found = calendar(ical=ICAL, time_zone="America/New_York").between(start, start + timedelta(days=70))
+    sundays = [event.start_time for event in found if event.description == "Maintenance"]
+    assert sundays[0] == datetime(2026, 3, 1, 1, tzinfo=UTC)
+    # the clocks go forward on the 29th: two o'clock does not exist, and later it is an hour earlier in UTC
+    assert sundays[5] == datetime(2026, 4, 5, 0, tzinfo=UTC)
+    (day,) = [event for event in found if event.description == "May Day"]
+    assert (day.start_time, day.end_time) == (datetime(2026, 5, 1, 4, tzinfo=UTC), datetime(2026, 5, 2, 4, tzinfo=UTC))
+
+
+def test_holidays_are_days_by_the_clock_of_the_calendar():
+    zone = calendar(holidays=["DE-BY"], time_zone="Europe/Berlin")
+    (event,) = zone.between(datetime(2026, 1, 5, 20, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
+    assert (event.start_time, event.end_time) == (datetime(2026, 1, 5, 23, tzinfo=UTC), datetime(2026, 1, 6, 23, tzinfo=UTC))
+    assert "DE-BY" in event.description
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ical": "hello"}, "not an iCalendar"),
+        ({"holidays": ["XX"]}, "no holidays are known of 'XX'"),
+        ({"time_zone": "Mars"}, "'Mars' is no time zone"),
+        ({"events": [{"description": "x", "start_time": 5, "end_time": 5}]}, "over when it begins"),
+    ],
+)
+def test_calendars_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(DefinitionError, match=message):
+        calendar(**fields)
+
+
+def test_a_filter_has_an_end():
+    with pytest.raises(DefinitionError, match="items"):
+        Filter.parse({"filter_id": "x", "items": ["a"] * 10_001}, where="test")
+
+
+def test_clocks_are_moved_by_events_and_rules():
+    event = {"description": "summer time", "start_time": START, "end_time": START + HOUR, "force_time_shift": 3600}
+    rule = {
+        "actions": ["force_time_shift"],
+        "params": {"force_time_shift": {"time_shift_amount": -3600}},
+        "conditions": [{"applies_to": "time", "operator": "gte", "value": START + 10 * HOUR}],
+    }
+    one = job([rule], Known({}, (calendar(events=[event]),)))
+    first = datetime.fromtimestamp(START, UTC)
+    assert time_shifts(one, first, first + timedelta(days=1)) == [(START, 3600), (START + 10 * HOUR, -3600)]
+    assert time_shifts(one, first + timedelta(hours=1), first + timedelta(hours=2)) == []

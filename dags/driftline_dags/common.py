@@ -24,13 +24,14 @@ RETRIES = {
 TAG_LENGTH = 100
 
 
-def defaults(name: str, stage: str, *, groups: list[str] | None = None) -> dict[str, Any]:
-    """Arguments that every DAG of ours takes."""
+def defaults(name: str, stage: str, *, groups: list[str] | None = None, paused: bool = False) -> dict[str, Any]:
+    """Arguments that every DAG of ours takes; `paused` ones wait for somebody to start them, others do as Airflow is set."""
     tags = {"driftline", stage, *(group[:TAG_LENGTH] for group in groups or [] if group)}
     return {
         "dag_id": f"{name}.{stage}",
         "start_date": START,
         "catchup": False,
+        "is_paused_upon_creation": True if paused else None,
         "tags": sorted(tags),
         "default_args": {"owner": "driftline", **RETRIES},
         "render_template_as_native_obj": False,

@@ -19,7 +19,7 @@ def forecast_dag(job: Job, where: str) -> DAG:
     """The forecasting DAG of a job."""
     length = format_span(job.forecast.duration)
     with DAG(
-        **defaults(job.job_id, "forecast", groups=job.groups),
+        **defaults(job.job_id, "forecast", groups=job.groups, paused=job.paused),
         description=f"Forecasts {job.job_id}" + (f": {job.description}" if job.description else ""),
         doc_md=job_doc(job, f"Forecasts the job's series, {length} ahead.", where),
         schedule=forecast_schedule(job),

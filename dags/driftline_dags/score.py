@@ -34,7 +34,7 @@ PARAMS = {
 def score_dag(job: Job, where: str) -> DAG:
     """The scoring DAG of a job."""
     with DAG(
-        **defaults(job.job_id, "score", groups=job.groups),
+        **defaults(job.job_id, "score", groups=job.groups, paused=job.paused),
         description=f"Scores {job.job_id}" + (f": {job.description}" if job.description else ""),
         doc_md=job_doc(job, "Scores the job's newest buckets, or an interval, and replaces its results.", where),
         schedule=score_schedule(job),

@@ -27,7 +27,7 @@ def batches(handle: dict[str, Any]) -> list[dict[str, Any]]:
 def train_dag(job: Job, where: str) -> DAG:
     """The training DAG of a job."""
     with DAG(
-        **defaults(job.job_id, "train", groups=job.groups),
+        **defaults(job.job_id, "train", groups=job.groups, paused=job.paused),
         description=f"Trains {job.job_id}" + (f": {job.description}" if job.description else ""),
         doc_md=job_doc(job, "Trains the job's models and promotes the snapshot if its backtest is not worse.", where),
         schedule=train_schedule(job),

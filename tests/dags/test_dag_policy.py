@@ -86,6 +86,18 @@ def test_the_forecast_follows_a_retrain(dags: dict[str, DAG]) -> None:
     assert asset.uri == "driftline://snapshots/by-clock"
 
 
+def test_the_dags_of_a_paused_job_begin_paused_and_others_as_airflow_is_set(dags: dict[str, DAG]) -> None:
+    from driftline_dags.forecast import forecast_dag
+    from driftline_dags.score import score_dag
+    from driftline_dags.train import train_dag
+
+    assert {dag.is_paused_upon_creation for dag in dags.values()} == {None}
+    for build in (train_dag, score_dag, forecast_dag):
+        stored = DagSerialization.to_dict(build(make_job("waiting", paused=True), "here.yaml"))
+        assert DagSerialization.from_dict(stored).is_paused_upon_creation is True
+    assert make_job(paused=True).version == make_job().version, "whether it is started is no part of what it finds"
+
+
 def test_notes_of_a_job_are_in_its_documentation(tmp_path: Path) -> None:
     from driftline_dags.score import score_dag
 

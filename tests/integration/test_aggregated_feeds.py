@@ -37,6 +37,13 @@ HISTOGRAM = {
         "aggregations": {**MAX, "airline": {"terms": {"field": "airline", "size": 10}, "aggregations": MS}},
     }
 }
+AIRLINES = {"terms": {"field": "airline", "size": 10}}
+TERMS = {  # as in the modules for hosts: each host's history is an answer of its own
+    "airline": {
+        **AIRLINES,
+        "aggs": {"again": {**AIRLINES, "aggs": {"b": {**HISTOGRAM["buckets"], "aggregations": {**MAX, **MS}}}}},
+    }
+}
 COMPOSITE = {
     "buckets": {
         "composite": {
@@ -101,7 +108,7 @@ DETECTORS = [
 ]
 
 
-@pytest.mark.parametrize("aggregations", [HISTOGRAM, COMPOSITE], ids=["date_histogram", "composite"])
+@pytest.mark.parametrize("aggregations", [HISTOGRAM, COMPOSITE, TERMS], ids=["date_histogram", "composite", "terms"])
 def test_what_a_datafeed_aggregates_is_what_the_documents_say(client, index, prefix, tmp_path, aggregations):
     name, rows = index
     found = series_of(client, job_of(f"{prefix}a", name, DETECTORS, "doc_count", aggregations=aggregations), tmp_path)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.timespan import parse_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import timedelta
+
+_EXPECTED = "aggregations: one date_histogram, or one composite with one, is expected at the top"
+
+
+def inner_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The aggregations in one.
+
+    Raises:
+        ValueError: They are no mapping of mappings.
+    """
+    inner = body.get("aggregations") or body.get("aggs") or {}
+    if not isinstance(inner, Mapping) or not all(isinstance(each, Mapping) for each in inner.values()):
+        raise ValueError("aggregations: a name and a mapping are expected for each")
+    return dict(inner)
 
 
 def aggregation_names(aggregations: Mapping[str, Any]) -> Iterator[str]:
@@ -17,7 +32,40 @@ def aggregation_names(aggregations: Mapping[str, Any]) -> Iterator[str]:
         yield name
         for source in (body.get("composite") or {}).get("sources", []):
             yield from source
-        yield from aggregation_names(body.get("aggregations") or body.get("aggs") or {})
+        yield from aggregation_names(inner_of(body))
+
+
+def histogram_path(aggregations: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names that lead to the aggregation that cuts the time, from the top: `("host", "buckets")`.
+
+    Around a date histogram there may be others, of which each holds the next and nothing else, as in Elastic's.
+
+    Raises:
+        ValueError: There is no such aggregation, or more than one.
+    """
+    inner = inner_of({"aggregations": aggregations})
+    if len(inner) != 1:
+        raise ValueError(_EXPECTED)
+    ((name, body),) = inner.items()
+    if "date_histogram" in body or "composite" in body:
+        return (name,)
+    rest = histogram_path(inner_of(body))
+    if "composite" in histogram_of(inner_of(body)):
+        raise ValueError("aggregations: a composite aggregation can only be at the top")
+    return (name, *rest)
+
+
+def histogram_of(aggregations: Mapping[str, Any]) -> dict[str, Any]:
+    """The aggregation that cuts the time.
+
+    Raises:
+        ValueError: As `histogram_path` says.
+    """
+    inner: dict[str, Any] = dict(aggregations)
+    for name in histogram_path(aggregations):
+        body: dict[str, Any] = inner[name]
+        inner = inner_of(body)
+    return body
 
 
 def interval_of(aggregations: Mapping[str, Any]) -> timedelta:
@@ -26,13 +74,14 @@ def interval_of(aggregations: Mapping[str, Any]) -> timedelta:
     Raises:
         ValueError: They are not of a date histogram with a fixed interval, or of a composite aggregation with one.
     """
-    found = [body for body in aggregations.values() if isinstance(body, dict)]
-    top = found[0] if len(found) == 1 else {}
-    sources = [body for part in (top.get("composite") or {}).get("sources", []) for body in part.values()]
-    histograms = [body["date_histogram"] for body in (sources or [top]) if "date_histogram" in body]
-    if len(histograms) != 1:
-        raise ValueError("aggregations: one date_histogram, or one composite with one, is expected at the top")
-    interval = histograms[0].get("fixed_interval") or histograms[0].get("interval")
-    if interval is None:
+    body = histogram_of(aggregations)
+    composite = body.get("composite")
+    sources = composite.get("sources") if isinstance(composite, Mapping) else [{"": body}]
+    parts = [part for source in sources or [] if isinstance(source, Mapping) for part in source.values()]
+    histograms = [part["date_histogram"] for part in parts if isinstance(part, Mapping) and "date_histogram" in part]
+    if len(histograms) != 1 or not isinstance(histograms[0], Mapping):
+        raise ValueError(_EXPECTED)
+    interval = histograms[0].get("fixed_interval") or histograms[0].get("interval") or histograms[0].get("calendar_interval")
+    if interval is None or str(interval)[-1:] in {"M", "q", "y"} or str(interval) in {"month", "quarter", "year"}:
         raise ValueError("aggregations: the date_histogram needs a fixed_interval; months and years have no fixed length")
-    return parse_span(interval)
+    return parse_span({"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "7d"}.get(str(interval), interval))

@@ -1,6 +1,7 @@
 """The detector functions: what each reads from Elasticsearch, which side it looks at, and what an empty bucket means.
 
-Names and meanings are those of Elastic's anomaly detection ("Function reference" of its documentation).
+Names and meanings are those of Elastic's anomaly detection ("Function reference" of its documentation); only std_deviation is
+our own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Function:
 
     Attributes:
         name: As written in a job.
-        metric: The quantity: count, distinct_count, mean, min, max, sum, non_null_sum, median, varp, info_content, or place.
+        metric: The quantity: count, distinct_count, mean, min, max, sum, non_null_sum, median, varp, std_deviation,
+            info_content, or place.
         side: Which deviations it reports.
         needs_field: Whether `field_name` must be given (count takes none).
         empty_is_zero: Whether a bucket without documents is a 0 (counts, sums) rather than missing.
@@ -42,7 +44,8 @@ class Function:
 
 
 _TWO_SIDED = (
-    "count", "non_zero_count", "distinct_count", "mean", "sum", "non_null_sum", "median", "varp", "info_content",
+    "count", "non_zero_count", "distinct_count", "mean", "sum", "non_null_sum", "median", "varp", "std_deviation",
+    "info_content",
 )  # fmt: skip
 _METRICS = {"non_zero_count": "count"}
 _RARE: dict[str, Family] = {"rare": "rare", "freq_rare": "freq_rare", "time_of_day": "time", "time_of_week": "time"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -45,18 +46,32 @@ Cron = Annotated[str, AfterValidator(_cron)]
 
 Kind = Literal["series", "population", "rare", "time", "place"]
 NOT_OVER = {"non_zero_count", "high_non_zero_count", "low_non_zero_count"}
-_RESERVED = {"count", "by", "over"}  # Elastic's names for what is no field
+_RESERVED = {"count", "by", "over"}  # Elastic's names for what is no by or over field
+_NO_NAME = re.compile(r'["\\\x00-\x1f\x7f-\x9f]|\A\.\Z')  # what Elastic's field names cannot hold or be
 _DETECTOR_LATER = {"over_field_name", "use_null", "exclude_frequent"}
 _TIME_ONLY = {"rare", "freq_rare", "lat_long"}  # functions without a value that a rule could compare
+
+
+_SPLITS = ("partition_field_name", "by_field_name", "over_field_name")
+
+
+def check_name(name: str | None, place: str) -> None:
+    """Checks the name of a field of documents.
+
+    Raises:
+        ValueError: Elastic's jobs cannot have it: it holds a double quote, a backslash or a control character, or is a dot.
+    """
+    if name is not None and _NO_NAME.search(name):
+        raise ValueError(f"{place}: {name!r} is no field's name: no double quotes, backslashes or control characters, not '.'")
 
 
 class Detector(Definition):
     """One function over one field, optionally split into a series for each value of one or two fields, or over a population."""
 
     function: str = Field(
-        description="count, non_zero_count, distinct_count, mean, min, max, sum, non_null_sum, median, varp, info_content, with "
-        "high_ or low_ in front for one side only; rare, freq_rare, time_of_day, time_of_week, lat_long; metric is min, max and "
-        "mean"
+        description="count, non_zero_count, distinct_count, mean, min, max, sum, non_null_sum, median, varp, std_deviation, "
+        "info_content, with high_ or low_ in front for one side only; rare, freq_rare, time_of_day, time_of_week, lat_long; "
+        "metric is min, max and mean"
     )
     field_name: str | None = Field(None, min_length=1, description="The field that the function reads. Not for count.")
     partition_field_name: str | None = Field(None, min_length=1, description="A series of its own for each value of this field.")
@@ -86,9 +101,14 @@ class Detector(Definition):
             raise ValueError(f"function '{name}' needs an over_field_name: the members that may have rare values often")
         if function.name in NOT_OVER and self.over_field_name:
             raise ValueError(f"function '{name}' takes no over_field_name; use count")
+        self._names_fit()
         self._splits_differ()
         self._rules_fit()
         return self
+
+    def _names_fit(self) -> None:
+        for place in ("field_name", *_SPLITS):
+            check_name(getattr(self, place), place)
 
     def _rules_fit(self) -> None:
         splits = {self.partition_field_name, self.by_field_name, self.over_field_name} - {None}
@@ -101,13 +121,13 @@ class Detector(Definition):
 
     def _splits_differ(self) -> None:
         given: dict[str, str] = {}
-        for split in ("partition_field_name", "by_field_name", "over_field_name"):
+        for split in _SPLITS:
             value = getattr(self, split)
             if value is None:
                 continue
             if value in given:
                 raise ValueError(f"{split} and {given[value]} must differ")
-            if value in _RESERVED:
+            if value in _RESERVED and split != "partition_field_name":
                 raise ValueError(f"{split}: '{value}' is not permitted as a field's name")
             given[value] = split
 
@@ -279,8 +299,16 @@ class Marker(Definition):
 
 
 def _meant(given: object) -> list[object]:
-    """The detectors that one of a definition stands for."""
+    """The detectors that one of a definition stands for.
+
+    Raises:
+        ValueError: It is a metric with a rule about one number, where there are three.
+    """
     if isinstance(given, Mapping) and given.get("function") == METRIC:
+        rules = given.get("custom_rules") or []
+        parts = [part for rule in rules if isinstance(rule, Mapping) for part in rule.get("conditions") or []]
+        if any(isinstance(part, Mapping) and part.get("applies_to") != "time" for part in parts):
+            raise ValueError(f"custom_rules: with function '{METRIC}' conditions are on time only")
         return [{**given, "function": function} for function in METRIC_MEANS]
     return [given]
 
@@ -316,6 +344,7 @@ class Job(Definition):
     quality: Quality = Field(default_factory=Quality)
     markers: list[Marker] = Field(default_factory=list, description="Known changes, each the start of a new baseline.")
     model_plot_config: ModelPlot = Field(default_factory=ModelPlot)
+    paused: bool = Field(False, description="Its DAGs begin paused, until somebody starts them.")
     time_zone: str = Field(
         "UTC", description="Whose clock and weekday: of `time_of_day` and `time_of_week`, and in what is said of events."
     )
@@ -323,8 +352,20 @@ class Job(Definition):
         default_factory=dict,
         description="What a job that was imported from Elastic says besides, for `jobs export`; no effect here.",
     )
+    loudml: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What a model that was imported from loudml says besides, for `jobs export --to loudml`; no effect here.",
+    )
 
     _known: Known = PrivateAttr(default_factory=Known)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_is_not_summed(cls, value: object) -> object:
+        given = value.get("detectors") if isinstance(value, Mapping) and value.get("summary_count_field_name") else None
+        if any(isinstance(each, Mapping) and each.get("function") == METRIC for each in given or []):
+            raise ValueError(f"function '{METRIC}' cannot be used with summary_count_field_name; use min, max and mean")
+        return value
 
     @field_validator("detectors", mode="before")
     @classmethod
@@ -356,13 +397,27 @@ class Job(Definition):
             raise ValueError(f"datafeed.delayed_data_check_config.check_window holds more than {MAX_CHECKED:,} buckets")
         if any(detector.kind == "time" for detector in self.detectors) and self.bucket_span > TIME_SPAN_MOST:
             raise ValueError(f"time_of_day and time_of_week need a bucket_span of at most {format_span(TIME_SPAN_MOST)}")
-        if self.model_prune_window and self.model_prune_window < 2 * self.bucket_span:
-            raise ValueError(f"model_prune_window must be at least two bucket spans, {format_span(2 * self.bucket_span)}")
+        self._prunes_whole_buckets()
+        self._fields_fit()
         self._aggregations_fit()
         descriptions = [detector.model_dump_json() for detector in self.detectors]
         if len(set(descriptions)) < len(descriptions):
             raise ValueError("detectors: two detectors are the same")
         return self
+
+    def _prunes_whole_buckets(self) -> None:
+        if window := self.model_prune_window:
+            if window < 2 * self.bucket_span:
+                raise ValueError(f"model_prune_window must be at least two bucket spans, {format_span(2 * self.bucket_span)}")
+            if window % self.bucket_span:
+                raise ValueError(f"model_prune_window must be a multiple of the bucket_span, {format_span(self.bucket_span)}")
+
+    def _fields_fit(self) -> None:
+        """Elastic's rules for the fields of a job."""
+        check_name(self.summary_count_field_name, "summary_count_field_name")
+        named = {getattr(detector, place) for detector in self.detectors for place in ("field_name", *_SPLITS)}
+        if self.time_field in {*named, *self.influencers, self.summary_count_field_name}:
+            raise ValueError(f"the time_field '{self.time_field}' can be no field of a detector, no influencer and no summary count")
 
     def _aggregations_fit(self) -> None:
         """Elastic's rules for datafeeds that aggregate."""
@@ -378,6 +433,8 @@ class Job(Definition):
                 f"datafeed.aggregations: the date_histogram's interval {format_span(interval)} must divide the bucket_span "
                 f"{format_span(self.bucket_span)}"
             )
+        if self.datafeed.frequency and self.datafeed.frequency % interval:
+            raise ValueError(f"datafeed.frequency must be a multiple of the aggregations' interval {format_span(interval)}")
         for detector in self.detectors:
             if detector.spec.metric in ("info_content", "place"):
                 raise ValueError(f"function '{detector.function}' cannot be used where the datafeed has aggregations")
@@ -436,9 +493,15 @@ class Job(Definition):
     def notes(self) -> list[str]:
         """What was asked for and is done differently, for the user to read."""
         asked = self.datafeed.frequency
+        found = []
         if asked and asked < self.bucket_span:
-            return [f"frequency {format_span(asked)} is below the bucket span; raised to {format_span(self.bucket_span)}"]
-        return []
+            found.append(f"frequency {format_span(asked)} is below the bucket span; raised to {format_span(self.bucket_span)}")
+        for number, detector in enumerate(self.detectors):
+            excluded, there = detector.exclude_frequent, {"by": detector.by_field_name, "over": detector.over_field_name}
+            if not (excluded == "none" or (any(there.values()) if excluded == "all" else there[excluded])):
+                wanted = "a by or over field" if excluded == "all" else f"{excluded}_field_name"
+                found.append(f"detectors.{number}: exclude_frequent '{excluded}' has no effect without {wanted}")
+        return found
 
     @property
     def span_seconds(self) -> int:

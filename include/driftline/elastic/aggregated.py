@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from elasticsearch import ApiError
 
-from driftline.core.aggregations import aggregation_names
+from driftline.core.aggregations import aggregation_names, histogram_of, histogram_path
 from driftline.core.errors import DefinitionError
 from driftline.core.timespan import Window
 from driftline.elastic.client import explained
@@ -101,6 +101,7 @@ def _variance(column: pd.Series[Any], weight: Numbers, by: list[Any]) -> Numbers
 _METRICS: dict[str, Callable[[pd.Series[Any], Numbers, list[Any]], Numbers]] = {
     "mean": _mean,
     "varp": _variance,
+    "std_deviation": lambda column, weight, by: _variance(column, weight, by).clip(lower=0) ** 0.5,  # rounding may be below zero
     "sum": lambda column, _, by: _numbers(column).groupby(by).sum(),
     "non_null_sum": lambda column, _, by: _numbers(column).groupby(by).sum(min_count=1),
     "min": lambda column, _, by: _numbers(column).groupby(by).min(),
@@ -112,22 +113,26 @@ _METRICS: dict[str, Callable[[pd.Series[Any], Numbers, list[Any]], Numbers]] = {
 
 def _rows(client: Elasticsearch, job: Job, window: Window) -> Iterator[Row]:
     """What the aggregations answer, as rows with `time` in epoch milliseconds."""
-    ((name, top),) = (job.datafeed.aggregations or {}).items()
-    read = _pages if "composite" in top else _histograms
+    aggregations = job.datafeed.aggregations or {}
+    path = histogram_path(aggregations)
     begin, end = (int(edge.timestamp() * 1000) for edge in (window.start, window.end))
-    for bucket, time in read(client, job, window, name, top):
+    if "composite" in histogram_of(aggregations):
+        found = (({}, bucket, time) for bucket, time in _pages(client, job, window, path[0], aggregations[path[0]]))
+    else:
+        found = _histograms(client, job, window, path)
+    for around, bucket, time in found:
         if begin <= time < end:
-            yield from _flat(bucket, {"time": time})
+            yield from _flat(bucket, {**around, "time": time})
 
 
-def _histograms(client: Elasticsearch, job: Job, window: Window, name: str, top: dict[str, Any]) -> Iterator[tuple[Row, int]]:
-    """The buckets of a date histogram, asked for in pieces that Elasticsearch answers."""
+def _histograms(client: Elasticsearch, job: Job, window: Window, path: tuple[str, ...]) -> Iterator[tuple[Row, Row, int]]:
+    """The buckets of a date histogram, and what they are within, asked for in pieces that Elasticsearch answers."""
     step, start, steps = job.aggregation_interval, window.start, STEPS
     while start < window.end:
         end = min(start + steps * step, window.end)
         try:
             # what compares a bucket with the one before it needs that, too
-            buckets = _search(client, job, Window(start - step, end), {name: top})[name]["buckets"]
+            answer = _search(client, job, Window(start - step, end), job.datafeed.aggregations or {})
         except ApiError as error:
             if "too_many_buckets" not in str(error.body) or steps == 1:
                 with explained(f"job {job.job_id}, datafeed.aggregations"):
@@ -135,8 +140,26 @@ def _histograms(client: Elasticsearch, job: Job, window: Window, name: str, top:
             steps = max(1, steps // 4)
             continue
         first = int(start.timestamp() * 1000)
-        yield from ((bucket, bucket["key"]) for bucket in buckets if bucket["key"] >= first)
+        yield from ((around, bucket, bucket["key"]) for around, bucket in _within(answer, path, {}) if bucket["key"] >= first)
         start = end
+
+
+def _within(answer: Row, path: tuple[str, ...], around: Row) -> Iterator[tuple[Row, Row]]:
+    """The buckets at the end of a path, with the keys of those that they are within."""
+    name, *rest = path
+    found = answer[name]
+    if not rest:
+        yield from ((around, bucket) for bucket in found["buckets"])
+    elif "buckets" not in found:  # of one bucket, such as a filter
+        yield from _within(found, tuple(rest), around)
+    else:
+        for each in _listed(found["buckets"]):
+            yield from _within(each, tuple(rest), {**around, name: each.get("key_as_string", each["key"])})
+
+
+def _listed(buckets: list[Row] | dict[str, Row]) -> list[Row]:
+    """Buckets as a list, also where each has a name."""
+    return [{"key": key, **one} for key, one in buckets.items()] if isinstance(buckets, dict) else buckets
 
 
 def _pages(client: Elasticsearch, job: Job, window: Window, name: str, top: dict[str, Any]) -> Iterator[tuple[Row, int]]:
@@ -181,8 +204,7 @@ def _fields(bucket: Row, row: Row, inner: list[tuple[str, list[Row]]]) -> None:
         if not isinstance(answer, dict) or name == "key":
             continue
         if "buckets" in answer:
-            buckets = answer["buckets"]
-            inner.append((name, [{"key": key, **one} for key, one in buckets.items()] if isinstance(buckets, dict) else buckets))
+            inner.append((name, _listed(answer["buckets"])))
         elif "value" in answer:
             row[name] = answer["value"]
         elif "values" in answer:

@@ -21,6 +21,7 @@ _AGGREGATIONS = {
     "distinct_count": "cardinality",
     "median": "percentiles",
     "varp": "extended_stats",
+    "std_deviation": "extended_stats",
     "non_null_sum": "stats",  # a sum of nothing is 0, and only a count beside it tells
     "place": "geo_centroid",
     "weighted": "weighted_avg",

@@ -195,12 +195,16 @@ _STATS = [("count", pa.int64()), *_numbers("min", "max", "avg", "sum")]
 _SPREADS = ("", "_population", "_sampling")
 _SPREAD = _numbers("sum_of_squares", *(f"{name}{of}" for name in ("variance", "std_deviation") for of in _SPREADS))
 _BOUNDS = pa.struct(_numbers(*(f"{edge}{of}" for edge in ("upper", "lower") for of in _SPREADS)))
+_EXTENDED = pa.struct([*_STATS, *_SPREAD, ("std_deviation_bounds", _BOUNDS)])
+# Which of the numbers of extended_stats a metric is.
+_SPREAD_OF = {"varp": "variance_population", "std_deviation": "std_deviation_population"}
 # What Elasticsearch answers where it is not {"value": number}.
 _SHAPES = {
     "place": pa.struct([("location", pa.struct(_numbers("lat", "lon"))), ("count", pa.int64())]),
     "median": pa.struct([("values", pa.list_(pa.struct(_numbers("key", "value"))))]),
     "non_null_sum": pa.struct(_STATS),
-    "varp": pa.struct([*_STATS, *_SPREAD, ("std_deviation_bounds", _BOUNDS)]),
+    "varp": _EXTENDED,
+    "std_deviation": _EXTENDED,
 }
 
 
@@ -221,8 +225,8 @@ def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
     """The numbers in a column of answers; null where there is none."""
     if metric == "median":
         return pc.struct_field(pc.list_flatten(pc.struct_field(found, "values")), "value")
-    if metric == "varp":
-        return pc.struct_field(found, "variance_population")
+    if metric in _SPREAD_OF:
+        return pc.struct_field(found, _SPREAD_OF[metric])
     if metric == "place":
         location = pc.struct_field(found, "location")
         north, east = (
@@ -240,8 +244,8 @@ def _value_of_any(metric: str, found: dict[str, Any]) -> float | None:
     """The same of one answer."""
     if metric == "median":
         value = found["values"][0]["value"]
-    elif metric == "varp":
-        value = found["variance_population"]
+    elif metric in _SPREAD_OF:
+        value = found[_SPREAD_OF[metric]]
     elif metric == "place":
         value = place_code(**found["location"]) if found["count"] else None
     elif metric == "non_null_sum":

@@ -40,6 +40,7 @@ def bucket_of(key, docs, found, split):
             "median": {"values": [{"key": 50.0, "value": value}]},
             "non_null_sum": stats | {"count": docs % 3},
             "varp": stats | {"variance": 3, "variance_population": value, "std_deviation_bounds": {"upper": None, "lower": 1}},
+            "std_deviation": stats | {"variance_population": 4, "std_deviation_population": value},
         }
         measures[name] = answers.get(metric, {"value": value})
     return {"key": key, "doc_count": docs, **measures}
@@ -48,9 +49,10 @@ def bucket_of(key, docs, found, split):
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_columns_hold_what_the_answer_says(data):
-    split = split_of("count", "mean", "median", "varp", "non_null_sum", partition_field_name="p", by_field_name="b")
+    names = ("count", "mean", "median", "varp", "std_deviation", "non_null_sum")
+    split = split_of(*names, partition_field_name="p", by_field_name="b")
     key = st.fixed_dictionaries({"time": st.integers(0, 2**41), "partition": st.none() | texts, "by": st.none() | texts})
-    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(numbers, numbers, numbers, numbers)), max_size=6))
+    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(*[numbers] * 5)), max_size=6))
     head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]), "t")
     assert head["after_key"]["time"] == 1
     fast, slow = _columns(lines, split), _columns_of_any(lines, split)

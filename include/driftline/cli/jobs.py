@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from driftline.cli.output import JobArgument, Json, emit, safe, say, table
+from driftline.cli.output import JobArgument, Json, emit, err, safe, say, table
 
 app = typer.Typer(help="Jobs: what is watched, and how.", no_args_is_help=True, rich_markup_mode=None)
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -124,12 +124,12 @@ def save(file: Annotated[Path, typer.Argument(help="A job file.")], json: Json =
 
 @app.command("import", epilog="Example: driftline jobs import exported/ --index-pattern 'filebeat-*' --dry-run")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…", help="Elastic's job files, or folders with some.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…", help="Files of jobs, or folders with some.")],
     index_pattern: Annotated[str | None, typer.Option(help="What to read where a file has a placeholder or no datafeed.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Tell what would become of each file, and save nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Take over Elastic's anomaly detection jobs: job files with or without datafeed, and modules with a manifest."""
+    """Take over Elastic's anomaly detection jobs (with or without datafeeds, modules with a manifest), and loudml's models."""
     from driftline.elastic.client import connect
     from driftline.pipeline.imports import import_jobs
 
@@ -146,14 +146,21 @@ def import_(
 
 
 @app.command(epilog="Example: driftline jobs export web > web.json")
-def export(job: JobArgument) -> None:
-    """Print a job as Elastic's API takes it, with its datafeed."""
+def export(
+    job: JobArgument, to: Annotated[str, typer.Option(help="Whose form: elastic or loudml.")] = "elastic", json: Json = False
+) -> None:
+    """Print a job as Elastic's API takes it, with its datafeed, or as loudml's. What is different there is said beside it."""
     from driftline.elastic.client import connect
-    from driftline.interop.elastic_jobs import to_elastic
+    from driftline.pipeline.imports import export_job
     from driftline.pipeline.jobs import load_job
 
     # a file needs no cluster
-    emit(to_elastic(load_job(job, None if Path(job).suffix else connect())))
+    body, notes = export_job(load_job(job, None if Path(job).suffix else connect()), to)
+    if json:
+        return emit({"job": body, "notes": notes})
+    for note in notes:
+        err.print(f"Note: {safe(note)}", soft_wrap=True)
+    return emit(body)
 
 
 @app.command(epilog="Example: driftline jobs reset web --yes")

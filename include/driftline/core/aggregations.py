@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _EXPECTED = "aggregations: one date_histogram, or one composite with one, is expected at the top"
 
+_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "7d"}
+_CALENDAR = {"month", "quarter", "year"}
+
 
 def inner_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The aggregations in one.
@@ -30,9 +33,17 @@ def aggregation_names(aggregations: Mapping[str, Any]) -> Iterator[str]:
     """The names of aggregations and of the sources of composite ones: what the fields of a job's documents are called."""
     for name, body in aggregations.items():
         yield name
-        for source in (body.get("composite") or {}).get("sources", []):
-            yield from source
+        yield from (part for source in _sources(body) for part in source)
         yield from aggregation_names(inner_of(body))
+
+
+def _sources(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sources of a composite aggregation; none of any other."""
+    composite = body.get("composite", {})
+    sources = composite.get("sources", []) if isinstance(composite, Mapping) else None
+    if not isinstance(sources, list) or not all(isinstance(each, Mapping) for each in sources):
+        raise ValueError("aggregations: composite.sources must be a list of mappings")
+    return [inner_of({"aggregations": each}) for each in sources]
 
 
 def histogram_path(aggregations: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,13 +86,12 @@ def interval_of(aggregations: Mapping[str, Any]) -> timedelta:
         ValueError: They are not of a date histogram with a fixed interval, or of a composite aggregation with one.
     """
     body = histogram_of(aggregations)
-    composite = body.get("composite")
-    sources = composite.get("sources") if isinstance(composite, Mapping) else [{"": body}]
-    parts = [part for source in sources or [] if isinstance(source, Mapping) for part in source.values()]
-    histograms = [part["date_histogram"] for part in parts if isinstance(part, Mapping) and "date_histogram" in part]
+    parts = [part for source in _sources(body) for part in source.values()] if "composite" in body else [body]
+    histograms = [part["date_histogram"] for part in parts if "date_histogram" in part]
     if len(histograms) != 1 or not isinstance(histograms[0], Mapping):
         raise ValueError(_EXPECTED)
-    interval = histograms[0].get("fixed_interval") or histograms[0].get("interval") or histograms[0].get("calendar_interval")
-    if interval is None or str(interval)[-1:] in {"M", "q", "y"} or str(interval) in {"month", "quarter", "year"}:
+    names = ("fixed_interval", "interval", "calendar_interval")
+    interval = next((str(histograms[0][name]) for name in names if histograms[0].get(name)), None)
+    if interval is None or interval[-1] in "Mqy" or interval in _CALENDAR:
         raise ValueError("aggregations: the date_histogram needs a fixed_interval; months and years have no fixed length")
-    return parse_span({"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "7d"}.get(str(interval), interval))
+    return parse_span(_WORDS.get(interval, interval))

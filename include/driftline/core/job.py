@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
-from driftline.core.aggregations import interval_of
+from driftline.core.aggregations import aggregation_names, interval_of
 from driftline.core.definition import Definition
 from driftline.core.errors import WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
@@ -417,7 +417,7 @@ class Job(Definition):
         check_name(self.summary_count_field_name, "summary_count_field_name")
         named = {getattr(detector, place) for detector in self.detectors for place in ("field_name", *_SPLITS)}
         if self.time_field in {*named, *self.influencers, self.summary_count_field_name}:
-            raise ValueError(f"the time_field '{self.time_field}' can be no field of a detector, no influencer and no summary count")
+            raise ValueError(f"the time_field '{self.time_field}' can be no field of detectors, influencer or summary count")
 
     def _aggregations_fit(self) -> None:
         """Elastic's rules for datafeeds that aggregate."""
@@ -427,7 +427,7 @@ class Job(Definition):
             return
         if self.summary_count_field_name is None:
             raise ValueError("summary_count_field_name must be given where the datafeed has aggregations; it is often doc_count")
-        interval = self.aggregation_interval
+        interval, _ = self.aggregation_interval, list(aggregation_names(self.datafeed.aggregations))
         if interval > self.bucket_span or self.bucket_span % interval:
             raise ValueError(
                 f"datafeed.aggregations: the date_histogram's interval {format_span(interval)} must divide the bucket_span "

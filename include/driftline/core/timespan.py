@@ -32,7 +32,10 @@ def parse_span(text: str | int | float | timedelta) -> timedelta:
     parts = _SPAN.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise WindowError(f"'{text}' is not a span", expected="a number and a unit (ms, s, m, h, d, w), such as 15m or 7d")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise WindowError(f"'{str(text)[:40]}' is too long for a span") from None
 
 
 def format_span(span: timedelta) -> str:

@@ -116,6 +116,7 @@ def _rows(client: Elasticsearch, job: Job, window: Window) -> Iterator[Row]:
     aggregations = job.datafeed.aggregations or {}
     path = histogram_path(aggregations)
     begin, end = (int(edge.timestamp() * 1000) for edge in (window.start, window.end))
+    found: Iterator[tuple[Row, Row, int]]
     if "composite" in histogram_of(aggregations):
         found = (({}, bucket, time) for bucket, time in _pages(client, job, window, path[0], aggregations[path[0]]))
     else:

@@ -1,4 +1,4 @@
-"""Elastic's anomaly detection jobs as ours, and ours as Elastic's. What has no effect here is kept, and named."""
+"""Elastic's anomaly detection jobs as ours. What has no effect here is kept, and named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.definition import IDENTIFIER
-from driftline.core.errors import DefinitionError
+from driftline.core.errors import DefinitionError, WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, find_function
 from driftline.core.job import Job
+from driftline.core.timespan import format_span, parse_span
 
 if TYPE_CHECKING:
     from driftline.interop.elastic_files import Found
@@ -24,14 +25,27 @@ _DETECTOR = {
     "function", "field_name", "by_field_name", "over_field_name", "partition_field_name", "use_null", "exclude_frequent",
     "detector_description", "custom_rules",
 }  # fmt: skip
-_TIMING = ("query_delay", "frequency", "delayed_data_check_config")
-_READING = ("runtime_mappings", "script_fields")
-_FEED = {"indices", "indexes", "query", "aggregations", "aggs", *_TIMING, *_READING}
+TIMING = ("query_delay", "frequency", "delayed_data_check_config")
+READING = ("runtime_mappings", "script_fields")
+_TIME_FORMAT = ("time_format",)  # of documents that are posted; Elastic sets it itself where there is a datafeed
+_FEED = {"indices", "indexes", "query", "aggregations", "aggs", *TIMING, *READING}
 # Fields that change nothing here, and why.
 _IDLE = {
     "job_type": "every job is an anomaly detector",
     "job_version": "it is of another system",
     "create_time": "it is of another system",
+    "blocked": "it is of another system",
+    "deleting": "it is of another system",
+    "data_counts": "it is of another system",
+    "model_size_stats": "it is of another system",
+    "forecasts_stats": "it is of another system",
+    "timing_stats": "it is of another system",
+    "open_time": "it is of another system",
+    "assignment_explanation": "it is of another system",
+    "running_state": "it is of another system",
+    "config_type": "every job has one datafeed",
+    "defaults": "it is of another system",
+    "calendars": "a calendar names its jobs: driftline calendars put",
     "finished_time": "it is of another system",
     "model_snapshot_id": "models are not taken over; they are trained here",
     "model_snapshot_min_version": "models are not taken over; they are trained here",
@@ -44,7 +58,7 @@ _IDLE = {
     "results_retention_days": "maintenance removes results by whole months",
     "results_index_name": "results are in driftline-results-*",
     "renormalization_window_days": "scores are not renormalised",
-    "custom_settings": "links of Kibana",
+    "custom_settings": "words and links of Kibana",
     "datafeed_id": "a job has one datafeed",
     "types": "indices have no types",
     "scroll_size": "documents are aggregated, not read",
@@ -52,18 +66,17 @@ _IDLE = {
     "max_empty_searches": "jobs do not stop by themselves",
     "indices_options": "indices that are not there are an error",
     "use_per_partition_normalization": "scores are comparable between partitions",
-    "latency": "late data is scored again, see delayed_data_check_config",
+    "latency": "documents count where their time is, in whatever order they come; what comes late is scored again",
+    "project_routing": "what is read is in the one cluster that is connected",
+    "format": "documents are read from an index",
+    "field_delimiter": "documents are read from an index",
+    "quote_character": "documents are read from an index",
     "detector_index": "detectors are numbered in their order",
     "state": "it is of another system",
     "node": "it is of another system",
     "authorization": "it is of another system",
     "roles": "it is of another system",
 }
-# Of these, what Elastic's API sets itself, or no longer takes.
-_NOT_TAKEN = {
-    "job_type", "job_version", "create_time", "finished_time", "model_snapshot_id", "model_snapshot_min_version", "state", "node",
-    "established_model_memory", "authorization", "roles", "types", "use_per_partition_normalization", "detector_rules",
-}  # fmt: skip
 # Fields that say what to find, and that nothing here can do yet: without them a job would find something else.
 _OLD_RULES = "detector_rules"
 _OLD_ACTIONS = {"filter_results": "skip_result", "skip_sampling": "skip_model_update"}
@@ -110,7 +123,7 @@ def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
         index_pattern: What to read in place of a placeholder, or where no datafeed says.
     """
     notes, refused = list(found.notes), list[str]()
-    job_id = _identifier(found.job_id, notes)
+    job_id = plain_id(found.job_id, notes)
     try:
         definition = _definition(found, job_id, index_pattern or found.index_pattern, notes, refused)
         if refused:
@@ -121,48 +134,8 @@ def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
     return Imported(str(found.path), job_id, "imported_with_notes" if notes else "imported", notes, job)
 
 
-def to_elastic(job: Job) -> dict[str, Any]:
-    """A job as Elastic's API takes it, with its datafeed as `datafeed_config`. What it was imported with is in it again."""
-    kept = job.elastic
-    written = job.model_dump(mode="json", exclude_defaults=True)
-    detectors: list[dict[str, Any]] = []
-    extras = kept.get("detectors", [])
-    if len(extras) != len(job.detectors):  # its detectors were changed since
-        extras = [{}] * len(job.detectors)
-    for detector, extra in zip(job.detectors, extras, strict=True):
-        said = {**detector.model_dump(mode="json", exclude_defaults=True), **extra}
-        detectors += [said] if said not in detectors else []  # what was one `metric` is one again
-    feed = {
-        "indices": job.datafeed.indices,
-        "query": job.datafeed.query,
-        **{name: written["datafeed"][name] for name in (*_TIMING, *_READING, "aggregations") if name in written["datafeed"]},
-        **kept.get("datafeed", {}),
-    }
-    out: dict[str, Any] = {
-        "job_id": job.job_id,
-        **{name: written[name] for name in ("description", "groups", "model_plot_config") if name in written},
-        "analysis_config": {
-            "bucket_span": job.model_dump(mode="json")["bucket_span"],
-            "detectors": detectors,
-            "influencers": job.influencers,
-            **{name: written[name] for name in ("summary_count_field_name", "model_prune_window") if name in written},
-            **kept.get("analysis_config", {}),
-        },
-        "data_description": {"time_field": job.time_field, **kept.get("data_description", {})},
-        "datafeed_config": feed,
-    }
-    answer: dict[str, Any] = _taken({**out, **kept.get("job", {})})
-    return answer
-
-
-def _taken(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """The same without what the API refuses; queries are left as they are."""
-    if isinstance(value, Mapping):
-        return {name: each if name == "query" else _taken(each) for name, each in value.items() if name not in _NOT_TAKEN}
-    return [_taken(each) for each in value] if isinstance(value, list) else value
-
-
-def _identifier(name: str, notes: list[str]) -> str:
+def plain_id(name: str, notes: list[str]) -> str:
+    """The name as an id of a job; where they differ, a note says so."""
     if re.match(IDENTIFIER, name):
         return name
     plain = re.sub(r"[^a-z0-9_\-]+", "-", name.lower()).strip("-_")[:64].strip("-_") or "job"
@@ -176,22 +149,20 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
     kept: dict[str, Any] = {
         "job": _idle(source, _JOB, "", notes),
         "analysis_config": _idle(analysis, _ANALYSIS, "analysis_config.", notes, _NEEDED_ANALYSIS),
-        "data_description": {name: value for name, value in about.items() if name != "time_field"},
+        "data_description": _idle(about, {"time_field", *_TIME_FORMAT}, "data_description.", notes)
+        | {name: about[name] for name in _TIME_FORMAT if name in about},
         "detectors": [],
     }
     detectors = []
-    for number, given in enumerate(analysis.get("detectors") or []):
-        detector = _mapping(given, f"detectors.{number}")
-        place = f"detectors.{number}."
+    for number, given in enumerate(_listed(analysis.get("detectors"), "analysis_config.detectors")):
+        detector, place = _detector(given, f"detectors.{number}"), f"detectors.{number}."
         extra = _idle(detector, {*_DETECTOR, _OLD_RULES}, place, notes)
-        kept["detectors"] += (
-            [{**extra, "function": METRIC}] * len(METRIC_MEANS) if detector.get("function") == METRIC else [extra]
-        )
-        detectors.append({name: value for name, value in detector.items() if name in _DETECTOR and value is not None})
+        kept["detectors"] += [{**extra, "function": METRIC}] * len(METRIC_MEANS) if detector["function"] == METRIC else [extra]
+        detectors.append({name: value for name, value in detector.items() if name in _DETECTOR})
         detectors[-1] |= _rules(detector, place, notes, refused)
-        refused += _function(str(detector.get("function")), place)
+        refused += _function(detector["function"], place)
     _refuse(analysis, _NEEDED_ANALYSIS, "analysis_config.", refused)
-    feed = _datafeed(found, analysis, about, index_pattern, kept, notes, refused)
+    feed = _datafeed(found, analysis, about, index_pattern, kept, notes, refused) | _latency(found, analysis, kept, notes)
     summary = None if "aggregations" in kept.get("datafeed", {}) else analysis.get("summary_count_field_name")
     definition: dict[str, Any] = {
         "job_id": job_id,
@@ -205,9 +176,36 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         **({"model_prune_window": window} if (window := analysis.get("model_prune_window")) else {}),
     }
     if plot := source.get("model_plot_config"):
-        definition["model_plot_config"] = {"enabled": bool(_mapping(plot, "model_plot_config").get("enabled"))}
-        kept["job"] |= {"model_plot_config": plot} if set(plot) - {"enabled"} else {}
+        enabled = _mapping(plot, "model_plot_config").get("enabled", False)
+        definition["model_plot_config"] = {"enabled": enabled}
+        kept["model_plot_config"] = _idle(plot, {"enabled"}, "model_plot_config.", notes)
     return {**definition, "elastic": {name: value for name, value in kept.items() if value and any(value)}}
+
+
+def _detector(given: object, place: str) -> dict[str, Any]:
+    """A detector as Elastic understands it: without what is empty, function and exclude_frequent in either case."""
+    detector = {name: value for name, value in _mapping(given, place).items() if value is not None and value != ""}
+    for name in ("function", "exclude_frequent"):
+        if isinstance(value := detector.get(name), str):
+            detector[name] = value.lower()
+    if not isinstance(detector.get("function"), str):
+        raise DefinitionError(f"{place}.function: required, but not given")
+    return detector
+
+
+def _latency(found: Found, analysis: Mapping[str, Any], kept: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """How long Elastic waits for documents in its order is how long ours are waited for: only without a datafeed it takes it."""
+    try:
+        latency, given = parse_span(analysis.get("latency") or 0), (found.datafeed or {}).get("query_delay")
+        delay = max(latency, parse_span(given)) if given else latency
+    except WindowError as error:
+        raise DefinitionError(str(error), where="analysis_config.latency, datafeed.query_delay") from None
+    if not latency:
+        return {}
+    del kept["analysis_config"]["latency"]
+    notes[:] = [note for note in notes if not note.startswith("analysis_config.latency")]
+    notes.append(f"analysis_config.latency becomes datafeed.query_delay {format_span(delay)}: buckets are left alone for so long")
+    return {"query_delay": format_span(delay)}
 
 
 def _datafeed(
@@ -221,19 +219,20 @@ def _datafeed(
 ) -> dict[str, Any]:
     feed = dict(found.datafeed or {})
     feed.pop("job_id", None)
-    indices = feed.get("indices") or feed.get("indexes") or ([] if index_pattern is None else [index_pattern])
-    indices = [indices] if isinstance(indices, str) else list(indices)
+    named = feed.get("indices") or feed.get("indexes") or index_pattern or []
+    indices = named.split(",") if isinstance(named, str) else _listed(named, "datafeed.indices")
     if INDEX_PLACEHOLDER in indices:
         if index_pattern is None:
             refused.append(f"datafeed.indices: '{INDEX_PLACEHOLDER}' stands for an index; give it with --index-pattern")
-        indices = [index_pattern if name == INDEX_PLACEHOLDER else name for name in indices]
+        pattern = (index_pattern or INDEX_PLACEHOLDER).split(",")
+        indices = [each for name in indices for each in (pattern if name == INDEX_PLACEHOLDER else [name])]
     if found.datafeed is None:
         notes.append("there is no datafeed: all documents of the index pattern are read")
         if not indices:
             refused.append("there is no datafeed, so what to read must be given with --index-pattern")
-    read = {name: feed[name] for name in (*_TIMING, *_READING, "query") if feed.get(name)}
+    read = {name: feed[name] for name in (*TIMING, *READING, "query") if feed.get(name)}
     aggregations = feed.get("aggregations") or feed.get("aggs")
-    if aggregations and analysis.get("summary_count_field_name") == "doc_count" and _only_counts(aggregations, about):
+    if aggregations and _counts(analysis) and _only_counts(aggregations, about):
         notes.append("datafeed.aggregations only count documents a bucket: they are counted here as they are")
         kept["datafeed"] = {"aggregations": aggregations}
         kept["analysis_config"] |= {"summary_count_field_name": "doc_count"}
@@ -245,14 +244,23 @@ def _datafeed(
     return {**read, "indices": indices}
 
 
+def _counts(analysis: Mapping[str, Any]) -> bool:
+    """Whether all detectors count, and name no fields."""
+    detectors = [_mapping(each, "detectors") for each in _listed(analysis.get("detectors"), "detectors")]
+    named = [name for each in detectors for name, value in each.items() if name.endswith("field_name") and value]
+    return analysis.get("summary_count_field_name") == "doc_count" and not named
+
+
 def _only_counts(aggregations: object, about: Mapping[str, Any]) -> bool:
     """Whether an aggregation is a date histogram with nothing in it but the time."""
     if not isinstance(aggregations, Mapping) or len(aggregations) != 1:
         return False
     (histogram,) = aggregations.values()
+    if not isinstance(histogram, Mapping) or "date_histogram" not in histogram:
+        return False
     inner = histogram.get("aggregations") or histogram.get("aggs") or {}
     time = {"max": {"field": about.get("time_field", "time")}}
-    return "date_histogram" in histogram and all(each == time for each in inner.values())
+    return isinstance(inner, Mapping) and all(each == time for each in inner.values())
 
 
 def _idle(
@@ -271,10 +279,11 @@ def _refuse(given: Mapping[str, Any], names: tuple[str, ...], place: str, refuse
 
 def _rules(detector: Mapping[str, Any], place: str, notes: list[str], refused: list[str]) -> dict[str, Any]:
     """A detector's rules, also where they are spelled as before version 6.4."""
-    rules = list(detector.get("custom_rules") or [])
-    for number, given in enumerate(detector.get(_OLD_RULES) or []):
-        rules += _old_rule(_mapping(given, _OLD_RULES), f"{place}{_OLD_RULES}.{number}: ", refused)
-    for name in sorted({scope.get("filter_id", "") for rule in rules for scope in (rule.get("scope") or {}).values()}):
+    rules = [_mapping(rule, f"{place}custom_rules") for rule in _listed(detector.get("custom_rules"), f"{place}custom_rules")]
+    for number, given in enumerate(_listed(detector.get(_OLD_RULES), f"{place}{_OLD_RULES}")):
+        rules += _old_rule(_mapping(given, f"{place}{_OLD_RULES}"), f"{place}{_OLD_RULES}.{number}: ", refused)
+    scopes = [scope for rule in rules for scope in _mapping(rule.get("scope") or {}, f"{place}scope").values()]
+    for name in sorted({str(_mapping(scope, f"{place}scope").get("filter_id", "")) for scope in scopes}):
         notes.append(f"{place}custom_rules refer to filter '{name}': make it with 'driftline filters put'")
     return {"custom_rules": rules} if rules else {}
 
@@ -282,15 +291,16 @@ def _rules(detector: Mapping[str, Any], place: str, notes: list[str], refused: l
 def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[dict[str, Any]]:
     """One rule, or one for each condition where any of them is enough."""
     action = given.get("rule_action") or given.get("actions") or ["filter_results"]
-    actions = [_OLD_ACTIONS.get(each, each) for each in ([action] if isinstance(action, str) else action)]
+    actions = [_OLD_ACTIONS.get(str(each), each) for each in ([action] if isinstance(action, str) else _listed(action, place))]
     parts: list[dict[str, Any]] = []
-    for condition in given.get("rule_conditions") or given.get("conditions") or []:
+    for one in _listed(given.get("rule_conditions") or given.get("conditions"), f"{place}rule_conditions"):
+        condition = _mapping(one, f"{place}rule_conditions")
         kind = condition.get("condition_type") or condition.get("type")
         if kind == "categorical":
             name = condition.get("value_filter") or condition.get("value_list") or condition.get("filter_id")
-            parts.append({"scope": {condition.get("field_name"): {"filter_id": name}}})
-        elif kind in _OLD_QUANTITIES and not condition.get("field_value"):
-            compared = condition.get("condition") or {}
+            parts.append({"scope": {str(condition.get("field_name")): {"filter_id": name}}})
+        elif isinstance(kind, str) and kind in _OLD_QUANTITIES and not condition.get("field_value"):
+            compared = _mapping(condition.get("condition") or {}, f"{place}condition")
             parts.append({"conditions": [{"applies_to": _OLD_QUANTITIES[kind], **compared}]})
         else:
             refused.append(
@@ -317,3 +327,10 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise DefinitionError(f"{name}: a mapping was expected, not {type(value).__name__}")
     return value
+
+
+def _listed(value: object, name: str) -> list[Any]:
+    """A list, also where there is none."""
+    if value is not None and not isinstance(value, list):
+        raise DefinitionError(f"{name}: a list was expected, not {type(value).__name__}")
+    return value or []

@@ -22,6 +22,11 @@ def test_what_is_no_span_is_refused_with_what_was_expected(text):
         parse_span(text)
 
 
+def test_a_span_without_end_is_refused():
+    with pytest.raises(WindowError, match="'9999999999999d' is too long for a span"):
+        parse_span("9999999999999d")
+
+
 @given(st.integers(1, 10**7))
 def test_a_formatted_span_reads_back(seconds):
     assert parse_span(format_span(timedelta(seconds=seconds))) == timedelta(seconds=seconds)

@@ -9,11 +9,13 @@ import pytest
 
 from driftline.core.errors import DefinitionError
 from driftline.core.paths import ROOT
+from driftline.interop.elastic_export import to_elastic
 from driftline.interop.elastic_files import find_jobs
-from driftline.interop.elastic_jobs import to_elastic, to_job
+from driftline.interop.elastic_jobs import to_job
 from driftline.pipeline.imports import import_jobs
 
-SHARED = ROOT.parent / "shared" / "data" / "elastic_jobs"
+PLACES = [top / "shared" / "data" / "elastic_jobs" for top in ROOT.parents]
+SHARED = next((place for place in PLACES if place.exists()), PLACES[0])
 JOB = {
     "description": "requests",
     "analysis_config": {"detectors": [{"function": "count", "partition_field_name": "host"}], "influencers": ["host"]},

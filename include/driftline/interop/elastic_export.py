@@ -1,0 +1,154 @@
+"""Our jobs as Elastic's API takes them, and what of them it has no word for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.aggregations import histogram_path, inner_of
+from driftline.core.functions import find_function
+from driftline.core.timespan import format_span
+from driftline.interop.elastic_jobs import READING, TIMING, plain_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from driftline.core.job import Detector, Job
+
+# What Elastic's API sets itself, or no longer takes.
+_NOT_TAKEN = {
+    "job_type", "job_version", "create_time", "finished_time", "model_snapshot_id", "model_snapshot_min_version", "state", "node",
+    "established_model_memory", "authorization", "roles", "types", "use_per_partition_normalization", "detector_rules", "blocked",
+    "deleting", "data_counts", "model_size_stats", "forecasts_stats", "timing_stats", "open_time", "assignment_explanation",
+    "running_state", "field_delimiter", "quote_character", "config_type", "defaults", "calendars",
+}  # fmt: skip
+_OLD_FORMATS = [("format", "delimited")]
+# Functions that Elastic does not have, and what it has in their place.
+_STANDS_FOR = {
+    "std_deviation": "varp", "high_std_deviation": "high_varp", "low_std_deviation": "low_varp", "c": "count",
+}  # fmt: skip
+CHECKED_MOST = timedelta(hours=24)  # Elastic's longest look for late data
+_OURS = {"training", "forecast", "quality", "markers", "time_zone", "paused", "loudml"}
+_OUR_FEED = {"start", "end", "historical", "on_request", "after_source"}
+
+
+def to_elastic(job: Job) -> dict[str, Any]:
+    """A job as Elastic's API takes it, with its datafeed as `datafeed_config`. What it was imported with is in it again."""
+    body, _ = exported(job)
+    return body
+
+
+def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
+    """A job as Elastic's API takes it, and what of it is different there or missing."""
+    notes: list[str] = []
+    kept = job.elastic
+    written = job.model_dump(mode="json", exclude_defaults=True)
+    plot = written.get("model_plot_config", {}) | kept.get("model_plot_config", {})
+    out: dict[str, Any] = {
+        "job_id": job.job_id,
+        **({"description": job.description} if job.description else {}),
+        **({"groups": groups} if (groups := _groups(job, notes)) else {}),
+        **({"model_plot_config": {"enabled": job.model_plot_config.enabled, **plot}} if plot else {}),
+        "analysis_config": {
+            "bucket_span": format_span(job.bucket_span),
+            "detectors": _detectors(job, notes),
+            "influencers": job.influencers,
+            **{name: written[name] for name in ("summary_count_field_name", "model_prune_window") if name in written},
+            **_taken(kept.get("analysis_config", {})),
+        },
+        "data_description": {"time_field": job.time_field, **_taken(kept.get("data_description", {}))},
+        "datafeed_config": _datafeed(job, written["datafeed"], notes),
+    }
+    notes += [f"{name} is Driftline's own: it is not exported" for name in sorted(_OURS & written.keys())]
+    notes += [
+        f"datafeed.{name} is Driftline's own: it is not exported" for name in sorted(_OUR_FEED & written["datafeed"].keys())
+    ]
+    notes += _clashes(job)
+    return {**out, **_taken(kept.get("job", {}))}, notes
+
+
+def _detectors(job: Job, notes: list[str]) -> list[dict[str, Any]]:
+    detectors: list[dict[str, Any]] = []
+    extras = job.elastic.get("detectors", [])
+    if len(extras) != len(job.detectors):  # its detectors were changed since
+        extras = [{}] * len(job.detectors)
+    for number, (detector, extra) in enumerate(zip(job.detectors, extras, strict=True)):
+        said = {**detector.model_dump(mode="json", exclude_defaults=True), **_function(detector, number, notes), **_taken(extra)}
+        detectors += [said] if said not in detectors else []  # what was one `metric` is one again
+    return detectors
+
+
+def _function(detector: Detector, number: int, notes: list[str]) -> dict[str, str]:
+    other = _STANDS_FOR.get(detector.function)
+    if other is None:
+        return {}
+    if find_function(other) is not detector.spec:  # not merely another name of the same
+        notes.append(f"detectors.{number}: Elastic has no function '{detector.function}'; '{other}' looks at its square instead")
+    return {"function": other, **({"detector_description": detector.description} if detector.spec.needs_field else {})}
+
+
+def _datafeed(job: Job, written: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    feed = {
+        "indices": job.datafeed.indices,
+        "query": job.datafeed.query,
+        **{name: written[name] for name in (*TIMING, *READING) if name in written},
+        # of Elastic's own choice where it is not said
+        "query_delay": format_span(job.datafeed.query_delay),
+    }
+    if job.datafeed.aggregations:
+        feed["aggregations"] = _with_time(job.datafeed.aggregations, histogram_path(job.datafeed.aggregations), job.time_field)
+    if "delayed_data_check_config" in feed:
+        feed["delayed_data_check_config"] = _late(job, notes)
+    return {**feed, **_taken(job.elastic.get("datafeed", {}))}
+
+
+def _with_time(aggregations: Mapping[str, Any], path: tuple[str, ...], time_field: str) -> dict[str, Any]:
+    """The same with the newest time of each bucket, by which Elastic tells how far it has read."""
+    name, *rest = path
+    body = dict(aggregations[name])
+    inner = inner_of(body)
+    newest = {"max": {"field": time_field}}
+    if rest:
+        inner = _with_time(inner, tuple(rest), time_field)
+    elif newest in inner.values():
+        return dict(aggregations)
+    else:
+        inner = {time_field: newest, **inner}
+    body.pop("aggs", None)
+    return {**aggregations, name: {**body, "aggregations": inner}}
+
+
+def _late(job: Job, notes: list[str]) -> dict[str, Any]:
+    late = job.datafeed.delayed_data_check_config
+    window = late.check_window
+    if window and window > CHECKED_MOST:
+        notes.append(f"datafeed.delayed_data_check_config.check_window: {format_span(window)} becomes 24h, Elastic's longest")
+        window = CHECKED_MOST
+    return {"enabled": late.enabled, **({"check_window": format_span(window)} if window else {})}
+
+
+def _groups(job: Job, notes: list[str]) -> list[str]:
+    """Groups have the form of ids in Elastic, and none is called like the job."""
+    groups: list[str] = []
+    for group in job.groups:
+        plain = plain_id(group, [])
+        if plain == job.job_id:
+            notes.append(f"groups: '{group}' is left out: in Elastic a group cannot be called like the job")
+            continue
+        if plain != group:
+            notes.append(f"groups: '{group}' becomes '{plain}': Elastic's groups have the form of ids")
+        groups += [plain] if plain not in groups else []
+    return groups
+
+
+def _clashes(job: Job) -> list[str]:
+    """Fields of which one is the beginning of another: Elastic's results have a field of each name."""
+    splits = {getattr(detector, f"{kind}_field_name") for detector in job.detectors for kind in ("partition", "by", "over")}
+    names = sorted({*splits, *job.influencers} - {None}, key=str)
+    pairs = [(first, second) for first in names for second in names if second.startswith(f"{first}.")]
+    return [f"Elastic refuses '{first}' and '{second}' as split fields or influencers of one job" for first, second in pairs]
+
+
+def _taken(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without what the API refuses."""
+    return {name: value for name, value in given.items() if name not in _NOT_TAKEN and (name, value) not in _OLD_FORMATS}

@@ -214,5 +214,6 @@ def test_a_job_of_elastic_is_imported_scored_by_nobody_yet_and_exported_again(pr
     done = run("jobs", "import", tmp_path / "job.json")
     assert done.returncode == 0
     assert "allow_lazy_open has no effect here: Airflow starts the work" in done.stdout
+    whole["datafeed_config"]["query_delay"] = "1m"  # where it is not said, Elastic's is of its own choice
     assert json.loads(run("jobs", "export", f"{prefix}elastic").stdout) == whole
     assert run("jobs", "delete", f"{prefix}elastic", "--yes").returncode == 0

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from test_cli import refused, run
 
+from driftline.core.errors import ClusterError
+from driftline.core.timespan import Window
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.imports import import_jobs
+from driftline.pipeline.jobs import reset
+from driftline.pipeline.score import score
+from driftline.pipeline.train import train
 
 START, HOUR = datetime(2026, 3, 1, tzinfo=UTC), timedelta(hours=1)
 DAYS, WILD = 16, 15 * 24 + 7
@@ -49,9 +55,18 @@ def model(index, prefix, tmp_path):
     return write
 
 
-def test_a_model_is_imported_scored_and_given_back(client, model, prefix):
-    spread = {"name": "spread", "metric": "std_deviation", "field": "seconds"}
-    path, data = model(spread, {"name": "calls", "metric": "count", "field": "seconds"})
+SPREAD = {"name": "spread", "metric": "std_deviation", "field": "seconds"}
+
+
+def job_of(path):
+    """The job that a model becomes, scored when asked for."""
+    (made,) = import_jobs(None, [path])
+    assert made.job is not None, made.notes
+    return made.job.model_copy(update={"datafeed": made.job.datafeed.model_copy(update={"on_request": True})})
+
+
+def test_a_model_is_saved_by_the_command_and_given_back(model, prefix):
+    path, data = model(SPREAD, {"name": "calls", "metric": "count", "field": "seconds"})
     done = run("jobs", "import", path, "--json")
     (entry,) = json.loads(done.stdout)
     assert (entry["job_id"], entry["status"]) == (f"{prefix}model", "imported_with_notes")
@@ -62,28 +77,26 @@ def test_a_model_is_imported_scored_and_given_back(client, model, prefix):
         assert json.loads(shown.stdout)["analysis_config"]["detectors"][0]["function"] == "varp"
         assert "detectors.0: Elastic has no function 'std_deviation'; 'varp' looks at its square instead" in shown.stderr
         assert "paused is Driftline's own: it is not exported" in shown.stderr
-        end = (START + DAYS * 24 * HOUR).isoformat()
-        window = ("--start", (START + 15 * 24 * HOUR).isoformat(), "--end", end)
-        assert run("train", f"{prefix}model", "--as-of", window[1]).returncode == 0
-        assert run("score", f"{prefix}model", *window).returncode == 0
-        top = results.top_records(client, f"{prefix}model", limit=1)[0]
-        assert (top["detector_index"], top["partition_field_value"], top["function"]) == (0, "anna", "std_deviation")
-        assert top["timestamp"] == (START + WILD * HOUR).timestamp() * 1000
     finally:
         run("jobs", "delete", f"{prefix}model", "--yes")
 
 
-def test_a_script_that_the_cluster_cannot_run_is_told_by_its_capability(model, prefix):
-    path, data = model({"name": "twice", "metric": "avg", "script": "doc['seconds'].value * 2"})
-    assert run("jobs", "import", path).returncode == 0
-    try:
-        assert json.loads(run("jobs", "export", f"{prefix}model", "--to", "loudml").stdout) == data
-        code, error = refused("train", f"{prefix}model", "--as-of", "2026-03-16")
-        assert code == 2
-        assert error["what"] == "this cluster cannot do Painless scripts"
-        assert "A full Elasticsearch can" in error["fix"]
-    finally:
-        run("jobs", "delete", f"{prefix}model", "--yes")
+def test_a_model_finds_what_was_planted(client, model):
+    job = job_of(model(SPREAD, {"name": "calls", "metric": "count", "field": "seconds"})[0])
+    train(client, job, as_of=START + 15 * 24 * HOUR)
+    score(client, job, window=Window(START + 15 * 24 * HOUR, START + DAYS * 24 * HOUR))
+    top = results.top_records(client, job.job_id, limit=1)[0]
+    reset(client, job.job_id)
+    assert (top["detector_index"], top["partition_field_value"], top["function"]) == (0, "anna", "std_deviation")
+    assert top["timestamp"] == (START + WILD * HOUR).timestamp() * 1000
+
+
+def test_a_script_that_the_cluster_cannot_run_is_told_by_its_capability(client, model):
+    job = job_of(model({"name": "twice", "metric": "avg", "script": "doc['seconds'].value * 2"})[0])
+    with pytest.raises(ClusterError, match="this cluster cannot do Painless scripts") as caught:
+        train(client, job, as_of=START + 15 * 24 * HOUR)
+    assert caught.value.exit_code == 2
+    assert "A full Elasticsearch can" in caught.value.fix
 
 
 def test_a_model_that_is_wrong_is_refused_and_a_form_that_is_none(model, tmp_path):

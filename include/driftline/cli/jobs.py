@@ -1,4 +1,4 @@
-"""`driftline jobs …`: list, validate, show, save, reset, delete, and the JSON Schema for editors."""
+"""`driftline jobs …`: list, validate, show, save, import, export, reset, delete, and the JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def import_(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: driftline jobs export web > web.json")
+@app.command(epilog="Examples: driftline jobs export web > web.json | driftline jobs export voip --to loudml")
 def export(
     job: JobArgument, to: Annotated[str, typer.Option(help="Whose form: elastic or loudml.")] = "elastic", json: Json = False
 ) -> None:
@@ -177,7 +177,7 @@ def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
     try:
         job_id = load_job(job, client).job_id
     except DefinitionError as error:  # an id whose definition is gone or broken may still have results
-        if not re.match(IDENTIFIER, job):
+        if not re.fullmatch(IDENTIFIER, job):
             raise
         job_id, unknown = job, error
     _confirm(f"Remove all results, forecasts and snapshots of {job_id}?", yes or json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ import orjson
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from driftline.core.aggregations import aggregation_names, interval_of
-from driftline.core.definition import Definition
+from driftline.core.definition import Definition, check_name
 from driftline.core.errors import WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
 from driftline.core.rules import Identifier, Known, Rule
@@ -47,22 +46,9 @@ Cron = Annotated[str, AfterValidator(_cron)]
 Kind = Literal["series", "population", "rare", "time", "place"]
 NOT_OVER = {"non_zero_count", "high_non_zero_count", "low_non_zero_count"}
 _RESERVED = {"count", "by", "over"}  # Elastic's names for what is no by or over field
-_NO_NAME = re.compile(r'["\\\x00-\x1f\x7f-\x9f]|\A\.\Z')  # what Elastic's field names cannot hold or be
 _DETECTOR_LATER = {"over_field_name", "use_null", "exclude_frequent"}
 _TIME_ONLY = {"rare", "freq_rare", "lat_long"}  # functions without a value that a rule could compare
-
-
 _SPLITS = ("partition_field_name", "by_field_name", "over_field_name")
-
-
-def check_name(name: str | None, place: str) -> None:
-    """Checks the name of a field of documents.
-
-    Raises:
-        ValueError: Elastic's jobs cannot have it: it holds a double quote, a backslash or a control character, or is a dot.
-    """
-    if name is not None and _NO_NAME.search(name):
-        raise ValueError(f"{place}: {name!r} is no field's name: no double quotes, backslashes or control characters, not '.'")
 
 
 class Detector(Definition):

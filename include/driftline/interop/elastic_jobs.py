@@ -136,7 +136,7 @@ def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
 
 def plain_id(name: str, notes: list[str]) -> str:
     """The name as an id of a job; where they differ, a note says so."""
-    if re.match(IDENTIFIER, name):
+    if re.fullmatch(IDENTIFIER, name):
         return name
     plain = re.sub(r"[^a-z0-9_\-]+", "-", name.lower()).strip("-_")[:64].strip("-_") or "job"
     notes.append(f"the id '{name}' becomes '{plain}': {'dots' if '.' in name else 'such characters'} are for Airflow's names")

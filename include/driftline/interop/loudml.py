@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from driftline.core.definition import Definition
+from driftline.core.definition import Definition, check_name
 from driftline.core.errors import DefinitionError
-from driftline.core.job import MAX_SPAN, Job, Training, check_name
+from driftline.core.job import MAX_SPAN, Job, Training
 from driftline.core.timespan import format_span
 from driftline.interop.elastic_jobs import Imported, plain_id
 

@@ -91,6 +91,7 @@ BROKEN = [
     ({"detectors": [{}]}, "detectors.0.function: required, but not given"),
     # the job
     ({"job_id": "Web.Prod"}, "job_id: 'Web.Prod' is not an identifier: lower-case letters, digits, '-' and '_'"),
+    ({"job_id": "web\n"}, "job_id: 'web\n' is not an identifier"),
     ({"bucket_span": "0s"}, "bucket_span 0ms is out of range; expected 1s to 30d"),
     ({"bucket_span": "1500ms"}, "bucket_span 1500ms is not a whole number of seconds"),
     ({"model_prune_window": "15m"}, "model_prune_window must be at least two bucket spans, 30m"),

@@ -14,6 +14,7 @@ from test_elastic_jobs import write
 
 from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
+from driftline.core.paths import ROOT
 from driftline.core.timespan import Window
 from driftline.elastic.query import composite, splits
 from driftline.interop.elastic_export import to_elastic
@@ -112,6 +113,14 @@ def test_what_was_changed_since_is_exported_as_it_is_now(tmp_path):
     longer = job.model_copy(update={"training": job.training.model_copy(update={"window": timedelta(days=60)})})
     assert to_loudml(longer)["span"] == 60 * 86400
     assert job.version == job.model_copy(update={"paused": False, "loudml": {}}).version
+
+
+def test_the_model_in_the_documentation_is_one(tmp_path):
+    page = (ROOT / "docs" / "loudml.md").read_text(encoding="utf-8")
+    data = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    result = made(data, tmp_path)
+    assert result.notes == ["its DAGs begin paused, as models do in loudml: start them in Airflow"]
+    assert to_loudml(result.job) == data
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters='"\\'), min_size=1, max_size=12)

@@ -10,6 +10,7 @@ import pytest
 from elastic_request import PutJob
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_elastic_families import JUNK, changed, places
 from test_elastic_jobs import write
 
 from driftline.core.errors import DefinitionError
@@ -199,6 +200,17 @@ def test_what_a_model_gets_wrong_is_named(tmp_path, data, message):
     assert result.status == "refused"
     assert message in result.notes[0]
     assert result.notes[0].startswith(f"{tmp_path / 'model.json'}: ")
+
+
+def test_whatever_stands_where_in_a_model_it_is_a_job_or_is_refused(tmp_path):
+    whole = model(term="caller", max_terms=5, threshold=99, features=[feature(name="a", metric="avg", field="x")["features"][0]])
+    for place in places(whole):
+        for junk in (*JUNK, 10**30, "9" * 30, float("inf")):
+            for found in find_jobs([write(tmp_path, model=changed(whole, place, junk))])[0]:
+                result = to_job(found)
+                assert (result.job is None) == (result.status == "refused"), (place, junk)
+                if result.job:
+                    to_loudml(result.job)
 
 
 def test_models_lie_beside_elastics_jobs_and_other_files(tmp_path):

@@ -33,7 +33,7 @@ class QualityReportLink(BaseOperatorLink):
 
 
 class ResultsLink(BaseOperatorLink):
-    """The top records of the interval that the run scored."""
+    """The explorer, on the interval that the run scored."""
 
     name = "Results"
 
@@ -42,4 +42,4 @@ class ResultsLink(BaseOperatorLink):
         plan, job = getattr(operator, "plan", None), getattr(operator, "job", None)
         if not isinstance(plan, dict) or job is None:
             return ""
-        return page(f"results/{quote(getattr(job, 'job_id', job), safe='')}", start=plan["start"], end=plan["end"])
+        return page("explorer", job=getattr(job, "job_id", job), start=plan["start"], end=plan["end"])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +14,10 @@ import pytest
 from dag_definitions import PASSWORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from elasticsearch import Elasticsearch
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +63,56 @@ def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture(scope="session")
+def site(airflow_database: None, cluster: str) -> Iterator[str]:
+    """Airflow's web application behind a real port."""
+    import uvicorn
+    from airflow.api_fastapi.app import create_app
+
+    from driftline.core.processes import free_port
+
+    port = free_port(28080)
+    assert port is not None
+    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 120
+    while not server.started:
+        assert thread.is_alive(), "the server did not come up"
+        assert time.monotonic() < deadline, "the server did not come up"
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def token_of(site: str) -> Callable[[str], str]:
+    """Signs a user in."""
+    import httpx
+
+    def sign_in(user: str) -> str:
+        asked = {"username": user, "password": PASSWORDS[user]}
+        found: str = httpx.post(f"{site}/auth/token", json=asked, trust_env=False, timeout=60).json()["access_token"]
+        return found
+
+    return sign_in
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The Chromium of this machine; none is downloaded."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # as root there is no sandbox
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,7 @@ def test_the_buttons_of_the_written_task_lead_to_report_and_results(house: House
         query = XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id, task_ids=["write", "gate"])
         found = session.scalars(query).all()
         links = {(row.task_id, row.key): row.value for row in found if row.key.startswith("_link_")}
-    assert links["write", "_link_ResultsLink"].startswith(f"/driftline/results/{house.job.job_id}?start=2026-03-22")
+    assert links["write", "_link_ResultsLink"].startswith(f"/driftline/explorer?job={house.job.job_id}&start=2026-03-22")
     assert links["gate", "_link_QualityReportLink"].startswith("/driftline/reports/")
 
 

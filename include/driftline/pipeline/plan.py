@@ -67,9 +67,9 @@ def prepare(
     if not window.empty:
         if model == "as_of":
             _train_missing(client, job, window, run, progress)
-        elif not _usable(client, job):
+        elif not _usable(job, snapshots.manifests(client, job.job_id)):
             train(client, job, run=run, progress=progress)
-    found = _usable(client, job)
+    found = _usable(job, snapshots.manifests(client, job.job_id))
     segments = [] if window.empty else _segments(job, found, window, model)
     return {
         **window.as_dict(),
@@ -81,8 +81,16 @@ def prepare(
     }
 
 
-def _usable(client: Elasticsearch, job: Job) -> list[dict[str, Any]]:
-    found = snapshots.manifests(client, job.job_id)
+def segments_of(job: Job, found: list[dict[str, Any]], window: Window) -> list[dict[str, Any]]:
+    """Which of the snapshots scores which part of a window, as `prepare` plans it, without training any.
+
+    Raises:
+        SnapshotError: None can.
+    """
+    return _segments(job, _usable(job, found), window, "as_of")
+
+
+def _usable(job: Job, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [m for m in found if m["job_version"] == job.version and m["detail"]["valid"]]
 
 

@@ -1,23 +1,68 @@
-"""Who may see what: Airflow's own users and permissions. A page about a job needs the right to read the job's DAG."""
+"""Who may see and do what: Airflow's own users and permissions.
+
+What is about a job needs the right to read the job's DAGs; what changes something needs the right to change them. A browser's
+cookie is not enough to change something: the request must come from our own pages.
+"""
 
 from __future__ import annotations
 
 import functools
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
-from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TC002 - FastAPI reads the annotation at run time
+from airflow.api_fastapi.core_api.security import GetUserDep
 from elasticsearch import Elasticsearch  # noqa: TID253 - loaded at the first request for a page, in the API server only
-from fastapi import Depends, HTTPException, status
+from fastapi import Depends, HTTPException, Request, status
 
+from driftline.core.job import Job
 from driftline_airflow.hook import DriftlineElasticsearchHook
 
+STAGES = ("score", "train", "forecast")
 
-def require_read(dag_id: str, user: Any) -> None:  # noqa: ANN401 - the auth manager's own kind of user
+
+def may(user: Any, method: str, dag_id: str | None) -> bool:  # noqa: ANN401 - the auth manager's own kind of user
+    """Whether a user may `GET`, or change (`PUT`), a DAG; None stands for DAGs in general."""
+    details = DagDetails(id=dag_id) if dag_id else None
+    return bool(get_auth_manager().is_authorized_dag(method=method, details=details, user=user))  # type: ignore[arg-type]
+
+
+def require_read(dag_id: str, user: Any) -> None:  # noqa: ANN401
     """Refuses a user who may not read a DAG, with 403."""
-    if not get_auth_manager().is_authorized_dag(method="GET", details=DagDetails(id=dag_id), user=user):
+    if not may(user, "GET", dag_id):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not see this.")
+
+
+def of_job(job_id: str) -> str:
+    """The DAG whose rights are those of a job."""
+    return f"{job_id}.{STAGES[0]}"
+
+
+def reader(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
+    """The user, who may read the job that the path names, if it names one."""
+    if job_id := request.path_params.get("job_id"):
+        require_read(of_job(str(job_id)), user)
+    return user
+
+
+def editor(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
+    """The user, who may change the job that the path names, or jobs in general, and whose request comes from no other site."""
+    job_id = request.path_params.get("job_id")
+    if not may(user, "PUT", of_job(str(job_id)) if job_id else None):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
+    if "authorization" not in request.headers and not _from_our_pages(request):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "The request comes from another site.")
+    return user
+
+
+def _from_our_pages(request: Request) -> bool:
+    """Whether a browser says so. Those that say nothing are too old to be trusted with a cookie alone."""
+    fetched = request.headers.get("sec-fetch-site")
+    if fetched is not None:
+        return fetched == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
 
 
 @functools.cache
@@ -31,3 +76,22 @@ def cluster(user: GetUserDep) -> Elasticsearch:
 
 
 ClusterDep = Annotated[Elasticsearch, Depends(cluster)]
+ReaderDep = Annotated[Any, Depends(reader)]
+EditorDep = Annotated[Any, Depends(editor)]
+
+
+def readable_jobs(client: Elasticsearch, user: Any, names: list[str] | None = None) -> list[Job]:  # noqa: ANN401
+    """The jobs of these ids, in their order; without any, all that can be read and that the user may see.
+
+    Raises:
+        HTTPException: The user may not see one that is named (403).
+        DefinitionError: There is no such job, or it is broken.
+    """
+    from driftline.pipeline.jobs import list_definitions, load_job
+
+    if names:
+        for name in names:
+            require_read(of_job(name), user)
+        return [load_job(name, client) for name in dict.fromkeys(names)]
+    entries = [each for each in list_definitions(client) if each.kind == "job" and each.text is not None]
+    return [Job.model_validate_json(each.text or "") for each in entries if may(user, "GET", of_job(each.id))]

@@ -1,0 +1,27 @@
+"""The REST API, version 1: one resource a file. `openapi.json` describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from driftline_airflow.web.api import jobs, quality, results, rules, runs, series, snapshots
+
+PREFIX = "/api/v1"
+RESOURCES = (jobs.checks, jobs.router, results.router, series.router, runs.router, snapshots.router, rules.router, quality.router)
+
+
+def router() -> APIRouter:
+    """All resources."""
+    whole = APIRouter(prefix=PREFIX)
+    for resource in RESOURCES:
+        whole.include_router(resource)
+    whole.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
+    return whole
+
+
+def openapi(request: Request) -> dict[str, Any]:
+    """The description of the API, with addresses as the reader has them."""
+    described: dict[str, Any] = request.app.openapi()
+    return {**described, "servers": [{"url": request.scope.get("root_path", "")}]}

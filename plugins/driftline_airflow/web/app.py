@@ -1,0 +1,83 @@
+"""The web application: pages, the REST API, and the APIs that clients of Elastic and loudml know. Every route needs a user."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from driftline import __version__
+from driftline.core.errors import ClusterDownError, ClusterError, DriftlineError, NodeError, ServiceError
+from driftline_airflow.web import api, assets
+from driftline_airflow.web.pages import explorer, reports, series
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+# Scripts and styles are our own files. Plotly sets styles of the elements that it draws, which is what is allowed inline.
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+}
+
+
+@functools.cache
+def application() -> FastAPI:
+    """The application: no documentation pages of FastAPI's, which load scripts from elsewhere, and nothing for the anonymous."""
+    app = FastAPI(
+        title="Driftline",
+        version=__version__,
+        dependencies=[Depends(get_user)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.add_exception_handler(DriftlineError, _explained)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.middleware("http")(_guarded)
+    for router in (explorer.router, series.router, reports.router, assets.router):
+        app.include_router(router, include_in_schema=False)
+    app.include_router(api.router())
+    return app
+
+
+async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Every answer says what it may load, unless it says so itself."""
+    response = await call_next(request)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _explained(_: Request, error: Exception) -> Response:
+    """A Driftline error as JSON: 503 when the cluster is away, 404 for what is not there, 400 when the request is wrong."""
+    assert isinstance(error, DriftlineError)
+    code = status.HTTP_400_BAD_REQUEST
+    if isinstance(error, ClusterDownError | NodeError):
+        code = status.HTTP_503_SERVICE_UNAVAILABLE
+    elif isinstance(error, ClusterError | ServiceError):
+        code = status.HTTP_502_BAD_GATEWAY
+    elif error.what.startswith(("there is no ", "no snapshot ")):
+        code = status.HTTP_404_NOT_FOUND
+    return JSONResponse({**error.as_dict(), "message": str(error)}, status_code=code)
+
+
+def _invalid(_: Request, error: Exception) -> Response:
+    """What pydantic found, in one sentence a field."""
+    assert isinstance(error, RequestValidationError)
+    told: list[dict[str, Any]] = [
+        {"where": ".".join(str(part) for part in each["loc"]), "what": str(each["msg"])} for each in error.errors()
+    ]
+    message = "; ".join(f"{each['where']}: {each['what']}" for each in told)
+    body = {"error": "RequestError", "what": "the request is wrong", "message": message, "details": told}
+    return JSONResponse(body, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT)

@@ -1,0 +1,1 @@
+"""Pages for people: one a file, server-rendered, with a small script each."""

@@ -1,0 +1,120 @@
+// What all pages share: asking the API, making elements (text is always text), severities and times.
+
+export const root = document.body.dataset.root;
+export const state = JSON.parse(document.getElementById("state")?.textContent ?? "{}");
+export const $ = (id) => document.getElementById(id);
+
+/** An element; strings among its children become text, whatever is in them. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  set(element, attributes);
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** The same for drawings. */
+export function draw(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  set(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+function set(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") Object.assign(element.style, value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+}
+
+/** A query string; lists give a parameter each, what is empty none. */
+export function query(parameters) {
+  const out = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of Array.isArray(value) ? value : [value]) if (each !== null && each !== undefined) out.append(name, each);
+  }
+  return out.toString();
+}
+
+/** Asks the API. An error is thrown with the API's own message. */
+export async function api(path, parameters = {}, options = {}) {
+  const asked = query(parameters);
+  const answer = await fetch(`${root}api/v1/${path}${asked ? `?${asked}` : ""}`, { credentials: "same-origin", ...options });
+  if (answer.status === 401) throw new Error("You are no longer signed in: load the page again.");
+  const body = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
+  if (!answer.ok) throw new Error(body?.message ?? body?.detail ?? `The server answers ${answer.status}.`);
+  return body;
+}
+
+/** Sends JSON. */
+export const send = (method, path, body) =>
+  api(path, {}, { method, headers: { "Content-Type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
+
+/** Tells the reader something, for some seconds. */
+export function tell(text) {
+  const line = make("p", {}, text);
+  $("told").append(line);
+  setTimeout(() => line.remove(), 8000);
+}
+
+/** Fills a place with what a promise gives, or with its error. */
+export async function fill(place, promise, show) {
+  place.classList.add("busy");
+  place.setAttribute("aria-busy", "true");
+  try {
+    show(await promise);
+  } catch (error) {
+    place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
+  } finally {
+    place.classList.remove("busy");
+    place.removeAttribute("aria-busy");
+  }
+}
+
+export const severity = (score) => (score >= 75 ? "critical" : score >= 50 ? "major" : score >= 25 ? "minor" : "warning");
+export const iso = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
+const two = (number) => String(number).padStart(2, "0");
+
+/** A time in UTC: 2026-03-24 10:00, with seconds only where they matter. */
+export function time(ms) {
+  const at = new Date(ms);
+  const seconds = at.getUTCSeconds() ? `:${two(at.getUTCSeconds())}` : "";
+  return `${at.toISOString().slice(0, 10)} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}${seconds}`;
+}
+
+/** A number to read. */
+export function number(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 100 || Number.isInteger(value)) return value.toLocaleString("en-US", { maximumFractionDigits: size >= 1000 ? 0 : 1 });
+  return String(Number(value.toPrecision(3)));
+}
+
+/** The first of Elastic's list of one; places stay as they are. */
+export const first = (value) => (Array.isArray(value) ? (value.length > 1 ? value.map((part) => part.toFixed(3)).join(", ") : number(value[0])) : number(value));
+
+export const score = (value) =>
+  make("span", { class: "score" }, make("span", { class: `dot ${severity(value)}`, "aria-hidden": "true" }), `${Math.round(value)} ${severity(value)}`);
+
+/** The parameters of a record's series. */
+export const seriesOf = (record) => ({
+  job: record.job_id,
+  detector: record.detector_index,
+  partition: record.partition_field_value,
+  by: record.by_field_value,
+  over: record.over_field_value,
+});
+
+/** How far from what was expected: 17× lower. */
+export function times(record) {
+  const actual = record.actual?.[0];
+  const typical = record.typical?.[0];
+  if (actual === undefined || typical === undefined || record.actual.length > 1) return "";
+  if (actual > 0 && typical > 0) {
+    const ratio = Math.max(actual / typical, typical / actual);
+    return `${ratio >= 3 ? Math.round(ratio) : ratio.toFixed(1)}× ${actual > typical ? "higher" : "lower"}`;
+  }
+  return actual > typical ? "higher" : "lower";
+}

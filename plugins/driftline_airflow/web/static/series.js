@@ -1,0 +1,229 @@
+// One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
+import { $, api, fill, first, iso, make, number, query, root, score, severity, state, tell, time, times } from "./common.js";
+
+const { job } = state;
+const key = { detector: state.detector, partition: state.partition, by: state.by, over: state.over };
+const path = `jobs/${encodeURIComponent(job)}`;
+const PAGE = 50;
+let view = null;
+let raw = { start: null, end: null, offset: 0, columns: null };
+
+const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** A colour as the browser resolves it, so that Plotly knows it whatever the theme is. */
+function colour(name) {
+  const probe = make("span", { style: { color: `var(--${name})` } });
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function show(found) {
+  view = found;
+  $("notes").textContent = [found.thinned > 1 ? `Each point stands for ${found.thinned} buckets: their lowest and highest are shown.` : "", ...found.notes].filter(Boolean).join(" ");
+  drawChart();
+  showRecords(found.records);
+  showEvents(found);
+  const last = found.records.toSorted((a, b) => b.record_score - a.record_score)[0];
+  if (!$("at").value) $("at").value = last ? iso(last.timestamp) : iso(found.times.at(-1));
+}
+
+function traces() {
+  const at = view.times.map(iso);
+  const out = [];
+  const spread = (times, lower, upper, name, fill) => [
+    { x: times, y: lower, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, connectgaps: false },
+    { x: times, y: upper, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: fill, name, hoverinfo: "skip" },
+  ];
+  const see = (name) => colour(name).replace(/^rgb\(/, "rgba(").replace(/\)$/, ", 0.3)");
+  if (view.lower.length) {
+    out.push(...spread(at, view.lower, view.upper, "expected", see("band")));
+    out.push({ x: at, y: view.typical, mode: "lines", line: { width: 1, dash: "dot", color: colour("muted") }, name: "typical" });
+  }
+  const lines = view.kind === "series";
+  out.push({ x: at, y: view.actual, mode: lines ? "lines" : "markers", line: { width: 1.4, color: colour("actual") }, marker: { size: 5, color: colour("actual") }, name: "actual", connectgaps: false });
+  const value = new Map(view.times.map((when, n) => [when, view.actual[n]]));
+  for (const [name, symbol] of [["critical", "square"], ["major", "diamond"], ["minor", "triangle-up"], ["warning", "circle"]]) {
+    const found = view.records.filter((record) => severity(record.record_score) === name);
+    if (!found.length) continue;
+    out.push({ x: found.map((record) => iso(record.timestamp)), y: found.map((record) => value.get(record.timestamp) ?? record.actual?.[0]), mode: "markers", marker: { size: name === "critical" ? 11 : 9, symbol, color: colour(name), line: { width: 1, color: colour("ground") } }, name, text: found.map((record) => escape_(record.driftline?.sentence ?? "")), hovertemplate: "%{text}<extra>%{x}</extra>" });
+  }
+  if (view.forecast) {
+    const then = view.forecast.times.map(iso);
+    out.push(...spread(then, view.forecast.lower, view.forecast.upper, "forecast, 95 %", see("forecast")));
+    out.push({ x: then, y: view.forecast.prediction, mode: "lines", line: { width: 1.4, color: colour("forecast") }, name: "forecast" });
+  }
+  return out;
+}
+
+// Plotly reads a few tags in its texts.
+const escape_ = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+function drawChart() {
+  if (!view || !globalThis.Plotly) return;
+  const shapes = view.events.map((event) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: iso(Date.parse(event.driftline.event.start) || event.timestamp), x1: iso(Date.parse(event.driftline.event.end) || event.timestamp), fillcolor: colour(severity(event.anomaly_score)), opacity: 0.12, line: { width: 0 } }));
+  const notes = view.annotations.map((each) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: iso(each.timestamp), x1: iso(each.timestamp), line: { width: 1, dash: "dash", color: colour("muted") } }));
+  const layout = {
+    margin: { l: 60, r: 20, t: 10, b: 30 },
+    paper_bgcolor: colour("ground"),
+    plot_bgcolor: colour("ground"),
+    font: { color: colour("ink"), family: "system-ui, sans-serif" },
+    xaxis: { type: "date", gridcolor: colour("line"), rangeslider: { visible: true, thickness: 0.08, bgcolor: colour("soft") }, rangeselector: { bgcolor: colour("soft"), activecolor: colour("line"), buttons: [{ count: 1, step: "day", label: "1 d" }, { count: 7, step: "day", label: "1 w" }, { count: 1, step: "month", label: "1 mo" }, { step: "all", label: "all" }] } },
+    yaxis: { gridcolor: colour("line"), rangemode: "tozero", fixedrange: false },
+    legend: { orientation: "h", y: 1.12, x: 1, xanchor: "right" },
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: colour("soft") },
+    shapes: [...shapes, ...notes, ...crossing()],
+    uirevision: "kept",
+  };
+  Plotly.react($("chart"), traces(), layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] });
+  $("chart").on?.("plotly_click", ({ points }) => {
+    const when = Date.parse(`${String(points[0].x).replace(" ", "T").replace(/Z?$/, "Z")}`);
+    if (Number.isNaN(when)) return;
+    $("at").value = iso(when);
+    raw = { ...raw, start: when, end: when + view.bucket_span * 1000, offset: 0 };
+  });
+}
+
+/** When a threshold is crossed by the forecast, and between when it may be. */
+function crossing() {
+  const wanted = Number.parseFloat($("threshold").value);
+  if (Number.isNaN(wanted) || !view) return [];
+  const ahead = view.forecast;
+  if (!ahead) {
+    $("crossing").textContent = "There is no forecast of this series yet.";
+  } else {
+    const above = ahead.prediction[0] < wanted;
+    const crosses = (values) => values.findIndex((value) => (above ? value >= wanted : value <= wanted));
+    const [likely, soonest, latest] = [ahead.prediction, above ? ahead.upper : ahead.lower, above ? ahead.lower : ahead.upper].map(crosses);
+    const told = (n) => (n < 0 ? "not within the forecast" : time(ahead.times[n]));
+    $("crossing").textContent = `${number(wanted)} is ${above ? "reached" : "fallen below"}: ${told(likely)} (soonest ${told(soonest)}, latest ${told(latest)})`;
+  }
+  return [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: wanted, y1: wanted, line: { width: 1, color: colour("critical") } }];
+}
+
+function showRecords(records) {
+  const heads = ["Time (UTC)", "Severity", "Actual", "Typical", "What", ""];
+  const rows = records
+    .toSorted((a, b) => b.record_score - a.record_score)
+    .slice(0, 200)
+    .map((record) =>
+      make(
+        "tr",
+        {},
+        make("td", { class: "time" }, time(record.timestamp)),
+        make("td", {}, score(record.record_score)),
+        make("td", { class: "n" }, first(record.actual)),
+        make("td", { class: "n" }, first(record.typical)),
+        make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
+        make("td", {}, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents"))),
+      ),
+    );
+  $("records").replaceChildren(make("thead", {}, make("tr", {}, heads.map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
+  if (!rows.length) $("records").append(make("caption", { class: "muted" }, "Nothing unusual was found in this stretch of time."));
+}
+
+function showEvents({ events, annotations }) {
+  const lines = [
+    ...events.map((event) => [event.timestamp, `${(event.driftline.event.kind || "incident").replace("_", " ")}, score ${Math.round(event.anomaly_score)}`, event.driftline.sentence]),
+    ...annotations.map((each) => [each.timestamp, "annotation", each.annotation]),
+  ].toSorted((a, b) => a[0] - b[0]);
+  $("events").replaceChildren(lines.length ? make("ul", {}, lines.map(([at, kind, text]) => make("li", {}, `${time(at)} · ${kind}: ${text}`))) : make("p", { class: "muted" }, "None."));
+}
+
+function explain(at) {
+  $("at").value = typeof at === "number" ? iso(at) : at;
+  $("told-why").hidden = false;
+  fill($("why-text"), api(`${path}/explain`, { at: $("at").value, partition: key.by ?? key.partition ?? null }), (found) => {
+    const mine = found.series.filter((each) => each.detector_index === key.detector && (each.partition_value ?? null) === (key.partition ?? null) && (each.by_value ?? null) === (key.by ?? null));
+    $("why-text").replaceChildren(...(mine.length ? mine : found.series).map(told));
+  });
+  $("told-why").scrollIntoView({ block: "nearest" });
+}
+
+function told(each) {
+  const evidence = Object.entries(each.evidence ?? {}).filter(([, one]) => one.surprise > 0);
+  return make(
+    "div",
+    {},
+    make("p", {}, make("strong", {}, each.conclusion)),
+    make(
+      "dl",
+      { class: "facts" },
+      make("dt", {}, "actual"), make("dd", {}, number(each.actual)),
+      each.expected ? [make("dt", {}, "expected"), make("dd", {}, `${number(each.expected.lower)} to ${number(each.expected.upper)}, typically ${number(each.expected.typical)}`)] : null,
+      each.score === null ? null : [make("dt", {}, "score"), make("dd", {}, number(each.score))],
+      each.predictability ? [make("dt", {}, "predictability"), make("dd", {}, each.predictability)] : null,
+      each.suppressed.map((rule) => [make("dt", {}, "rule"), make("dd", {}, rule.why)]),
+      evidence.map(([name, one]) => [make("dt", {}, name), make("dd", {}, `${one.means}: ${number(one.surprise)} (−log10 p)`)]),
+    ),
+  );
+}
+
+function documents(start, end, offset = 0) {
+  raw = { ...raw, start, end, offset };
+  $("raw-section").hidden = false;
+  fill($("raw-table"), api(`${path}/series/documents`, { ...key, start: iso(start), end: iso(end), limit: PAGE, offset }), showDocuments);
+  $("raw-section").scrollIntoView({ block: "nearest" });
+}
+
+function flat(value, prefix = "", out = {}) {
+  for (const [name, each] of Object.entries(value)) {
+    const full = prefix ? `${prefix}.${name}` : name;
+    if (each !== null && typeof each === "object" && !Array.isArray(each)) flat(each, full, out);
+    else out[full] = Array.isArray(each) ? each.join(", ") : each;
+  }
+  return out;
+}
+
+function showDocuments({ total, documents: found }) {
+  const rows = found.map((each) => flat(each._source));
+  const names = [...new Set(rows.flatMap(Object.keys))].toSorted();
+  raw.columns ??= names.slice(0, 8);
+  $("raw-tools").replaceChildren(
+    make("span", { class: "muted" }, `${total.toLocaleString("en-US")} documents from ${time(raw.start)} to ${time(raw.end)} UTC`),
+    make("button", { type: "button", disabled: !raw.offset, onclick: () => documents(raw.start, raw.end, raw.offset - PAGE) }, "Previous"),
+    make("button", { type: "button", disabled: raw.offset + PAGE >= total, onclick: () => documents(raw.start, raw.end, raw.offset + PAGE) }, "Next"),
+    make("details", { class: "pick" }, make("summary", {}, "Columns"), make("fieldset", {}, make("legend", {}, "Columns"), names.map((name) => make("label", {}, make("input", { type: "checkbox", checked: raw.columns.includes(name), onchange: (event) => column(name, event.target.checked, { total, documents: found }) }), name)))),
+  );
+  $("raw-table").replaceChildren(
+    make("thead", {}, make("tr", {}, raw.columns.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, rows.map((row) => make("tr", {}, raw.columns.map((name) => make("td", { class: "value" }, row[name] === undefined ? "" : String(row[name])))))),
+  );
+}
+
+function column(name, wanted, found) {
+  raw.columns = wanted ? [...raw.columns, name] : raw.columns.filter((each) => each !== name);
+  showDocuments(found);
+}
+
+let waiting = null;
+for (const input of document.querySelectorAll("input[data-split]")) {
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const found = await api(`${path}/series`, { detector: key.detector, q: input.value, limit: 50 });
+      const values = new Set(found.series.map((each) => each[`${input.dataset.split}_value`]));
+      $("names").replaceChildren(...[...values].map((value) => make("option", { value })));
+    }, 150);
+  });
+}
+for (const name of ["job", "detector"]) {
+  document.querySelector(`#choice select[name=${name}]`).addEventListener("change", (event) => {
+    const next = { job: document.querySelector("#choice select[name=job]").value };
+    if (name === "detector") next.detector = event.target.value;
+    location.search = `?${query(next)}`;
+  });
+}
+$("why").addEventListener("click", () => explain($("at").value));
+$("raw").addEventListener("click", () => {
+  const at = Math.floor(Date.parse($("at").value) / (view.bucket_span * 1000)) * view.bucket_span * 1000;
+  if (Number.isNaN(at)) return tell("Which time? Write it as 2026-03-24T10:00Z, or click a point of the chart.");
+  documents(at, at + view.bucket_span * 1000);
+});
+$("threshold").addEventListener("input", drawChart);
+document.addEventListener("theme", drawChart);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+addEventListener("load", drawChart);
+if (state.ready) fill($("notes"), api(`${path}/series/values`, { ...key, start: state.start, end: state.end }), show);

@@ -1,0 +1,225 @@
+"""The explorer and the series viewer in a real browser, in a real Airflow, on results of a real job."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from dag_definitions import PASSWORDS
+
+from driftline.core.job import Job
+from driftline.core.timespan import Window, iso
+from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.forecast import forecast
+from driftline.pipeline.jobs import delete, save
+from driftline.pipeline.score import score
+from driftline.pipeline.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from elasticsearch import Elasticsearch
+    from playwright.sync_api import Browser, Page
+
+START, HOUR = datetime(2026, 3, 2, tzinfo=UTC), timedelta(hours=1)
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+PATHS = ["/cart", "/orders", HOSTILE, "/quiet"]
+TRAINED, DAYS = 15, 18
+SPIKE = (16 * 24 + 10, "/cart", 12)  # hour, path, factor
+FROM = "203.0.113.7"
+
+
+def rows(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Requests of four paths by day and night; in one hour one client asks for one of them again and again."""
+    for hour in range(DAYS * 24):
+        level = 12 + 8 * np.sin(2 * np.pi * (hour % 24 - 6) / 24)
+        for path in PATHS:
+            strange = SPIKE[:2] == (hour, path)
+            for _ in range(int(rng.poisson(level * (SPIKE[2] if strange else 1)))):
+                yield {
+                    "@timestamp": int((START + hour * HOUR).timestamp() * 1000) + int(rng.integers(0, 3_600_000)),
+                    "url": path,
+                    "ip": FROM if strange else f"10.0.0.{rng.integers(1, 200)}",
+                    "bytes": int(rng.integers(100, 5000)),
+                }
+
+
+@pytest.fixture(scope="module")
+def job(client: Elasticsearch, module_prefix: str) -> Iterator[Job]:
+    """A job that is trained, scored and forecast."""
+    index = f"{module_prefix}web"
+    fields = {"@timestamp": {"type": "date"}, "url": {"type": "keyword"}, "ip": {"type": "ip"}, "bytes": {"type": "long"}}
+    client.indices.create(index=index, mappings={"properties": fields}, settings={"number_of_replicas": 0})
+    bulk(client, (index_action(index, None, row) for row in rows(np.random.default_rng(3))))
+    client.indices.refresh(index=index)
+    definition = {
+        "job_id": f"{module_prefix}explored",
+        "bucket_span": "1h",
+        "detectors": [{"function": "count", "partition_field_name": "url"}],
+        "influencers": ["ip"],
+        "datafeed": {"indices": [index], "on_request": True},
+        "training": {"schedule": "none"},
+    }
+    made = Job.parse(definition, where="test")
+    save(client, made)
+    end = START + TRAINED * 24 * HOUR
+    train(client, made, as_of=end)
+    score(client, made, window=Window(end, START + DAYS * 24 * HOUR))
+    forecast(client, made, duration="2d")
+    yield made
+    delete(client, made.job_id)
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def page(browser: Browser, site: str, token_of: Callable[[str], str], scheme: Any) -> Iterator[Page]:
+    """A tab of a viewer; afterwards: nothing came from another host, nothing failed, and the console is empty."""
+    context = browser.new_context(base_url=site, color_scheme=scheme, viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    said: list[str] = []
+    tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
+    tab.on("response", lambda one: said.append(f"{one.status} {one.url}") if one.status >= 400 else None)
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    yield tab
+    assert "owned" not in tab.title()
+    context.close()
+    assert said == []
+
+
+def accessible(tab: Page) -> None:
+    """axe finds no serious fault."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab).response["violations"]
+    serious = [
+        (each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page, job: Job, tmp_path: Any) -> None:
+    page.goto(f"/driftline/explorer?job={job.job_id}")
+    lanes = page.locator("#lanes .lane .name")
+    page.locator("#records tbody tr").first.wait_for()
+    assert "Overall" in lanes.first.inner_text()
+    assert "/cart" in lanes.all_inner_texts()
+    worst = page.locator("#records tbody tr").first
+    assert "/cart" in worst.inner_text()
+    assert "2026-03-18 10:00" in worst.inner_text()
+    assert f"ip: {FROM}" in worst.inner_text()
+    assert page.locator("#influencers").get_by_text(FROM).is_visible()
+    assert page.locator("#events tbody tr").filter(has_text="/cart").first.is_visible()
+    page.locator("#charts svg").first.wait_for()
+    assert page.locator("#charts .band").first.is_visible()
+    accessible(page)
+    page.screenshot(path=tmp_path / "explorer.png", full_page=True)
+
+
+def test_brushing_selects_a_stretch_of_time_and_the_address_keeps_it(page: Page, job: Job) -> None:
+    page.goto(f"/driftline/explorer?job={job.job_id}")
+    page.locator("#records tbody tr").first.wait_for()
+    track = page.locator("#lanes .track").first
+    box = track.bounding_box()
+    assert box is not None
+    # the spike is in the second of three days; the third holds none
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + 8, steps=5)
+    page.mouse.up()
+    page.locator("#selection").wait_for()
+    page.wait_for_function("!document.querySelector('[aria-busy]')")
+    assert "2026-03-18 10:00" not in page.locator("#records").inner_text()
+    page.reload()
+    page.locator("#selection").wait_for()
+    page.get_by_role("button", name="Clear the selection").click()
+    page.locator("#records tbody tr", has_text="2026-03-18 10:00").first.wait_for()
+
+
+def test_the_keyboard_does_what_the_pointer_does(page: Page, job: Job) -> None:
+    page.goto(f"/driftline/explorer?job={job.job_id}")
+    page.locator("#records tbody tr").first.wait_for()
+    page.locator("#lanes .cell").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.locator("#selection", has_text="Selected").wait_for()
+
+
+def test_a_hostile_value_is_text_in_lanes_table_and_viewer(page: Page, job: Job) -> None:
+    page.goto(f"/driftline/series?job={job.job_id}&partition={HOSTILE}")
+    page.locator("#chart .main-svg").first.wait_for()
+    assert HOSTILE in page.locator("#title").inner_text()
+    assert page.locator("img").count() == 0
+
+
+def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page: Page, job: Job) -> None:
+    page.goto(f"/driftline/explorer?job={job.job_id}")
+    page.locator("#records tbody tr", has_text="2026-03-18 10:00").get_by_role("link", name="Series").first.click()
+    page.locator("#chart .main-svg").first.wait_for()
+    names = page.locator("#chart .legendtext").all_inner_texts()
+    assert {"actual", "expected", "typical", "forecast", "critical"} <= {name.split(",")[0] for name in names}
+    row = page.locator("#records tbody tr").first
+    assert "2026-03-18 10:00" in row.inner_text()
+    row.get_by_role("button", name="Why?").click()
+    assert "An anomaly that alarms" in page.locator("#why-text strong").inner_text()
+    row.get_by_role("button", name="Documents").click()
+    page.locator("#raw-table tbody tr").first.wait_for()
+    assert FROM in page.locator("#raw-table").inner_text()
+    page.get_by_label("Threshold").fill("1000000")
+    assert "not within the forecast" in page.locator("#crossing").inner_text()
+    accessible(page)
+
+
+def test_the_pages_are_dark_where_airflow_is(page: Page, job: Job, scheme: str) -> None:
+    page.goto(f"/driftline/explorer?job={job.job_id}")
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    page.reload()
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 60
+
+
+def test_the_explorer_is_in_airflows_navigation(browser: Browser, site: str, job: Job) -> None:
+    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    tab.goto("/")
+    tab.get_by_label(re.compile("user", re.I)).fill("viewer")
+    tab.locator("input[type=password]").fill(PASSWORDS["viewer"])
+    tab.get_by_role("button", name=re.compile("sign in|log in", re.I)).click()
+    tab.get_by_role("link", name="Anomalies").first.click()
+    frame = tab.frame_locator("iframe")
+    frame.locator("#lanes .lane").first.wait_for()
+    assert frame.get_by_role("heading", name="When, and what").is_visible()
+    context.close()
+
+
+def test_a_page_of_records_can_be_taken_to_a_spreadsheet(page: Page, job: Job) -> None:
+    answer = page.request.get(f"/driftline/api/v1/records.csv?job={job.job_id}")
+    lines = answer.text().splitlines()
+    assert lines[0].startswith("time,score,severity,job,detector,partition")
+    assert "2026-03-18T10:00:00Z" in lines[1]
+
+
+def test_the_view_of_a_series_agrees_with_its_records(page: Page, job: Job) -> None:
+    asked = {"partition": "/cart", "start": iso(START + 15 * 24 * HOUR), "end": iso(START + 18 * 24 * HOUR)}
+    found = json.loads(page.request.get(f"/driftline/api/v1/jobs/{job.job_id}/series/values", params=asked).text())
+    at = {time: n for n, time in enumerate(found["times"])}
+    assert len(found["times"]) == 72
+    assert found["records"]
+    for record in found["records"]:
+        n = at[record["timestamp"]]
+        assert found["actual"][n] == pytest.approx(record["actual"][0])
+        assert found["typical"][n] == pytest.approx(record["typical"][0], rel=1e-5)
+    inside = [low <= value <= high for low, value, high in zip(found["lower"], found["actual"], found["upper"], strict=True)]
+    assert np.mean(inside) > 0.8
+    assert len(found["forecast"]["times"]) == 48

@@ -214,7 +214,7 @@ def backtest(
         "start": iso(start),
         "end": iso(history.window.end),
         "threshold": threshold,
-        "alarms": _counted(alarms, sorted({*LEVELS, threshold}), values.shape, history.span),
+        "alarms": counted(alarms, sorted({*LEVELS, threshold}), values.shape, history.span),
         "loudest": _loudest(alarms, threshold, history.labels),
         "notes": [*history.notes],
     }
@@ -226,7 +226,8 @@ def backtest(
     return report
 
 
-def _counted(alarms: Alarms, levels: Sequence[float], shape: tuple[int, ...], span: timedelta) -> list[dict[str, Any]]:
+def counted(alarms: Alarms, levels: Sequence[float], shape: tuple[int, ...], span: timedelta) -> list[dict[str, Any]]:
+    """How many alarms there would have been at each threshold, in all and a week, over series and buckets of a shape."""
     weeks = shape[1] * (span / WEEK)
     counts = [(level, alarms.score >= level) for level in levels]
     return [

@@ -81,7 +81,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
         "bucket_span": job.span_seconds,
         **window.as_dict(),
         "times": starts[kept].tolist(),
-        **{name: _numbers(columns[name][kept]) if name in columns else [] for name in ("actual", *BOUNDS)},
+        **{name: numbers(columns[name][kept]) if name in columns else [] for name in ("actual", *BOUNDS)},
         "thinned": group,
         "records": records,
         "events": [e for e in of_type(client, job.job_id, "event", version=job.version, window=window) if _about_event(e, key)],
@@ -191,7 +191,8 @@ def _thinned(values: NDArray[np.float64], marked: NDArray[np.bool_]) -> tuple[ND
     return kept[kept < len(values)], group
 
 
-def _numbers(column: NDArray[np.float64]) -> list[float | None]:
+def numbers(column: NDArray[np.float64]) -> list[float | None]:
+    """Numbers as JSON has them: None where there is none."""
     return [None if np.isnan(value) else float(f"{value:.7g}") for value in column.tolist()]
 
 

@@ -6,10 +6,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from driftline_airflow.web.api import jobs, quality, results, rules, runs, series, snapshots
+from driftline_airflow.web.api import draft, health, jobs, quality, results, rules, runs, series, snapshots
 
 PREFIX = "/api/v1"
-RESOURCES = (jobs.checks, jobs.router, results.router, series.router, runs.router, snapshots.router, rules.router, quality.router)
+RESOURCES = (
+    draft.router,
+    health.router,
+    jobs.checks,
+    jobs.router,
+    results.router,
+    series.router,
+    runs.router,
+    snapshots.router,
+    rules.router,
+    quality.router,
+)
 
 
 def router() -> APIRouter:

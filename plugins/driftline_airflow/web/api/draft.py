@@ -1,0 +1,47 @@
+"""Making a job: which indices and fields there are, and what a job that is not saved yet would see and would have found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+
+from driftline.core.job import Job
+from driftline.elastic.client import explained
+from driftline_airflow.web.access import ClusterDep, EditorDep
+
+router = APIRouter(prefix="/draft", tags=["making a job"])
+Pattern = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\s/\\?#]+$", description="An index pattern.")]
+FIELDS, INDICES = 1_000, 500
+OWN = "driftline-"
+
+
+@router.get("/indices")
+def indices(client: ClusterDep, user: EditorDep, q: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
+    """Indices that a job could read, those with `q` in their name; neither hidden ones nor our own."""
+    with explained("indices"):
+        found = client.cat.indices(format="json", h="index,docs.count", expand_wildcards="open").body
+    rows = [each for each in found if isinstance(each, dict) and not str(each["index"]).startswith((OWN, "."))]
+    shown = sorted((each for each in rows if q in str(each["index"])), key=lambda each: str(each["index"]))[:INDICES]
+    return {"indices": [{"index": each["index"], "documents": int(each["docs.count"] or 0)} for each in shown]}
+
+
+@router.get("/fields")
+def fields(client: ClusterDep, user: EditorDep, index: Pattern) -> dict[str, Any]:
+    """The fields of an index with their types, those that can be aggregated."""
+    with explained(f"index {index}"):
+        caps = client.field_caps(index=index, fields="*", ignore_unavailable=True, allow_no_indices=True).body
+    found = []
+    for name, types in sorted(caps["fields"].items()):
+        kind, about = next(iter(types.items()))
+        if about.get("aggregatable") and not about.get("metadata_field") and kind not in {"object", "nested"}:
+            found.append({"name": name, "type": kind})
+    return {"count": len(found), "fields": found[:FIELDS]}
+
+
+@router.post("/preview")
+def preview(client: ClusterDep, user: EditorDep, definition: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+    """What a job that is not saved would have found in the newest data of its largest series."""
+    from driftline.pipeline.preview import preview as replayed
+
+    return replayed(client, Job.parse(definition, where="job"))

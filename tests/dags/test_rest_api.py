@@ -1,0 +1,152 @@
+"""The REST API: who may do what, what it describes, and that jobs can be made, changed and removed with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dag_definitions import PASSWORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from elasticsearch import Elasticsearch
+    from fastapi.testclient import TestClient
+
+WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+# Asking is no change: a reader may.
+ASKING = {"/api/v1/validate"}
+
+
+@pytest.fixture(scope="module")
+def web(airflow_database: None, cluster: str) -> Iterator[TestClient]:
+    """Airflow's web application, with our plugin found by Airflow itself."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app(), base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def as_(web: TestClient) -> Callable[[str], dict[str, str]]:
+    """Headers of a user."""
+
+    def headers(user: str) -> dict[str, str]:
+        token = web.post("/auth/token", json={"username": user, "password": PASSWORDS[user]}).json()["access_token"]
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every route of the application, so that a new one cannot be forgotten: (method, path)."""
+    from driftline_airflow.web.app import application
+
+    found = []
+    for route in application().routes:
+        methods, path = getattr(route, "methods", None), getattr(route, "path", "")
+        assert methods, f"{path} is no route that can be guarded"
+        found += [(method, path) for method in sorted(methods - {"HEAD", "OPTIONS"})]
+    return sorted(found)
+
+
+def filled(path: str) -> str:
+    """A path with something in place of its parameters."""
+    for name in ("job_id", "stage", "run_id", "snapshot_id", "calendar_id", "filter_id", "report_id", "name"):
+        path = path.replace(f"{{{name}}}", "score" if name == "stage" else "some-thing")
+    assert "{" not in path, path
+    return f"/driftline{path}"
+
+
+def test_the_anonymous_are_refused_everywhere(web: TestClient) -> None:
+    answers = {(method, path): web.request(method, filled(path), json={}).status_code for method, path in routes()}
+    assert {route: code for route, code in answers.items() if code != 401} == {}
+
+
+def test_a_viewer_may_change_nothing(web: TestClient, as_: Callable[[str], dict[str, str]]) -> None:
+    viewer = as_("viewer")
+    asked = [(method, path) for method, path in routes() if method in WRITING and path not in ASKING]
+    assert len(asked) > 10
+    answers = {route: web.request(route[0], filled(route[1]), json={}, headers=viewer).status_code for route in asked}
+    assert {route: code for route, code in answers.items() if code != 403} == {}
+
+
+def test_a_cookie_alone_changes_nothing_from_another_site(web: TestClient, as_: Callable[[str], dict[str, str]]) -> None:
+    cookie = {"Cookie": f"_token={as_('admin')['Authorization'].removeprefix('Bearer ')}"}
+    path = "/driftline/api/v1/filters/some-filter"
+    for origin in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}):
+        assert web.put(path, json={"items": []}, headers={**cookie, **origin}).status_code == 403
+    assert web.delete(path, headers={**cookie, "Sec-Fetch-Site": "same-origin"}).status_code == 404
+
+
+def test_the_api_describes_itself(web: TestClient, as_: Callable[[str], dict[str, str]]) -> None:
+    described = web.get("/driftline/api/v1/openapi.json", headers=as_("viewer")).json()
+    assert described["info"]["title"] == "Driftline"
+    assert "/api/v1/jobs/{job_id}/series/values" in described["paths"]
+    assert all(each.get("description") for path in described["paths"].values() for each in path.values())
+
+
+@pytest.fixture
+def index(client: Elasticsearch, prefix: str) -> str:
+    """An index with one document."""
+    fields = {"@timestamp": {"type": "date"}, "url": {"type": "keyword"}}
+    client.indices.create(index=f"{prefix}web", mappings={"properties": fields}, settings={"number_of_replicas": 0})
+    client.index(index=f"{prefix}web", document={"@timestamp": "2026-03-01T00:00:00Z", "url": "/"}, refresh=True)
+    return f"{prefix}web"
+
+
+def test_a_job_is_made_read_changed_and_deleted(
+    web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str, index: str
+) -> None:
+    admin, viewer, path = as_("admin"), as_("viewer"), f"/driftline/api/v1/jobs/{prefix}api"
+    definition: dict[str, Any] = {"bucket_span": "1h", "detectors": [{"function": "count"}], "datafeed": {"indices": [index]}}
+    made = web.put(path, json=definition, headers=admin)
+    assert (made.status_code, made.json()["created"]) == (201, True)
+    found = web.get(path, headers=viewer).json()
+    assert found["definition"]["bucket_span"] == "1h"
+    assert found["scored_until"] is None
+    changed = web.put(path, json={**definition, "bucket_span": "30m"}, headers=admin)
+    assert (changed.status_code, changed.json()["created"]) == (200, False)
+    assert changed.json()["version"] != made.json()["version"]
+    assert any(each["id"] == f"{prefix}api" for each in web.get("/driftline/api/v1/jobs", headers=viewer).json()["jobs"])
+    assert web.get(f"{path}/elastic", headers=viewer).json()["analysis_config"]["bucket_span"] == "30m"
+    assert web.delete(path, headers=admin).status_code == 200
+    assert web.get(path, headers=viewer).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"detectors": [{"function": "mean"}]}, "needs a field_name"),
+        ({"bucket_span": "soon"}, "'soon' is not a span"),
+        ({"detectors": [{"function": "count", "partition_field_name": "urll"}]}, "did you mean 'url'"),
+        ({"datafeed": {"indices": ["no-such-index"]}}, "no-such-index"),
+        ({"detectorz": []}, "did you mean 'detectors'"),
+        ({"detectors": "count"}, "detectors"),
+    ],
+)
+def test_what_is_wrong_with_a_job_is_said(
+    web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str, index: str, change: dict[str, Any], told: str
+) -> None:
+    definition = {"job_id": f"{prefix}x", "detectors": [{"function": "count"}], "datafeed": {"indices": [index]}, **change}
+    answer = web.put(f"/driftline/api/v1/jobs/{prefix}x", json=definition, headers=as_("admin"))
+    assert answer.status_code in (400, 404)
+    assert told in answer.json()["message"].lower() or told in answer.json()["message"]
+    checked = web.post("/driftline/api/v1/validate", json=definition, headers=as_("viewer")).json()
+    assert checked["valid"] is False
+    assert checked["problems"]
+
+
+def test_calendars_and_filters_are_kept(web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str) -> None:
+    admin = as_("admin")
+    event = {"description": "move", "start_time": "2026-03-01T00:00Z", "end_time": "2026-03-02T00:00Z"}
+    for kind, body in (("filter", {"items": ["a*"]}), ("calendar", {"events": [event]})):
+        path = f"/driftline/api/v1/{kind}s/{prefix}{kind}"
+        assert web.put(path, json=body, headers=admin).status_code == 200
+        assert any(
+            each[f"{kind}_id"] == f"{prefix}{kind}"
+            for each in web.get(f"/driftline/api/v1/{kind}s", headers=admin).json()[f"{kind}s"]
+        )
+        assert web.delete(path, headers=admin).json()["deleted"] is True
+        assert web.delete(path, headers=admin).status_code == 404

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser
 
+    from driftline.core.job import Job
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -113,6 +115,18 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # as root there is no sandbox
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def explored(client: Elasticsearch, module_prefix: str) -> Iterator[Job]:
+    """A job with results, for pages."""
+    from dag_explored import explored_job
+
+    from driftline.pipeline.jobs import delete
+
+    made = explored_job(client, module_prefix)
+    yield made
+    delete(client, made.job_id)
 
 
 @pytest.fixture(scope="module")

@@ -4,74 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from dag_definitions import PASSWORDS
+from dag_explored import DAYS, FROM, HOSTILE, HOUR, START, TRAINED, accessible
 
-from driftline.core.job import Job
-from driftline.core.timespan import Window, iso
-from driftline.elastic.bulk import bulk, index_action
-from driftline.pipeline.forecast import forecast
-from driftline.pipeline.jobs import delete, save
-from driftline.pipeline.score import score
-from driftline.pipeline.train import train
+from driftline.core.timespan import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
 
-START, HOUR = datetime(2026, 3, 2, tzinfo=UTC), timedelta(hours=1)
-HOSTILE = "<img src=x onerror=document.title='owned'>"
-PATHS = ["/cart", "/orders", HOSTILE, "/quiet"]
-TRAINED, DAYS = 15, 18
-SPIKE = (16 * 24 + 10, "/cart", 12)  # hour, path, factor
-FROM = "203.0.113.7"
-
-
-def rows(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Requests of four paths by day and night; in one hour one client asks for one of them again and again."""
-    for hour in range(DAYS * 24):
-        level = 12 + 8 * np.sin(2 * np.pi * (hour % 24 - 6) / 24)
-        for path in PATHS:
-            strange = SPIKE[:2] == (hour, path)
-            for _ in range(int(rng.poisson(level * (SPIKE[2] if strange else 1)))):
-                yield {
-                    "@timestamp": int((START + hour * HOUR).timestamp() * 1000) + int(rng.integers(0, 3_600_000)),
-                    "url": path,
-                    "ip": FROM if strange else f"10.0.0.{rng.integers(1, 200)}",
-                    "bytes": int(rng.integers(100, 5000)),
-                }
-
-
-@pytest.fixture(scope="module")
-def job(client: Elasticsearch, module_prefix: str) -> Iterator[Job]:
-    """A job that is trained, scored and forecast."""
-    index = f"{module_prefix}web"
-    fields = {"@timestamp": {"type": "date"}, "url": {"type": "keyword"}, "ip": {"type": "ip"}, "bytes": {"type": "long"}}
-    client.indices.create(index=index, mappings={"properties": fields}, settings={"number_of_replicas": 0})
-    bulk(client, (index_action(index, None, row) for row in rows(np.random.default_rng(3))))
-    client.indices.refresh(index=index)
-    definition = {
-        "job_id": f"{module_prefix}explored",
-        "bucket_span": "1h",
-        "detectors": [{"function": "count", "partition_field_name": "url"}],
-        "influencers": ["ip"],
-        "datafeed": {"indices": [index], "on_request": True},
-        "training": {"schedule": "none"},
-    }
-    made = Job.parse(definition, where="test")
-    save(client, made)
-    end = START + TRAINED * 24 * HOUR
-    train(client, made, as_of=end)
-    score(client, made, window=Window(end, START + DAYS * 24 * HOUR))
-    forecast(client, made, duration="2d")
-    yield made
-    delete(client, made.job_id)
+    from driftline.core.job import Job
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -97,19 +44,8 @@ def page(browser: Browser, site: str, token_of: Callable[[str], str], scheme: An
     assert said == []
 
 
-def accessible(tab: Page) -> None:
-    """axe finds no serious fault."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(tab).response["violations"]
-    serious = [
-        (each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
-
-
-def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page, job: Job, tmp_path: Any) -> None:
-    page.goto(f"/driftline/explorer?job={job.job_id}")
+def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page, explored: Job, tmp_path: Any) -> None:
+    page.goto(f"/driftline/explorer?job={explored.job_id}")
     lanes = page.locator("#lanes .lane .name")
     page.locator("#records tbody tr").first.wait_for()
     assert "Overall" in lanes.first.inner_text()
@@ -126,8 +62,8 @@ def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page
     page.screenshot(path=tmp_path / "explorer.png", full_page=True)
 
 
-def test_brushing_selects_a_stretch_of_time_and_the_address_keeps_it(page: Page, job: Job) -> None:
-    page.goto(f"/driftline/explorer?job={job.job_id}")
+def test_brushing_selects_a_stretch_of_time_and_the_address_keeps_it(page: Page, explored: Job) -> None:
+    page.goto(f"/driftline/explorer?job={explored.job_id}")
     page.locator("#records tbody tr").first.wait_for()
     track = page.locator("#lanes .track").first
     box = track.bounding_box()
@@ -146,8 +82,8 @@ def test_brushing_selects_a_stretch_of_time_and_the_address_keeps_it(page: Page,
     page.locator("#records tbody tr", has_text="2026-03-18 10:00").first.wait_for()
 
 
-def test_the_keyboard_does_what_the_pointer_does(page: Page, job: Job) -> None:
-    page.goto(f"/driftline/explorer?job={job.job_id}")
+def test_the_keyboard_does_what_the_pointer_does(page: Page, explored: Job) -> None:
+    page.goto(f"/driftline/explorer?job={explored.job_id}")
     page.locator("#records tbody tr").first.wait_for()
     page.locator("#lanes .cell").first.focus()
     page.keyboard.press("ArrowRight")
@@ -155,15 +91,15 @@ def test_the_keyboard_does_what_the_pointer_does(page: Page, job: Job) -> None:
     page.locator("#selection", has_text="Selected").wait_for()
 
 
-def test_a_hostile_value_is_text_in_lanes_table_and_viewer(page: Page, job: Job) -> None:
-    page.goto(f"/driftline/series?job={job.job_id}&partition={HOSTILE}")
+def test_a_hostile_value_is_text_in_lanes_table_and_viewer(page: Page, explored: Job) -> None:
+    page.goto(f"/driftline/series?job={explored.job_id}&partition={HOSTILE}")
     page.locator("#chart .main-svg").first.wait_for()
     assert HOSTILE in page.locator("#title").inner_text()
     assert page.locator("img").count() == 0
 
 
-def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page: Page, job: Job) -> None:
-    page.goto(f"/driftline/explorer?job={job.job_id}")
+def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page: Page, explored: Job) -> None:
+    page.goto(f"/driftline/explorer?job={explored.job_id}")
     page.locator("#records tbody tr", has_text="2026-03-18 10:00").get_by_role("link", name="Series").first.click()
     page.locator("#chart .main-svg").first.wait_for()
     names = page.locator("#chart .legendtext").all_inner_texts()
@@ -180,15 +116,15 @@ def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page
     accessible(page)
 
 
-def test_the_pages_are_dark_where_airflow_is(page: Page, job: Job, scheme: str) -> None:
-    page.goto(f"/driftline/explorer?job={job.job_id}")
+def test_the_pages_are_dark_where_airflow_is(page: Page, explored: Job, scheme: str) -> None:
+    page.goto(f"/driftline/explorer?job={explored.job_id}")
     page.evaluate("localStorage.setItem('theme', 'dark')")
     page.reload()
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 60
 
 
-def test_the_explorer_is_in_airflows_navigation(browser: Browser, site: str, job: Job) -> None:
+def test_the_explorer_is_in_airflows_navigation(browser: Browser, site: str, explored: Job) -> None:
     context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(60_000)
@@ -203,16 +139,16 @@ def test_the_explorer_is_in_airflows_navigation(browser: Browser, site: str, job
     context.close()
 
 
-def test_a_page_of_records_can_be_taken_to_a_spreadsheet(page: Page, job: Job) -> None:
-    answer = page.request.get(f"/driftline/api/v1/records.csv?job={job.job_id}")
+def test_a_page_of_records_can_be_taken_to_a_spreadsheet(page: Page, explored: Job) -> None:
+    answer = page.request.get(f"/driftline/api/v1/records.csv?job={explored.job_id}")
     lines = answer.text().splitlines()
     assert lines[0].startswith("time,score,severity,job,detector,partition")
     assert "2026-03-18T10:00:00Z" in lines[1]
 
 
-def test_the_view_of_a_series_agrees_with_its_records(page: Page, job: Job) -> None:
-    asked = {"partition": "/cart", "start": iso(START + 15 * 24 * HOUR), "end": iso(START + 18 * 24 * HOUR)}
-    found = json.loads(page.request.get(f"/driftline/api/v1/jobs/{job.job_id}/series/values", params=asked).text())
+def test_the_view_of_a_series_agrees_with_its_records(page: Page, explored: Job) -> None:
+    asked = {"partition": "/cart", "start": iso(START + TRAINED * 24 * HOUR), "end": iso(START + DAYS * 24 * HOUR)}
+    found = json.loads(page.request.get(f"/driftline/api/v1/jobs/{explored.job_id}/series/values", params=asked).text())
     at = {time: n for n, time in enumerate(found["times"])}
     assert len(found["times"]) == 72
     assert found["records"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from test_explorer import accessible, job  # noqa: F401 - a fixture
+from dag_explored import accessible
 
 from driftline.pipeline.jobs import delete, load_job
 
@@ -32,9 +32,9 @@ def page(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterato
     assert said == []
 
 
-def test_the_list_tells_how_a_job_is_doing(page: Page, job: Job) -> None:  # noqa: F811
+def test_the_list_tells_how_a_job_is_doing(page: Page, explored: Job) -> None:
     page.goto("/driftline/jobs")
-    row = page.locator(f"tr[data-job='{job.job_id}']")
+    row = page.locator(f"tr[data-job='{explored.job_id}']")
     row.get_by_text("4 trained").wait_for()
     assert row.get_by_text("its DAGs are being made").is_visible()
     assert "2026-03-20 00:00" in row.inner_text()
@@ -47,11 +47,11 @@ def test_the_list_tells_how_a_job_is_doing(page: Page, job: Job) -> None:  # noq
 def test_a_job_is_made_with_fields_of_its_index_checked_and_previewed(
     page: Page,
     client: Elasticsearch,
-    job: Job,
-    module_prefix: str,  # noqa: F811
+    explored: Job,
+    module_prefix: str,
 ) -> None:
     name = f"{module_prefix}made"
-    page.goto(f"/driftline/new-job?index={job.datafeed.indices[0]}")
+    page.goto(f"/driftline/new-job?index={explored.datafeed.indices[0]}")
     page.get_by_text("fields can be used").wait_for()
     page.get_by_label("for each").select_option("url")
     page.get_by_label("Bucket span").select_option("1h")

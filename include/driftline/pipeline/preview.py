@@ -35,8 +35,8 @@ def preview(client: Elasticsearch, job: Job, *, progress: Progress | None = None
     """Replays the largest series of a job as it would have happened.
 
     Returns:
-        `alarms` (how many at each severity's threshold), `series` (each as `view.view_series` gives one: `label`, `times`, `actual`,
-        `lower`, `typical`, `upper`, `records`), `start`, `end`, `notes`.
+        `alarms` (how many at each severity's threshold), `series` (each as `view.view_series` gives one: `label`, `times`,
+        `actual`, `lower`, `typical`, `upper`, `records`), `start`, `end`, `notes`.
 
     Raises:
         DataError: The job has no series, or too little history.

@@ -74,7 +74,7 @@ def test_brushing_selects_a_stretch_of_time_and_the_address_keeps_it(page: Page,
     page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + 8, steps=5)
     page.mouse.up()
     page.locator("#selection").wait_for()
-    page.wait_for_function("!document.querySelector('[aria-busy]')")
+    page.locator("[aria-busy]").first.wait_for(state="detached")
     assert "2026-03-18 10:00" not in page.locator("#records").inner_text()
     page.reload()
     page.locator("#selection").wait_for()
@@ -102,7 +102,7 @@ def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page
     page.goto(f"/driftline/explorer?job={explored.job_id}")
     page.locator("#records tbody tr", has_text="2026-03-18 10:00").get_by_role("link", name="Series").first.click()
     page.locator("#chart .main-svg").first.wait_for()
-    names = page.locator("#chart .legendtext").all_inner_texts()
+    names = page.locator("#chart .legendtext").all_text_contents()
     assert {"actual", "expected", "typical", "forecast", "critical"} <= {name.split(",")[0] for name in names}
     row = page.locator("#records tbody tr").first
     assert "2026-03-18 10:00" in row.inner_text()

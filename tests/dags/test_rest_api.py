@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 # Asking is no change: a reader may.
-ASKING = {"/api/v1/validate"}
+ASKING = {"/api/v1/validate", "/api/v1/draft/preview"}
 
 
 @pytest.fixture(scope="module")

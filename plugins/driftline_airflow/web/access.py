@@ -7,19 +7,23 @@ cookie is not enough to change something: the request must come from our own pag
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from elasticsearch import Elasticsearch  # noqa: TID253 - loaded at the first request for a page, in the API server only
-from fastapi import Depends, HTTPException, Request, status
+from fastapi import APIRouter, Depends, HTTPException, Request, status
+from fastapi.routing import APIRoute
 
 from driftline.core.job import Job
 from driftline_airflow.hook import DriftlineElasticsearchHook
 
 STAGES = ("score", "train", "forecast")
+WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def may(user: Any, method: str, dag_id: str | None) -> bool:  # noqa: ANN401 - the auth manager's own kind of user
@@ -56,6 +60,13 @@ def editor(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
     return user
 
 
+def maker(user: GetUserDep) -> Any:  # noqa: ANN401
+    """The user, who may make jobs."""
+    if not may(user, "PUT", None):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not make jobs.")
+    return user
+
+
 def _from_our_pages(request: Request) -> bool:
     """Whether a browser says so. Those that say nothing are too old to be trusted with a cookie alone."""
     fetched = request.headers.get("sec-fetch-site")
@@ -63,6 +74,26 @@ def _from_our_pages(request: Request) -> bool:
         return fetched == "same-origin"
     origin = request.headers.get("origin")
     return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+
+
+class Guarded(APIRoute):
+    """A route: what changes something is for editors, which is looked at first, unless it only `asks`."""
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:  # noqa: ANN401
+        if WRITING & set(options.get("methods") or ()) and not getattr(endpoint, "asks", False):
+            options["dependencies"] = [Depends(editor), *(options.get("dependencies") or ())]
+        super().__init__(path, endpoint, **options)
+
+
+def asks(endpoint: F) -> F:
+    """Marks a route as one that only asks, though it takes a body: readers may."""
+    endpoint.asks = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+def routes(**options: Any) -> APIRouter:  # noqa: ANN401 - as APIRouter takes them
+    """A router of guarded routes."""
+    return APIRouter(route_class=Guarded, **options)
 
 
 @functools.cache
@@ -77,7 +108,6 @@ def cluster(user: GetUserDep) -> Elasticsearch:
 
 ClusterDep = Annotated[Elasticsearch, Depends(cluster)]
 ReaderDep = Annotated[Any, Depends(reader)]
-EditorDep = Annotated[Any, Depends(editor)]
 
 
 def readable_jobs(client: Elasticsearch, user: Any, names: list[str] | None = None) -> list[Job]:  # noqa: ANN401

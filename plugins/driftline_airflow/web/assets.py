@@ -8,12 +8,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException, Request, Response, status
+from fastapi import HTTPException, Request, Response, status
+
+from driftline_airflow.web.access import routes
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 PLOTLY = "plotly.js"
-router = APIRouter(prefix="/static")
+router = routes(prefix="/static")
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import Body, Depends, Query
 
 from driftline.core.job import Job
 from driftline.elastic.client import explained
-from driftline_airflow.web.access import ClusterDep, EditorDep
+from driftline_airflow.web.access import ClusterDep, asks, maker, routes
 
-router = APIRouter(prefix="/draft", tags=["making a job"])
+# whoever may not make a job has no business with the cluster's other indices
+router = routes(prefix="/draft", tags=["making a job"], dependencies=[Depends(maker)])
 Pattern = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\s/\\?#]+$", description="An index pattern.")]
 FIELDS, INDICES = 1_000, 500
 OWN = "driftline-"
 
 
 @router.get("/indices")
-def indices(client: ClusterDep, user: EditorDep, q: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
+def indices(client: ClusterDep, q: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
     """Indices that a job could read, those with `q` in their name; neither hidden ones nor our own."""
     with explained("indices"):
         found = client.cat.indices(format="json", h="index,docs.count", expand_wildcards="open").body
@@ -27,7 +28,7 @@ def indices(client: ClusterDep, user: EditorDep, q: Annotated[str, Query(max_len
 
 
 @router.get("/fields")
-def fields(client: ClusterDep, user: EditorDep, index: Pattern) -> dict[str, Any]:
+def fields(client: ClusterDep, index: Pattern) -> dict[str, Any]:
     """The fields of an index with their types, those that can be aggregated."""
     with explained(f"index {index}"):
         caps = client.field_caps(index=index, fields="*", ignore_unavailable=True, allow_no_indices=True).body
@@ -40,7 +41,8 @@ def fields(client: ClusterDep, user: EditorDep, index: Pattern) -> dict[str, Any
 
 
 @router.post("/preview")
-def preview(client: ClusterDep, user: EditorDep, definition: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+@asks
+def preview(client: ClusterDep, definition: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """What a job that is not saved would have found in the newest data of its largest series."""
     from driftline.pipeline.preview import preview as replayed
 

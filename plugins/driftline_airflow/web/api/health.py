@@ -5,18 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter
-
 from driftline.core.errors import DriftlineError
 from driftline.core.timespan import Window, iso
 from driftline.elastic import snapshots, state
 from driftline.elastic.fields import data_range
 from driftline.elastic.results import of_type
-from driftline_airflow.web.access import STAGES, ClusterDep
+from driftline_airflow.web.access import STAGES, ClusterDep, routes
 from driftline_airflow.web.airflow import AirflowDep, part
 from driftline_airflow.web.api.series import JobDep
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
+router = routes(prefix="/jobs/{job_id}", tags=["jobs"])
 WEEK = timedelta(weeks=1)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, Response, status
+from fastapi import Body, HTTPException, Response, status
 
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
 from driftline.core.timespan import iso
 from driftline.elastic import snapshots, state
 from driftline.elastic.fields import check_fields
-from driftline_airflow.web.access import ClusterDep, EditorDep, ReaderDep, may, of_job
+from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, may, of_job, routes
 from driftline_airflow.web.api.series import JobDep
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = routes(prefix="/jobs", tags=["jobs"])
 Definition = Annotated[dict[str, Any], Body(description="A job as in include/jobs, as JSON.")]
 
 
@@ -43,7 +43,7 @@ def job(client: ClusterDep, found: JobDep) -> dict[str, Any]:
 
 
 @router.put("/{job_id}")
-def put(client: ClusterDep, user: EditorDep, job_id: str, definition: Definition, response: Response) -> dict[str, Any]:
+def put(client: ClusterDep, job_id: str, definition: Definition, response: Response) -> dict[str, Any]:
     """Makes or changes a job; its DAGs appear within seconds. Index and fields are checked first."""
     from driftline.pipeline.jobs import list_definitions, save
 
@@ -62,7 +62,7 @@ def put(client: ClusterDep, user: EditorDep, job_id: str, definition: Definition
 
 
 @router.delete("/{job_id}")
-def delete(client: ClusterDep, user: EditorDep, job_id: str) -> dict[str, Any]:
+def delete(client: ClusterDep, job_id: str) -> dict[str, Any]:
     """Deletes a job with all that it has; its DAGs go within seconds."""
     from driftline.pipeline.jobs import delete as remove
 
@@ -70,7 +70,7 @@ def delete(client: ClusterDep, user: EditorDep, job_id: str) -> dict[str, Any]:
 
 
 @router.post("/{job_id}/reset")
-def reset(client: ClusterDep, user: EditorDep, found: JobDep) -> dict[str, Any]:
+def reset(client: ClusterDep, found: JobDep) -> dict[str, Any]:
     """Forgets all that a job has learned and found."""
     from driftline.pipeline.jobs import reset as forget
 
@@ -85,10 +85,11 @@ def exported(found: JobDep) -> dict[str, Any]:
     return to_elastic(found)
 
 
-checks = APIRouter(tags=["jobs"])
+checks = routes(tags=["jobs"])
 
 
 @checks.post("/validate")
+@asks
 def validate(client: ClusterDep, user: ReaderDep, definition: Definition, offline: bool = False) -> dict[str, Any]:
     """Whether a definition is right: its fields, Prophet's options, its index. It changes nothing, so a reader may ask."""
     from driftline.pipeline.fit import check_job_options

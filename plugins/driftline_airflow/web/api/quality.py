@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, routes
 
-router = APIRouter(prefix="/quality", tags=["quality"])
+router = routes(prefix="/quality", tags=["quality"])
 Name = Annotated[str | None, Query(max_length=64, description="A job or source.")]
 Stage = Literal["train", "score", "ingest"]
 

@@ -7,7 +7,7 @@ import io
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Response, status
+from fastapi import HTTPException, Query, Response, status
 
 from driftline.core.timespan import iso
 from driftline.elastic import lanes as stored
@@ -15,10 +15,10 @@ from driftline.elastic.lanes import LANES, LANES_MOST, SPLITS
 from driftline.elastic.results import of_type
 from driftline.scoring.aggregate import overall_buckets
 from driftline.scoring.score import severity
-from driftline_airflow.web.access import ClusterDep
+from driftline_airflow.web.access import ClusterDep, routes
 from driftline_airflow.web.api.choice import ChosenDep
 
-router = APIRouter(tags=["results"])
+router = routes(tags=["results"])
 PAGE, DEEP = 500, 10_000  # of records; Elasticsearch pages no deeper
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 Offset = Annotated[int, Query(ge=0, le=DEEP - PAGE)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, status
+from fastapi import Body, HTTPException, status
 
 from driftline.core.rules import Calendar, Filter
 from driftline.pipeline import calendars as stored
-from driftline_airflow.web.access import ClusterDep, EditorDep, ReaderDep
+from driftline_airflow.web.access import ClusterDep, ReaderDep, routes
 
-router = APIRouter(tags=["calendars and filters"])
+router = routes(tags=["calendars and filters"])
 Definition = Annotated[dict[str, Any], Body()]
 
 
@@ -38,13 +38,13 @@ def calendars(client: ClusterDep, user: ReaderDep) -> dict[str, Any]:
 
 
 @router.put("/calendars/{calendar_id}")
-def put_calendar(client: ClusterDep, user: EditorDep, calendar_id: str, definition: Definition) -> dict[str, Any]:
+def put_calendar(client: ClusterDep, calendar_id: str, definition: Definition) -> dict[str, Any]:
     """Makes or replaces a calendar; runs go by it from now on."""
     return _put(client, "calendar", calendar_id, definition)
 
 
 @router.delete("/calendars/{calendar_id}")
-def delete_calendar(client: ClusterDep, user: EditorDep, calendar_id: str) -> dict[str, Any]:
+def delete_calendar(client: ClusterDep, calendar_id: str) -> dict[str, Any]:
     """Deletes a calendar."""
     stored.delete(client, "calendar", calendar_id)
     return {"calendar_id": calendar_id, "deleted": True}
@@ -57,13 +57,13 @@ def filters(client: ClusterDep, user: ReaderDep) -> dict[str, Any]:
 
 
 @router.put("/filters/{filter_id}")
-def put_filter(client: ClusterDep, user: EditorDep, filter_id: str, definition: Definition) -> dict[str, Any]:
+def put_filter(client: ClusterDep, filter_id: str, definition: Definition) -> dict[str, Any]:
     """Makes or replaces a filter; runs go by it from now on."""
     return _put(client, "filter", filter_id, definition)
 
 
 @router.delete("/filters/{filter_id}")
-def delete_filter(client: ClusterDep, user: EditorDep, filter_id: str) -> dict[str, Any]:
+def delete_filter(client: ClusterDep, filter_id: str) -> dict[str, Any]:
     """Deletes a filter."""
     stored.delete(client, "filter", filter_id)
     return {"filter_id": filter_id, "deleted": True}

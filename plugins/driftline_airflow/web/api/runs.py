@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, status
+from fastapi import Path, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from driftline.core.timespan import iso, parse_span, parse_time
-from driftline_airflow.web.access import EditorDep
+from driftline_airflow.web.access import routes
 from driftline_airflow.web.airflow import AirflowDep, part
 from driftline_airflow.web.api.series import JobDep
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["runs"])
+router = routes(prefix="/jobs/{job_id}", tags=["runs"])
 Stage = Literal["train", "score", "forecast"]
 RunId = Annotated[str, Path(max_length=250)]
 MOST_LISTED = 100
@@ -73,19 +73,19 @@ def _told(run: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.post("/train", status_code=status.HTTP_202_ACCEPTED)
-def train(airflow: AirflowDep, job: JobDep, user: EditorDep, asked: Train | None = None) -> dict[str, Any]:
+def train(airflow: AirflowDep, job: JobDep, asked: Train | None = None) -> dict[str, Any]:
     """Train the job; answers with the run."""
     return _started(airflow, job.job_id, "train", asked or Train())
 
 
 @router.post("/score", status_code=status.HTTP_202_ACCEPTED)
-def score(airflow: AirflowDep, job: JobDep, user: EditorDep, asked: Score | None = None) -> dict[str, Any]:
+def score(airflow: AirflowDep, job: JobDep, asked: Score | None = None) -> dict[str, Any]:
     """Score an interval; answers with the run."""
     return _started(airflow, job.job_id, "score", asked or Score())
 
 
 @router.post("/forecast", status_code=status.HTTP_202_ACCEPTED)
-def forecast(airflow: AirflowDep, job: JobDep, user: EditorDep, asked: Forecast | None = None) -> dict[str, Any]:
+def forecast(airflow: AirflowDep, job: JobDep, asked: Forecast | None = None) -> dict[str, Any]:
     """Forecast the job's series; answers with the run."""
     return _started(airflow, job.job_id, "forecast", asked or Forecast())
 
@@ -115,20 +115,20 @@ def run(airflow: AirflowDep, job: JobDep, stage: Stage, run_id: RunId) -> dict[s
 
 
 @router.post("/runs/{stage}/{run_id}/cancel")
-def cancel(airflow: AirflowDep, job: JobDep, user: EditorDep, stage: Stage, run_id: RunId) -> dict[str, Any]:
+def cancel(airflow: AirflowDep, job: JobDep, stage: Stage, run_id: RunId) -> dict[str, Any]:
     """Stops a run: what it has not written is not written."""
     where = f"dags/{part(f'{job.job_id}.{stage}')}/dagRuns/{part(run_id)}"
     return _told(airflow.call("PATCH", where, params={"update_mask": "state"}, json={"state": "failed"}))
 
 
 @router.post("/pause")
-def pause(airflow: AirflowDep, job: JobDep, user: EditorDep) -> dict[str, Any]:
+def pause(airflow: AirflowDep, job: JobDep) -> dict[str, Any]:
     """Nothing of the job runs by itself any more."""
     return _paused(airflow, job.job_id, True)
 
 
 @router.post("/unpause")
-def unpause(airflow: AirflowDep, job: JobDep, user: EditorDep) -> dict[str, Any]:
+def unpause(airflow: AirflowDep, job: JobDep) -> dict[str, Any]:
     """The job runs by its schedules again."""
     return _paused(airflow, job.job_id, False)
 

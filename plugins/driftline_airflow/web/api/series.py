@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from driftline.core.errors import DataError
 from driftline.core.job import Job
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, parse_time
-from driftline_airflow.web.access import ClusterDep, ReaderDep, readable_jobs
+from driftline_airflow.web.access import ClusterDep, ReaderDep, readable_jobs, routes
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["series"])
+router = routes(prefix="/jobs/{job_id}", tags=["series"])
 Value = Annotated[str | None, Query(max_length=32_766)]
 Moment = Annotated[str | None, Query(max_length=40, description="ISO 8601, epoch, or now-7d.")]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from driftline.core.timespan import parse_time
 from driftline.elastic import snapshots as stored
-from driftline_airflow.web.access import ClusterDep, EditorDep
+from driftline_airflow.web.access import ClusterDep, routes
 from driftline_airflow.web.api.series import JobDep
 
-router = APIRouter(prefix="/jobs/{job_id}/snapshots", tags=["snapshots"])
+router = routes(prefix="/jobs/{job_id}/snapshots", tags=["snapshots"])
 SnapshotId = Annotated[str, Path(max_length=100)]
 
 
@@ -37,8 +37,6 @@ def snapshot(client: ClusterDep, job: JobDep, snapshot_id: SnapshotId) -> dict[s
 
 
 @router.post("/{snapshot_id}/revert")
-def revert(
-    client: ClusterDep, user: EditorDep, job: JobDep, snapshot_id: SnapshotId, asked: Revert | None = None
-) -> dict[str, Any]:
+def revert(client: ClusterDep, job: JobDep, snapshot_id: SnapshotId, asked: Revert | None = None) -> dict[str, Any]:
     """Puts a snapshot in force, until a newer one is promoted. Results stay; score again to replace them."""
     return stored.revert(client, job.job_id, snapshot_id, parse_time((asked or Revert()).at))

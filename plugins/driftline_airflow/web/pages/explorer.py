@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from driftline.core.errors import DriftlineError
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import lanes as stored
 from driftline.elastic.lanes import SPLITS, Chosen
-from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, readable_jobs
+from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, readable_jobs, routes
 from driftline_airflow.web.render import rendered
 
-router = APIRouter()
+router = routes()
 Text = Annotated[str | None, Query(max_length=60)]
 MANY_JOBS = 50  # that a page opens on; more are for whoever names them
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Response, status
+from fastapi import Depends, Query, Response
 
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job
+from driftline_airflow.web.access import ClusterDep, ReaderDep, maker, may, of_job, routes
 from driftline_airflow.web.render import rendered
 
-router = APIRouter()
+router = routes()
 ANY_FIELD = {"distinct_count", "info_content"}
 
 
@@ -31,11 +31,9 @@ def jobs(client: ClusterDep, user: ReaderDep) -> Response:
     return rendered("jobs.html", title="Jobs", here="jobs", jobs=rows, state={"may_edit": may(user, "PUT", None)})
 
 
-@router.get("/new-job")
-def new_job(user: ReaderDep, index: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+@router.get("/new-job", dependencies=[Depends(maker)])
+def new_job(index: Annotated[str | None, Query(max_length=200)] = None) -> Response:
     """The wizard."""
-    if not may(user, "PUT", None):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not make jobs.")
     functions = {name: {"field": _field(name)} for name in FUNCTIONS}
     return rendered("new_job.html", title="Create a job", here="jobs", state={"functions": functions, "index": index})
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, routes
 from driftline_airflow.web.api.quality import dag_of
 from driftline_airflow.web.render import rendered
 
-router = APIRouter()
+router = routes()
 
 
 @router.get("/quality")

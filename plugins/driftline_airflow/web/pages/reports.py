@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, HTTPException, Path, Response, status
+from fastapi import HTTPException, Path, Response, status
 from fastapi.responses import HTMLResponse
 
-from driftline_airflow.web.access import ClusterDep, require_read
+from driftline_airflow.web.access import ClusterDep, require_read, routes
 from driftline_airflow.web.api.quality import dag_of
 
 REPORT_ID = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$"
 # the report is a page of its own, which is also mailed and kept: its style is in it, and nothing else runs
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-router = APIRouter()
+router = routes()
 
 
 @router.get("/reports/{report_id}", response_class=HTMLResponse)

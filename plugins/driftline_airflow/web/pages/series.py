@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from driftline.core.errors import DriftlineError
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic.lanes import SPLITS
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, readable_jobs
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, readable_jobs, routes
 from driftline_airflow.web.render import rendered
 
-router = APIRouter()
+router = routes()
 Text = Annotated[str | None, Query(max_length=60)]
 Value = Annotated[str | None, Query(max_length=32_766)]
 

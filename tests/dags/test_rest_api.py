@@ -110,7 +110,7 @@ def test_a_job_is_made_read_changed_and_deleted(
     assert (changed.status_code, changed.json()["created"]) == (200, False)
     assert changed.json()["version"] != made.json()["version"]
     assert any(each["id"] == f"{prefix}api" for each in web.get("/driftline/api/v1/jobs", headers=viewer).json()["jobs"])
-    assert web.get(f"{path}/elastic", headers=viewer).json()["analysis_config"]["bucket_span"] == "30m"
+    assert web.get(f"{path}/elastic", headers=viewer).json()["job"]["analysis_config"]["bucket_span"] == "30m"
     assert web.delete(path, headers=admin).status_code == 200
     assert web.get(path, headers=viewer).status_code == 404
 

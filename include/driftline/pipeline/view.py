@@ -11,7 +11,7 @@ from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
-from driftline.elastic import lanes, snapshots
+from driftline.elastic import lanes, snapshots, state
 from driftline.elastic.annotations import of_job
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.fields import data_range
@@ -38,7 +38,7 @@ FORECAST_FIELDS = ("timestamp", "forecast_lower", "forecast_prediction", "foreca
 
 
 def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
-    """What a page opens on: the range of a historical job's results, or else the newest two weeks of it.
+    """What a page opens on: from a historical job's first result to where it is scored, or else the newest two weeks of that.
 
     Raises:
         WindowError: There are no results yet, and no data either.
@@ -47,6 +47,8 @@ def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
     if found is None:
         ranges = [data_range(client, job) for job in jobs]
         found = Window(max(min(r.start for r in ranges), max(r.end for r in ranges) - RECENT), max(r.end for r in ranges))
+    until = [moment for job in jobs if (moment := state.scored_until(client, job.job_id))]
+    found = Window(found.start, max([found.end, *until]))
     goes_on = any(job.by_clock or job.datafeed.after_source for job in jobs)
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found
 
@@ -221,15 +223,17 @@ def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any]
         clauses.append({"bool": {"must_not": {"exists": {"field": field}}}} if value is None else {"term": {field: value}})
     asked: dict[str, Any] = {"index": f"{FORECASTS}-*", "ignore_unavailable": True, "allow_no_indices": True}
     newest = [{"timestamp": {"order": "desc", "unmapped_type": "date"}}]
-    last = client.search(query={"bool": {"filter": clauses}}, sort=newest, size=1, source=["forecast_id"], **asked)["hits"][
+    last = client.search(query={"bool": {"filter": clauses}}, sort=newest, size=1, source_includes=["forecast_id"], **asked)[
         "hits"
-    ]
+    ]["hits"]
     if not last:
         return None
     identity = last[0]["_source"]["forecast_id"]
     clauses.append({"term": {"forecast_id": identity}})
     by_time = [{"timestamp": {"order": "asc", "unmapped_type": "date"}}]
-    found = client.search(query={"bool": {"filter": clauses}}, sort=by_time, size=10_000, source=list(FORECAST_FIELDS), **asked)
+    found = client.search(
+        query={"bool": {"filter": clauses}}, sort=by_time, size=10_000, source_includes=list(FORECAST_FIELDS), **asked
+    )
     rows = [hit["_source"] for hit in found["hits"]["hits"]]
     return {
         "forecast_id": identity,

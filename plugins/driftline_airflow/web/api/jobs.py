@@ -79,10 +79,11 @@ def reset(client: ClusterDep, found: JobDep) -> dict[str, Any]:
 
 @router.get("/{job_id}/elastic")
 def exported(found: JobDep) -> dict[str, Any]:
-    """The job as Elastic's API takes it, with its datafeed."""
-    from driftline.interop.elastic_jobs import to_elastic
+    """The job as Elastic's API takes it, with its datafeed; in `notes`, what of it is different there."""
+    from driftline.interop.elastic_export import exported as as_elastic
 
-    return to_elastic(found)
+    body, notes = as_elastic(found)
+    return {"job": body, "notes": notes}
 
 
 checks = routes(tags=["jobs"])

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 HOURS = 24
 DRAWN = 10.0  # members that what is usual at an hour counts as
-STEPS = 65_535  # of a value, where medians are taken
+Y_MOST = 1024.0  # that no value exceeds on the logarithmic scale: the largest float is at 710
+STEP = 2.0**-14  # of a value, where medians are taken: 0.006 %
+WIDE = round(2 * Y_MOST / STEP) + 1
 OWN_TAIL = 1500  # values from which a group has a tail of its own
 FAR_SHARE, FAR_LEAST = 0.005, 20  # of the deviations, those in which nobody may be too often
 HELD, HELD_TIMES = 0.05, 3.0  # a share of these that is too much: so much, or so many times what members have on average
@@ -191,13 +193,11 @@ class Buckets:
         _, first, of_cell, members = np.unique(
             code.astype(np.int64) * width + (bucket - origin), return_index=True, return_inverse=True, return_counts=True
         )
-        low, high = float(y.min()), float(y.max())
-        step = max((high - low) / STEPS, 1e-300)
-        # one sort of whole numbers, and medians to a 65 000th of the range
-        ordered = np.sort(of_cell.astype(np.int64) * (STEPS + 1) + np.round((y - low) / step).astype(np.int64))
+        # one sort of whole numbers; steps that are the same whatever else is looked at, or pieces would not be a straight run
+        ordered = np.sort(of_cell.astype(np.int64) * WIDE + np.round((y + Y_MOST) / STEP).astype(np.int64))
         end = np.cumsum(members)
-        middle = [ordered[end - members + place] % (STEPS + 1) for place in ((members - 1) // 2, members // 2)]
-        return cls(of_cell, first, members, low + step * (middle[0] + middle[1]) / 2)
+        middle = [ordered[end - members + place] % WIDE for place in ((members - 1) // 2, members // 2)]
+        return cls(of_cell, first, members, STEP * (middle[0] + middle[1]) / 2 - Y_MOST)
 
     def centre(self, usual: Floats) -> Floats:
         """(B,) what members have, drawn towards what is usual (B,) where they are few."""

@@ -17,6 +17,7 @@ from driftline.cli import (
     calendars,
     demo,
     detect,
+    feedback,
     generate,
     ingest,
     jobs,
@@ -41,6 +42,7 @@ generate.register(app)
 ingest.register(app)
 work.register(app)
 results.register(app)
+feedback.register(app)
 backtest.register(app)
 detect.register(app)
 app.add_typer(jobs.app, name="jobs")

@@ -83,7 +83,7 @@ def events(
     if json:
         return emit([{"calendar_id": name, **event.model_dump(mode="json")} for name, event in found])
     rows: list[list[object]] = [
-        [iso(event.start_time), iso(event.end_time), event.description, name]
+        [iso(event.start_time), iso(event.end_time), str(event), name]
         for name, event in sorted(found, key=lambda each: each[1].start_time)
     ]
     table(f"Events in {window}", ["start", "end", "event", "calendar"], rows)

@@ -8,6 +8,8 @@ import typer
 
 from driftline.cli.output import End, JobArgument, Json, Start, emit, say, table
 
+SHORT = 10  # characters of an id that are shown: enough to tell a job's records apart
+
 
 def anomalies(
     job: JobArgument,
@@ -20,6 +22,7 @@ def anomalies(
     """Show a job's most anomalous records."""
     from driftline.elastic.client import connect
     from driftline.elastic.results import top_records
+    from driftline.pipeline.feedback import own_verdicts
     from driftline.pipeline.jobs import load_job
     from driftline.scoring.score import severity
 
@@ -27,8 +30,11 @@ def anomalies(
     definition = load_job(job, client)
     window = _window(start, end)
     records = top_records(client, definition.job_id, version=definition.version, window=window, min_score=min_score, limit=limit)
+    verdicts = own_verdicts(definition)
     for record in records:
         record["severity"] = severity(record["record_score"])
+        if record["_id"] in verdicts:
+            record["feedback"] = verdicts[record["_id"]]
     if json:
         return emit(records)
     if not records:
@@ -36,7 +42,7 @@ def anomalies(
         return None
     table(
         f"Anomalies of {definition.job_id}",
-        ["time (UTC)", "score", "severity", "function", "found for", "what"],
+        ["time (UTC)", "score", "severity", "function", "found for", "what", "id"],
         [_row(r) for r in records],
     )
     return None
@@ -67,9 +73,9 @@ def events(
     rows: list[list[object]] = []
     for event in shown:
         said, score = event["driftline"], f"{event['anomaly_score']:.0f}"
-        rows.append([_moment(event), score, said["event"]["kind"], _split(event), said["sentence"]])
+        rows.append([moment(event), score, said["event"]["kind"], split(event), said["sentence"], event["_id"][:SHORT]])
     title = f"{'Events' if every else 'Alarms'} of {definition.job_id}"
-    table(title, ["since (UTC)", "score", "kind", "found for", "what"], rows)
+    table(title, ["since (UTC)", "score", "kind", "found for", "what", "id"], rows)
     return None
 
 
@@ -89,7 +95,7 @@ def noted(
     if not found:
         say("No annotations.")
         return None
-    rows: list[list[object]] = [[_moment(each), each["event"], each["annotation"]] for each in found]
+    rows: list[list[object]] = [[moment(each), each["event"], each["annotation"]] for each in found]
     table(f"Annotations of {job}", ["since (UTC)", "event", "what"], rows)
     return None
 
@@ -116,7 +122,7 @@ def overall(
     if not shown:
         say(f"No moment with an overall score of {min_score:g} or more.")
         return None
-    rows: list[list[object]] = [[_moment(b), f"{b['overall_score']:.0f}", _of_jobs(b)] for b in shown]
+    rows: list[list[object]] = [[moment(b), f"{b['overall_score']:.0f}", _of_jobs(b)] for b in shown]
     table("At the same time", ["time (UTC)", "overall score", "jobs"], rows)
     return None
 
@@ -125,14 +131,18 @@ def _of_jobs(bucket: dict[str, Any]) -> str:
     return ", ".join(f"{job['job_id']} {job['max_anomaly_score']:.0f}" for job in bucket["jobs"] if job["max_anomaly_score"])
 
 
-def _moment(document: dict[str, Any]) -> str:
+def moment(document: dict[str, Any]) -> str:
+    """When a result began, ISO 8601."""
     from driftline.core.timespan import iso, parse_time
 
     return iso(parse_time(document["timestamp"] / 1000))
 
 
-def _split(document: dict[str, Any]) -> str:
-    return " · ".join(document[name] for name in ("partition_field_value", "by_field_value") if name in document)
+def split(document: dict[str, Any]) -> str:
+    """What a result was found for."""
+    return " · ".join(
+        document[name] for name in ("partition_field_value", "by_field_value", "over_field_value") if name in document
+    )
 
 
 def _window(start: str | None, end: str | None) -> Any:  # noqa: ANN401 - Window is imported late
@@ -144,7 +154,17 @@ def _window(start: str | None, end: str | None) -> Any:  # noqa: ANN401 - Window
 def _row(record: dict[str, Any]) -> list[object]:
     function = f"{record['function']}({record['field_name']})" if "field_name" in record else record["function"]
     told = record["driftline"]["sentence"]
-    return [_moment(record), f"{record['record_score']:.0f}", record["severity"], function, _split(record), told]
+    if own := record.get("feedback"):
+        told += f" [{own['verdict']}" + (f", says {own['by']}]" if own["by"] else "]")
+    return [
+        moment(record),
+        f"{record['record_score']:.0f}",
+        record["severity"],
+        function,
+        split(record),
+        told,
+        record["_id"][:SHORT],
+    ]
 
 
 def register(app: typer.Typer) -> None:

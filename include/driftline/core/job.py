@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from driftline.core.aggregations import aggregation_names, interval_of
 from driftline.core.definition import Definition, check_name
 from driftline.core.errors import WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
-from driftline.core.rules import Identifier, Known, Rule
+from driftline.core.rules import Identifier, Known, Rule, fits
 from driftline.core.timespan import Span, Time, Window, format_span, known_zone
 
 Check = Literal["pass", "warn", "stop"]
@@ -280,8 +279,7 @@ class Marker(Definition):
 
     def concerns(self, *values: str | None) -> bool:
         """Whether it is about a series with these split values."""
-        here = [value for value in values if value is not None]
-        return any(pattern == "*" or fnmatchcase(value, pattern) for pattern in self.partitions for value in here or [""])
+        return fits(self.partitions, *values)
 
 
 def _meant(given: object) -> list[object]:
@@ -445,11 +443,11 @@ class Job(Definition):
 
     @property
     def known(self) -> Known:
-        """The filters that its rules refer to, and the calendars that are about it."""
+        """The filters that its rules refer to, the calendars that are about it, and what people said of its records."""
         return self._known
 
     def knowing(self, known: Known) -> Job:
-        """The same job with other filters and calendars."""
+        """The same job with other filters, calendars and feedback."""
         job = self.model_copy()
         job._known = known
         return job

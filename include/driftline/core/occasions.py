@@ -83,3 +83,14 @@ def of_countries(countries: tuple[str, ...], start: datetime, end: datetime, zon
                 if first < end and start < last:
                     found.append((f"{name} ({country})", first, last))
     return found
+
+
+def recurring(first: datetime, period: timedelta, start: datetime, end: datetime, zone: str) -> list[datetime]:
+    """When what began at first begins between `start` and `end`, at the same time of the day by the clocks of a zone."""
+    began = first.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    number, found = max(0, (start - first) // period - 1), []
+    while (moment := _moment(began + number * period, zone)) < end:
+        if moment > start:
+            found.append(moment)
+        number += 1
+    return found

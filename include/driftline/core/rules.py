@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from driftline.core.definition import Definition, identifier
 from driftline.core.errors import DefinitionError
 from driftline.core.timespan import Time, Window, iso, known_zone, parse_time
 
 if TYPE_CHECKING:
+    from driftline.core.feedback import Verdict
     from driftline.core.job import Job
+    from driftline.core.series import SeriesKey
 
 Action = Literal["skip_result", "skip_model_update", "force_time_shift"]
 Operator = Literal["lt", "lte", "gt", "gte"]
@@ -25,6 +28,7 @@ _OPERATORS = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": o
 ITEMS_MOST = 10_000  # of a filter: Elastic's limit
 ALL = "_all"
 MONTH = 30 * 86_400
+EVERY = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
 class Condition(Definition):
@@ -136,6 +140,13 @@ class Filter(Definition):
     items: list[str] = Field(max_length=ITEMS_MOST, description="Values; `*` at the start or the end stands for anything.")
 
 
+def fits(patterns: list[str], *values: str | None) -> bool:
+    """Whether any of the values that a series has fits a pattern, where `*` and `?` stand for anything; `*` fits all series."""
+    here = [value for value in values if value is not None] or [""]
+    # brackets are part of names, not of patterns
+    return any(each == "*" or fnmatchcase(value, each.replace("[", "[[]")) for each in patterns for value in here)
+
+
 class ScheduledEvent(Definition):
     """A time for which something is known, such as a maintenance or a holiday."""
 
@@ -145,13 +156,49 @@ class ScheduledEvent(Definition):
     skip_result: bool = Field(True, description="Whether there are no results then.")
     skip_model_update: bool = Field(True, description="Whether nothing is learned then.")
     force_time_shift: int | None = Field(None, description="Seconds by which clocks were moved at its start.")
+    partitions: list[str] = Field(
+        default_factory=lambda: ["*"],
+        min_length=1,
+        description="Patterns (`*`, `?`) of the partition, by or over values it is about.",
+    )
+    detectors: list[NonNegativeInt] = Field(
+        default_factory=list, description="Numbers of the detectors it is about, from 0 on; none given, all."
+    )
+    every: Literal["day", "week"] | None = Field(
+        None, description="How often it comes again, by the clocks of the calendar's `time_zone`. Default: it does not."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ScheduledEvent:
         Window(self.start_time, self.end_time)
         if self.end_time == self.start_time:
             raise ValueError("the event is over when it begins")
+        if self.every and self.end_time - self.start_time > EVERY[self.every]:
+            raise ValueError(f"the event comes again every {self.every}, before it is over")
+        if self.force_time_shift and not self.about_all:
+            raise ValueError("force_time_shift is about the clocks of all series: it goes with no partitions or detectors")
         return self
+
+    @property
+    def id(self) -> str:
+        """What tells it from others: a hash of what it says."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:12]
+
+    @property
+    def about_all(self) -> bool:
+        """Whether it is about all series."""
+        return "*" in self.partitions and not self.detectors
+
+    def concerns(self, key: SeriesKey) -> bool:
+        """Whether it is about a series, or about what was compared."""
+        if self.detectors and key.detector_index not in self.detectors:
+            return False
+        return fits(self.partitions, *key[1:])
+
+    def __str__(self) -> str:
+        about = [] if "*" in self.partitions else [", ".join(self.partitions)]
+        about += [f"detectors {', '.join(map(str, self.detectors))}"] if self.detectors else []
+        return self.description + (f" (about {', '.join(about)})" if about else "")
 
 
 class Calendar(Definition):
@@ -200,7 +247,7 @@ class Calendar(Definition):
         """Its events that overlap a time, by their start."""
         from driftline.core import occasions
 
-        found = [event for event in self.events if event.start_time < end and start < event.end_time]
+        found = [each for event in self.events for each in _occurrences(event, start, end, self.time_zone)]
         of_ical = occasions.of_ical(self.ical, start, end, self.time_zone)
         of_countries = occasions.of_countries(tuple(self.holidays), start, end, self.time_zone)
         for text, first, last in (*of_ical, *of_countries):
@@ -208,32 +255,44 @@ class Calendar(Definition):
         return sorted(found, key=lambda event: (event.start_time, event.description))
 
 
+def _occurrences(event: ScheduledEvent, start: datetime, end: datetime, zone: str) -> list[ScheduledEvent]:
+    """An event as often as it overlaps a time."""
+    if event.every is None:
+        return [event] if event.start_time < end and start < event.end_time else []
+    from driftline.core import occasions
+
+    lasts = event.end_time - event.start_time
+    times = occasions.recurring(event.start_time, EVERY[event.every], start - lasts, end, zone)
+    return [event.model_copy(update={"start_time": first, "end_time": first + lasts}) for first in times]
+
+
 @dataclass(frozen=True)
 class Known:
-    """What a job's rules refer to.
+    """What a job's rules refer to, and what people said.
 
     Attributes:
         filters: Filter → its items.
         calendars: Those that are about the job.
+        feedback: What was said of its records, and was not taken back.
     """
 
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
     calendars: tuple[Calendar, ...] = ()
-    _months: dict[int, list[tuple[str, ScheduledEvent]]] = field(default_factory=dict, compare=False, repr=False)
+    feedback: tuple[Verdict, ...] = ()
+    _months: dict[int, dict[tuple[str, str], tuple[str, ScheduledEvent]]] = field(default_factory=dict, compare=False, repr=False)
 
     def events(self, start: float, end: float) -> list[tuple[str, ScheduledEvent]]:
         """Events that overlap a time in epoch seconds, with their calendars; looked up once a month of time."""
         if not self.calendars:
             return []
-        found = {
-            (name, event.start_time, event.end_time, event.description): (name, event)
-            for month in range(int(start // MONTH), int(end // MONTH) + 1)
-            for name, event in self._of_month(month)
-        }
+        found: dict[tuple[str, str], tuple[str, ScheduledEvent]] = {}
+        for month in range(int(start // MONTH), int(end // MONTH) + 1):
+            found |= self._of_month(month)
         return [each for each in found.values() if each[1].start_time.timestamp() < end and start < each[1].end_time.timestamp()]
 
-    def _of_month(self, month: int) -> list[tuple[str, ScheduledEvent]]:
+    def _of_month(self, month: int) -> dict[tuple[str, str], tuple[str, ScheduledEvent]]:
         if month not in self._months:
             first, last = (datetime.fromtimestamp(edge * MONTH, UTC) for edge in (month, month + 1))
-            self._months[month] = [(one.calendar_id, event) for one in self.calendars for event in one.between(first, last)]
+            here = [(one.calendar_id, event) for one in self.calendars for event in one.between(first, last)]
+            self._months[month] = {(name, event.id): (name, event) for name, event in here}
         return self._months[month]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.job import Detector, Job
-    from driftline.core.rules import Action, Rule
+    from driftline.core.rules import Action, Rule, ScheduledEvent
     from driftline.core.series import SeriesKey
 
     Where = Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
@@ -53,9 +53,9 @@ def reasons(
         action: What they must do.
     """
     out = [
-        f"calendar '{name}': {event.description}"
+        f"calendar '{name}': {event}"
         for name, event in job.known.events(time, time + job.span_seconds)
-        if getattr(event, action)
+        if getattr(event, action) and event.concerns(key)
     ]
     given = {"actual": actual, "typical": typical, "time": time}
     given["diff_from_typical"] = None if actual is None or typical is None else abs(actual - typical)
@@ -93,11 +93,10 @@ def unlearned(
     """
     if not values.size:
         return None
-    out: NDArray[np.bool_] | None = None
-    for _, event in job.known.events(float(times.min()), float(times.max()) + job.span_seconds):
-        if event.skip_model_update and (event.skip_result or not hidden):
-            now = (times < event.end_time.timestamp()) & (times + job.span_seconds > event.start_time.timestamp())
-            out = np.broadcast_to(now, values.shape) | (False if out is None else out)
+    there = scheduled(
+        job, keys, times, where=where, wanted=lambda event: event.skip_model_update and (event.skip_result or not hidden)
+    )
+    out = None if there is None else np.broadcast_to(there, values.shape)
     given = {"actual": values, "typical": typical, "time": times}
     given["diff_from_typical"] = None if typical is None else np.abs(values - typical)
     for one in _rules(job, "skip_model_update"):
@@ -110,6 +109,34 @@ def unlearned(
         for condition, quantity in zip(one.rule.conditions, quantities, strict=True):
             here = here & condition.holds(quantity)
         out = np.broadcast_to(here, values.shape) | (False if out is None else out)
+    return out
+
+
+def scheduled(
+    job: Job,
+    keys: list[SeriesKey],
+    times: NDArray[np.float64],
+    *,
+    where: Where,
+    wanted: Callable[[ScheduledEvent], bool],
+) -> NDArray[np.bool_] | None:
+    """Where calendars have an event that is wanted, in a shape that goes with `times`; None where that is nowhere.
+
+    Args:
+        job: The job.
+        keys: The series.
+        times: Starts of buckets, epoch seconds; one at least.
+        where: Makes of a flag for each series one for each value.
+        wanted: Which events count.
+    """
+    out: NDArray[np.bool_] | None = None
+    for _, event in job.known.events(float(times.min()), float(times.max()) + job.span_seconds):
+        if not wanted(event):
+            continue
+        now = (times < event.end_time.timestamp()) & (times + job.span_seconds > event.start_time.timestamp())
+        if not event.about_all:
+            now = now & where(np.fromiter((event.concerns(key) for key in keys), bool, len(keys)))
+        out = now if out is None else out | now
     return out
 
 

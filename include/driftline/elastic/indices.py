@@ -15,7 +15,7 @@ JOBS, STATE, RUNS = "driftline-jobs", "driftline-state", "driftline-runs"
 SNAPSHOTS, MODELS = "driftline-snapshots", "driftline-models"
 RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
 QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
-ANNOTATIONS = "driftline-annotations"
+ANNOTATIONS, FEEDBACK = "driftline-annotations", "driftline-feedback"
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
 DATE = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
@@ -67,6 +67,7 @@ _RESULTS: dict[str, Any] = {
                     "common": BLOB,
                 }
             },
+            "feedback": {"properties": {**_keywords("id", "verdict", "record"), "before": DOUBLE}},
             **dict.fromkeys(("records", "discoveries"), LONG),
             **dict.fromkeys(("together", "evidence"), BLOB),
             "training_start": DATE,
@@ -96,6 +97,15 @@ _ANNOTATIONS: dict[str, Any] = {
     **_keywords("job_id", "type", "event", "create_username", "modified_username"),
     **dict.fromkeys(("timestamp", "end_timestamp", "create_time", "modified_time"), DATE),
     "annotation": TEXT,
+}
+_FEEDBACK: dict[str, Any] = {
+    **_SERIES,
+    **_keywords("job_id", "job_version", "record_id", "verdict", "function", "field_name", "kind", "direction"),
+    **_keywords("created_by", "revoked_by"),
+    **dict.fromkeys(("timestamp", "created", "revoked"), DATE),
+    **dict.fromkeys(("detector_index", "bucket_span"), LONG),
+    **dict.fromkeys(("record_score", "surprise", "deviation", "actual", "typical"), DOUBLE),
+    "note": TEXT,
 }
 _TRUTH: dict[str, Any] = {
     **_keywords("truth_id", "source_id", "kind", "function", "field_name", "partition_field_name", "partition_field_value"),
@@ -133,11 +143,12 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     LEDGER: _LEDGER,
     TRUTH: _TRUTH,
     ANNOTATIONS: _ANNOTATIONS,
+    FEEDBACK: _FEEDBACK,
 }
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 4
+TEMPLATE_VERSION = 5
 
 
 @talks_to_cluster

@@ -164,14 +164,14 @@ def of_type(
     window: Window | None = None,
     without: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """All results of one type of a job, but those that match `without`, by time."""
+    """All results of one type of a job, but those that match `without`, by time, each with its `_id`."""
     clauses: list[dict[str, Any]] = [{"term": {"job_id": job_id}}, {"term": {"result_type": result_type}}]
     if version:
         clauses.append({"term": {"driftline.job_version": version}})
     if window:
         clauses.append(between("timestamp", window))
     query = {"bool": {"filter": clauses, "must_not": [without] if without else []}}
-    found = [hit["_source"] for hit in scan(client, query)]
+    found = [{"_id": hit["_id"], **hit["_source"]} for hit in scan(client, query)]
     return sorted(found, key=lambda document: (document["timestamp"], document["job_id"]))
 
 

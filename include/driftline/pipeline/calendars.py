@@ -14,9 +14,11 @@ import yaml
 from elasticsearch import NotFoundError
 
 from driftline.core.errors import DefinitionError
+from driftline.core.feedback import Verdict
 from driftline.core.paths import calendars_dir, filters_dir
 from driftline.core.rules import Calendar, Filter, Known
 from driftline.core.timespan import iso
+from driftline.elastic import feedback
 from driftline.elastic.client import explained
 from driftline.elastic.indices import JOBS, ensure_templates
 
@@ -67,7 +69,7 @@ def stored(client: Elasticsearch | None = None) -> list[Stored]:
 
 
 def known(client: Elasticsearch | None, job: Job) -> Known:
-    """What a job's rules refer to.
+    """What a job's rules refer to, and what was said of its records.
 
     Raises:
         DefinitionError: As `stored`.
@@ -75,7 +77,8 @@ def known(client: Elasticsearch | None, job: Job) -> Known:
     found = [one.definition for one in stored(client)]
     filters = {one.filter_id: tuple(one.items) for one in found if isinstance(one, Filter)}
     calendars = tuple(one for one in found if isinstance(one, Calendar) and one.concerns(job))
-    return Known(filters, calendars)
+    said = feedback.of_job(client, job.job_id, revoked=False) if client is not None else []
+    return Known(filters, calendars, tuple(Verdict.of(each["_id"], each) for each in said))
 
 
 def _files() -> Iterator[Stored]:
@@ -134,13 +137,19 @@ def _plain(kind: Kind, data: object, name: str, given: dict[str, Any]) -> object
 
 def save(client: Elasticsearch, one: Calendar | Filter) -> str:
     """Stores a calendar or filter in the index, and returns its id. From now on runs go by it."""
-    kind: Kind = "calendar" if isinstance(one, Calendar) else "filter"
-    name: str = getattr(one, f"{kind}_id")
+    document = as_document(one)
+    kind, name = document["kind"], str(document["id"])
     ensure_templates(client)
-    document = {"id": name, "kind": kind, "updated": iso(datetime.now(UTC)), "definition": orjson.loads(one.model_dump_json())}
     with explained(f"{kind} {name}"):
         client.index(index=JOBS, id=f"{kind}:{name}", document=document, refresh="wait_for")
     return name
+
+
+def as_document(one: Calendar | Filter) -> dict[str, Any]:
+    """A calendar or filter as the index has it."""
+    kind: Kind = "calendar" if isinstance(one, Calendar) else "filter"
+    definition = orjson.loads(one.model_dump_json())
+    return {"id": definition[f"{kind}_id"], "kind": kind, "updated": iso(datetime.now(UTC)), "definition": definition}
 
 
 def delete(client: Elasticsearch, kind: Kind, name: str) -> None:

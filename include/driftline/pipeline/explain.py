@@ -11,7 +11,7 @@ import numpy as np
 
 from driftline.core.errors import DataError, WindowError
 from driftline.core.paths import staging_uri
-from driftline.core.results import milliseconds, number
+from driftline.core.results import milliseconds, number, result_id
 from driftline.core.ruling import reasons
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
@@ -20,11 +20,12 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
+from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, WIDTH, Calibration
-from driftline.scoring.events import severity_rank
+from driftline.scoring.events import is_damped, is_real, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
@@ -44,6 +45,7 @@ RULES = {
     "learning": "the model learned from this bucket itself",
     "not_learned": "the series is being learned, and a value within what was seen is no more than minor until then",
     "custom_rule": "a rule or a calendar says that this is none",
+    "feedback": "somebody said of one like it that it was nothing",
     "no_value": "there is no value to judge",
     "one_sided": "the function looks at the other side only",
     "below_minimum": f"its score is below {MIN_RECORD_SCORE:g}, the least that is recorded",
@@ -223,6 +225,7 @@ def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any
     record = next((each for each in own if each["timestamp"] == now), None)
     before = [each for each in own if each["timestamp"] < now]
     found: dict[str, Any] = {"detector": detector.description, **key._asdict(), "record": record, "suppressed": []}
+    found["feedback"] = own_verdicts(looked.job).get(result_id(looked.job, "record", now, key=key))
     if trained is None:
         found |= {
             "actual": _number(looked.frame.values[row, -1]),
@@ -278,9 +281,11 @@ def _suppressing(
         rules.append(("one_sided", "") if found["damped"] == "one_sided" else ("below_minimum", ""))
     elif record is None:
         rules.append(("not_found_then", ""))
+    elif is_damped(record):
+        rules.append(("feedback", f"{record['driftline']['feedback']['said']}; it would score {found['score']:.0f}"))
     elif score < ALARM_SCORE:
         rules.append(("not_learned", "") if found.get("damped") == "learning" else ("below_alarm", ""))
-    else:
+    elif not is_real(record):
         rules += _after(score, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
         rules.append(("learning", ""))
@@ -315,6 +320,8 @@ def _conclusion(found: dict[str, Any]) -> str:
     if rules and rules[0] != "learning":
         return f"An anomaly with a score of {score:.0f}, but no alarm: {facts}; {decisive}."
     also = f" ({decisive})" if decisive else ""
+    if is_real(found["record"]):
+        also = f" ({found['record']['driftline']['feedback']['said']})"
     return f"An anomaly that alarms: {facts}, which scores {score:.0f} ({severity(score)}){also}."
 
 

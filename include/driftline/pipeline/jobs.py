@@ -20,7 +20,7 @@ from driftline.core.source import Source
 from driftline.core.timespan import iso
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.client import explained
-from driftline.elastic.indices import ANNOTATIONS, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.elastic.indices import ANNOTATIONS, FEEDBACK, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _indexed(client: Elasticsearch) -> list[Entry]:
 
 
 def load_job(job_id: str, client: Elasticsearch | None = None) -> Job:
-    """The job of that id, or in the file of that path, with the filters and calendars that it needs.
+    """The job of that id, or in the file of that path, with the filters, calendars and feedback that it goes by.
 
     Raises:
         DefinitionError: There is none (the nearest is named), or it is broken, or one of those is.
@@ -176,6 +176,7 @@ def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
     removed = reset(client, job_id)
     with explained(f"job {job_id}"), contextlib.suppress(NotFoundError):
         client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
+    removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     return removed
 
 

@@ -22,6 +22,7 @@ from driftline.pipeline.late import sentence as told_late
 from driftline.pipeline.segment import PLOTTED
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results
 from driftline.scoring.events import longest, look_ahead, look_back
+from driftline.scoring.feedback import weigh
 from driftline.scoring.together import Shared, SharedNoise, surprise
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def write(
     records = [record for _, record in found]
     for record in records:
         record["driftline"]["quality"] = word
+    weigh(job, records)
     find_influencers(client, job, records)
     series = sum(part["scored"] for part in scored)
     shared = _shared(client, job, scored, window)

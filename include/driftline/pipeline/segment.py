@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.results import Maker, milliseconds, number
-from driftline.core.ruling import reasons, time_shifts
+from driftline.core.ruling import reasons, scheduled, time_shifts
 from driftline.core.timespan import Window, parse_time
 from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
@@ -196,14 +196,20 @@ def together(job: Job, scored: Segment) -> dict[str, Any]:
     first = max(0, scored.skip - max(TOGETHER_WINDOWS) + 1)
     of = np.array([key.detector_index for key in scored.frame.keys], dtype=np.int64)
     out: dict[str, Any] = {"first": milliseconds(scored.frame.start) + first * job.span_seconds * 1000}
+    seconds = out["first"] / 1000 + np.arange(scored.values.shape[1] - first)[None] * job.span_seconds
+    # what there are no results of has no part in what all did either, even if it is learned from
+    hidden = scheduled(
+        job, scored.frame.keys, seconds, where=lambda chosen: chosen[:, None], wanted=lambda event: event.skip_result
+    )
+    known = ~np.isnan(scored.values[:, first:]) & (True if hidden is None else ~hidden)
+    z = np.where(known, scored.found.z[:, first:], np.nan)
     for detector in np.unique(of).tolist():
         rows = np.flatnonzero(of == detector)
-        sums, counts = add(scored.found.z[rows, first:])
-        known = ~np.isnan(scored.values[rows, first:])
+        sums, counts = add(z[rows])
         parts = [
             sums,
             counts,
-            *(np.where(known, part[rows, first:], 0.0).sum(axis=0) for part in (scored.values, scored.bounds[1])),
+            *(np.where(known[rows], part[rows, first:], 0.0).sum(axis=0) for part in (scored.values, scored.bounds[1])),
         ]
         out[str(detector)] = [pack(np.asarray(part, dtype=np.float64)) for part in parts]
     return out

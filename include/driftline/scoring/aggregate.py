@@ -17,6 +17,8 @@ from driftline.scoring.events import (
     LINEAGE,
     SeriesEvent,
     direction,
+    is_damped,
+    is_real,
     key_of,
     looked_at,
     series_events,
@@ -64,13 +66,18 @@ def bucket_results(
         if not members and score < MIN_RECORD_SCORE:
             continue
         document = result(job, "bucket", time, lineage(time))
-        document["driftline"] |= {"series": series, "discoveries": int(discoveries(surprises_of(members), series).sum())}
+        document["driftline"] |= {"series": series, "discoveries": _standing(members, series)}
         if mean:
             document["driftline"]["together"] = {str(n): asdict(found) for n, found in sorted(mean.items())}
         document |= {"anomaly_score": score, "initial_anomaly_score": score, "event_count": len(members)}
         document["bucket_influencers"] = _bucket_influencers(members, series, score, surprise)
         documents.append((result_id(job, "bucket", time), document))
     return documents
+
+
+def _standing(members: list[dict[str, Any]], series: int) -> int:
+    surprises = surprises_of([record for record in members if not is_damped(record)])
+    return int(discoveries(surprises, series).sum())
 
 
 def _nearest(by_time: dict[int, list[dict[str, Any]]]) -> Any:  # noqa: ANN401
@@ -156,7 +163,8 @@ def event_results(
     """
     singles = series_events(job, records, zone=zone)
     for event in singles:
-        event.document["driftline"]["event"]["alarm"] &= stands_out(event.document["probability"], series)
+        real = any(map(is_real, event.records))
+        event.document["driftline"]["event"]["alarm"] &= real or stands_out(event.document["probability"], series)
     many = job_events(job, records, series, shared or {}, zone=zone)
     _settle(job, singles, many)
     all_events: list[JobEvent | SeriesEvent] = [*many, *singles]
@@ -185,6 +193,10 @@ def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
         above += [other.id for other in before if _same_incident(event.document, other.document, slack)]
         if said["alarm"]:
             before.append(event)  # whether it alarms or not: so an event depends on a day before it, and not on what that did
+        if any(map(is_real, event.records)):
+            # it is told each time that it comes, if not by a job event that speaks for it
+            loud = {each.id for each in many if each.document["driftline"]["event"]["alarm"]}
+            above = [id_ for id_ in above if id_ in loud]
         if above:
             said |= {"alarm": False, "member_of": above[0]}
 
@@ -255,9 +267,13 @@ def overall_buckets(
 
 
 def _distinct(records: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """The highest surprise of each partition: what several detectors say of one is no independent news."""
+    """The highest surprise of each partition: what several detectors say of one is no independent news.
+
+    What was said to be nothing adds up to nothing, however much of it there is.
+    """
     best: dict[tuple[Any, ...], float] = {}
-    for record, surprise in zip(records, surprises_of(records).tolist(), strict=True):
+    counting = [record for record in records if not is_damped(record)]
+    for record, surprise in zip(counting, surprises_of(counting).tolist(), strict=True):
         place = looked_at(record)
         best[place] = max(best.get(place, 0.0), surprise)
     return np.array(list(best.values()), dtype=np.float64)

@@ -19,6 +19,7 @@ from driftline.scoring.events import (
     direction,
     gather,
     is_compared,
+    is_damped,
     key_of,
     kind_of,
     longest,
@@ -119,7 +120,7 @@ def job_events(
     Returns:
         Events by start; id and timestamp are those of the start, and the lane that was first.
     """
-    standing = _standing([record for record in records if not is_compared(record)], series)
+    standing = _standing([record for record in records if not (is_compared(record) or is_damped(record))], series)
     groups: list[list[Crowd]] = []
     slack = EVENT_GAP * job.span_seconds * 1000
     for crowd in _crowds(job, standing, series, shared):

@@ -17,8 +17,10 @@ from driftline.scoring.settings import (
     ALARM_SCORE,
     CHANGE_MOST,
     CHANGES,
+    EDGES,
     EVENT_GAP,
     EVENT_LONGEST,
+    FEEDBACK_MOST,
     MIN_RECORD_SCORE,
     SEVERITIES,
     SURPRISE_MOST,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
 
 LINEAGE = ("snapshot_id", "in_sample", "quality")
+REMARKED = "feedback"
+"""What a record is damped by of which something like it was said to be nothing."""
 
 
 class Marked(NamedTuple):
@@ -235,9 +239,28 @@ def looked_at(record: dict[str, Any]) -> tuple[Any, ...]:
     return key[:2] if record["function"] == "rare" else key[:3]
 
 
+def probable_surprise(record: dict[str, Any]) -> float:
+    """−log10 of a record's probability, whatever people say."""
+    return float(-np.log10(max(record["probability"], 10.0**-SURPRISE_MOST)))
+
+
 def surprises_of(records: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """(M,) −log10 of the probabilities of records."""
-    return -np.log10(np.array([max(record["probability"], 10.0**-SURPRISE_MOST) for record in records], dtype=np.float64))
+    """(M,) −log10 of the probabilities of records; of what people judged, what that makes of it."""
+    out = -np.log10(np.array([max(record["probability"], 10.0**-SURPRISE_MOST) for record in records], dtype=np.float64))
+    for number_of, record in enumerate(records):
+        if "feedback" in record["driftline"]:
+            out[number_of] = min(out[number_of], FEEDBACK_MOST) if is_damped(record) else max(out[number_of], EDGES[1])
+    return out
+
+
+def is_damped(record: dict[str, Any]) -> bool:
+    """Whether a record is like one that was said to be nothing."""
+    return bool(record["driftline"].get("damped") == REMARKED)
+
+
+def is_real(record: dict[str, Any]) -> bool:
+    """Whether a record is like one that was said to be real."""
+    return bool(record["driftline"].get("feedback", {}).get("verdict") == "real")
 
 
 @dataclass
@@ -285,10 +308,12 @@ def series_events(job: Job, records: list[dict[str, Any]], *, zone: tzinfo = UTC
 
 def _said(worst: dict[str, Any], lasted: timedelta, kind: str, zone: tzinfo) -> str:
     """An event in words; of what was compared with others those of its record."""
+    ours = worst["driftline"]
+    remark = f"; {ours['feedback']['said']}" if "feedback" in ours else ""
     if kind in TOLD or "over_field_value" in worst:
-        return f"{worst['driftline']['sentence']}, for {duration(lasted)}"
+        return f"{ours['sentence'].removesuffix(remark)}, for {duration(lasted)}{remark}"
     time = datetime.fromtimestamp(worst["timestamp"] / 1000, UTC)
-    return sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone)
+    return sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone) + remark
 
 
 def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: int, zone: tzinfo) -> SeriesEvent:
@@ -310,6 +335,8 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
         },
         "sentence": _said(worst, timedelta(milliseconds=end - start), kind, zone),
     }
+    if remarked := next((each for each in (worst, *filter(is_real, records)) if "feedback" in each["driftline"]), None):
+        document["driftline"]["feedback"] = remarked["driftline"]["feedback"]
     document |= {"anomaly_score": score, "initial_anomaly_score": score, "probability": worst["probability"]}
     document |= {"actual": worst["actual"], "typical": worst["typical"]}
     return SeriesEvent(maker.id(start, key), document, records)

@@ -145,6 +145,15 @@ ALARM_SCORE = 50.0
 # That gives a false alarm or so in a week of so many series. Of more series, each has to be as much more surprising.
 ALARM_SERIES = 200
 
+# --- Feedback ---
+
+# What was said to be nothing scores no more than a warning when it comes again …
+FEEDBACK_MOST = 3.3
+# … unless it is so many times as large, or as surprising: about the root of three, the middle between one and three. Of spikes
+# planted into counts of 5 to 300 a bucket, at spans of 5 minutes to an hour, 99 % of those of the same size were within by both,
+# and none of those three times as large by its deviation. Surprises alone do not tell these apart: they grow slowly.
+FEEDBACK_LIKE = 1.75
+
 # Of the records of a bucket that count towards "many at once", this share may be chance: with the usual 5 %, small clean jobs
 # lose nothing, but members of a real incident are lost; 10 % of its members being innocent harms nobody.
 FALSE_DISCOVERY_RATE = 0.1

@@ -9,9 +9,10 @@ import pytest
 
 from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
-from driftline.core.rules import Calendar, Filter, Known, listed
+from driftline.core.rules import Calendar, Filter, Known, ScheduledEvent, fits, listed
 from driftline.core.ruling import reasons, time_shifts, unlearned
 from driftline.core.series import SeriesKey
+from driftline.core.timespan import iso
 
 HOUR = 3600.0
 START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
@@ -200,3 +201,69 @@ def test_clocks_are_moved_by_events_and_rules():
     first = datetime.fromtimestamp(START, UTC)
     assert time_shifts(one, first, first + timedelta(days=1)) == [(START, 3600), (START + 10 * HOUR, -3600)]
     assert time_shifts(one, first + timedelta(hours=1), first + timedelta(hours=2)) == []
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({}, {"a", "/x", "all", "second"}),
+        ({"partitions": ["*"], "detectors": [0]}, {"a", "/x", "all"}),
+        ({"partitions": ["/*"]}, {"/x"}),
+        ({"partitions": ["?", "zz"]}, {"a", "second"}),
+        ({"partitions": ["[a]"]}, set()),
+        ({"partitions": ["u*"], "detectors": [1]}, {"second"}),
+    ],
+)
+def test_an_event_may_be_about_some_series_only(about, expected):
+    keys = {"a": SeriesKey(0, "a"), "/x": SeriesKey(0, "/x"), "all": SeriesKey(0), "second": SeriesKey(1, "b", None, "u1")}
+    event = {"description": "x", "start_time": START, "end_time": START + HOUR, **about}
+    one = ScheduledEvent.parse(event, where="test")
+    assert {name for name, key in keys.items() if one.concerns(key)} == expected
+
+
+def test_a_pattern_is_the_value_itself_whatever_signs_it_has():
+    for value in ("a[1]", "*", "?", "[", "]]", "[!x]", "\n", ""):
+        assert fits([value or "?", value], value, None)
+    assert not fits(["a[1]"], "a1")
+
+
+def test_only_the_series_that_an_event_is_about_are_hidden_and_not_learned():
+    event = {"description": "export", "start_time": START, "end_time": START + HOUR, "partitions": ["a*"]}
+    other = {**event, "partitions": ["b"], "skip_model_update": False}
+    known = Known(calendars=(calendar(events=[event, other]),))
+    one, keys = job(known=known), [SeriesKey(0, "a1"), SeriesKey(0, "b"), SeriesKey(0, "c")]
+    said = [reasons(one, key, START, 1.0, 1.0) for key in keys]
+    assert said == [["calendar 'one': export (about a*)"], ["calendar 'one': export (about b)"], []]
+    assert reasons(one, SeriesKey(0), START, 1.0, 1.0) == [], "nor all of them together"
+    times = np.array([[START, START + HOUR]])
+    left_out = unlearned(one, keys, times, np.ones((3, 2)), where=lambda chosen: chosen[:, None])
+    assert left_out.tolist() == [[True, False], [False, False], [False, False]]
+
+
+def test_an_event_comes_again_by_the_clocks_of_its_calendar():
+    event = {"description": "x", "start_time": "2026-03-22T01:30Z", "end_time": "2026-03-22T02:30Z", "every": "week"}
+    found = calendar(events=[event], time_zone="Europe/Berlin").between(
+        datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 5, 0, 45, tzinfo=UTC)
+    )
+    starts = ["2026-03-22T01:30:00Z", "2026-03-29T00:30:00Z", "2026-04-05T00:30:00Z"]
+    # at 02:30 of the 29th there is no such time: clocks go from 02:00 to 03:00
+    assert [iso(each.start_time) for each in found] == [starts[0], "2026-03-29T01:30:00Z", starts[2]]
+    assert {each.end_time - each.start_time for each in found} == {timedelta(hours=1)}
+    daily = calendar(events=[{**event, "every": "day"}])
+    late = datetime(2030, 1, 1, 2, tzinfo=UTC)
+    assert [iso(each.start_time) for each in daily.between(late, late + timedelta(minutes=1))] == ["2030-01-01T01:30:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"every": "day", "end_time": START + 25 * HOUR}, "comes again every day, before it is over"),
+        ({"partitions": []}, "partitions"),
+        ({"detectors": [-1]}, "detectors"),
+        ({"partitions": ["a"], "force_time_shift": 3600}, "the clocks of all series"),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(fields, message):
+    event = {"description": "x", "start_time": START, "end_time": START + HOUR, **fields}
+    with pytest.raises(DefinitionError, match=message):
+        ScheduledEvent.parse(event, where="test")

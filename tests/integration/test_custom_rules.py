@@ -151,3 +151,25 @@ def test_a_file_that_is_no_calendar_is_refused_in_words(tmp_path):
     (tmp_path / "c.yaml").write_text("calendar_id: c\nevents: [{description: x, start_time: soon, end_time: later}]\n")
     found = CliRunner().invoke(app, ["calendars", "put", str(tmp_path / "c.yaml")])
     assert "'soon' is not a time" in str(found.exception)
+
+
+def test_a_broken_calendar_of_the_index_stops_the_jobs_that_it_is_about_and_no_other(client, prefix):
+    from driftline.core.errors import DefinitionError
+    from driftline.elastic.indices import JOBS, ensure_templates
+
+    ensure_templates(client)
+    broken = {"calendar_id": f"{prefix}newer", "job_ids": [f"{prefix}one"], "events": [{"of_a_later_version": True}]}
+    document = {"id": f"{prefix}newer", "kind": "calendar", "definition": broken}
+    client.index(index=JOBS, id=f"calendar:{prefix}newer", document=document, refresh=True)
+    one, other = (
+        Job.parse(
+            {"job_id": f"{prefix}{name}", "detectors": [{"function": "count"}], "datafeed": {"indices": "web"}}, where="test"
+        )
+        for name in ("one", "other")
+    )
+    try:
+        assert known(client, other).calendars == ()
+        with pytest.raises(DefinitionError, match="of_a_later_version"):
+            known(client, one)
+    finally:
+        client.delete(index=JOBS, id=f"calendar:{prefix}newer", refresh=True)

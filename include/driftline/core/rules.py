@@ -241,7 +241,7 @@ class Calendar(Definition):
 
     def concerns(self, job: Job) -> bool:
         """Whether it is about a job."""
-        return any(each == ALL or each in job.groups or fnmatchcase(job.job_id, each) for each in self.job_ids)
+        return about(job, self.job_ids)
 
     def between(self, start: datetime, end: datetime) -> list[ScheduledEvent]:
         """Its events that overlap a time, by their start."""
@@ -264,6 +264,11 @@ def _occurrences(event: ScheduledEvent, start: datetime, end: datetime, zone: st
     lasts = event.end_time - event.start_time
     times = occasions.recurring(event.start_time, EVERY[event.every], start - lasts, end, zone)
     return [event.model_copy(update={"start_time": first, "end_time": first + lasts}) for first in times]
+
+
+def about(job: Job, job_ids: list[str]) -> bool:
+    """Whether ids, patterns or groups, as a calendar has them, name a job."""
+    return any(each == ALL or each in job.groups or fnmatchcase(job.job_id, str(each)) for each in job_ids)
 
 
 @dataclass(frozen=True)

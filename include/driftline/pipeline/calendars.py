@@ -16,7 +16,7 @@ from elasticsearch import NotFoundError
 from driftline.core.errors import DefinitionError
 from driftline.core.feedback import Verdict
 from driftline.core.paths import calendars_dir, filters_dir
-from driftline.core.rules import Calendar, Filter, Known
+from driftline.core.rules import Calendar, Filter, Known, about
 from driftline.core.timespan import iso
 from driftline.elastic import feedback
 from driftline.elastic.client import explained
@@ -72,9 +72,11 @@ def known(client: Elasticsearch | None, job: Job) -> Known:
     """What a job's rules refer to, and what was said of its records.
 
     Raises:
-        DefinitionError: As `stored`.
+        DefinitionError: As `stored`; of those of the index, one that is about the job.
     """
-    found = [one.definition for one in stored(client)]
+    entries = [*_files(), *(_indexed(client, job) if client is not None else ())]
+    first = {(one.kind, one.id): one.definition for one in reversed(entries)}
+    found = [first[name] for name in sorted(first)]
     filters = {one.filter_id: tuple(one.items) for one in found if isinstance(one, Filter)}
     calendars = tuple(one for one in found if isinstance(one, Calendar) and one.concerns(job))
     said = feedback.of_job(client, job.job_id, revoked=False) if client is not None else []
@@ -89,13 +91,23 @@ def _files() -> Iterator[Stored]:
             yield Stored(kind, getattr(one, f"{kind}_id"), "file", str(path), one)
 
 
-def _indexed(client: Elasticsearch) -> Iterator[Stored]:
+def _indexed(client: Elasticsearch, job: Job | None = None) -> Iterator[Stored]:
+    """Those of the index, all or what may be about a job: one that is broken takes nothing away from the other jobs."""
     with explained(f"index {JOBS}"):
         query = {"terms": {"kind": list(MODELS)}}
         hits = client.search(index=JOBS, size=MOST, query=query, ignore_unavailable=True)["hits"]["hits"]
     for hit in hits:
-        kind, where = hit["_source"]["kind"], f"{JOBS}/{hit['_id']}"
-        yield Stored(kind, hit["_source"]["id"], "index", where, MODELS[kind].parse(hit["_source"]["definition"], where=where))
+        kind, name, where = hit["_source"]["kind"], hit["_source"]["id"], f"{JOBS}/{hit['_id']}"
+        definition = hit["_source"]["definition"]
+        if job is None or _may_concern(job, kind, name, definition):
+            yield Stored(kind, name, "index", where, MODELS[kind].parse(definition, where=where))
+
+
+def _may_concern(job: Job, kind: Kind, name: str, definition: Mapping[str, Any]) -> bool:
+    if kind == "calendar":
+        ids = definition.get("job_ids", [])
+        return not isinstance(ids, list) or about(job, ids)
+    return any(scope.filter_id == name for each in job.detectors for rule in each.custom_rules for scope in rule.scope.values())
 
 
 def read(kind: Kind, path: Path, **given: Any) -> list[Calendar | Filter]:  # noqa: ANN401 - fields of the definition

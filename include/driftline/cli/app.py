@@ -21,6 +21,7 @@ from driftline.cli import (
     generate,
     ingest,
     jobs,
+    modules,
     node,
     quality,
     results,
@@ -46,6 +47,7 @@ feedback.register(app)
 backtest.register(app)
 detect.register(app)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(modules.app, name="modules")
 app.add_typer(calendars.calendars, name="calendars")
 app.add_typer(calendars.filters, name="filters")
 app.add_typer(snapshots.app, name="snapshots")

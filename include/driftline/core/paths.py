@@ -44,6 +44,11 @@ def filters_dir() -> Path:
     return _place("DRIFTLINE_FILTERS_DIR", ROOT / "include" / "filters")
 
 
+def modules_dir() -> Path:
+    """Folders of ready jobs. `DRIFTLINE_MODULES_DIR`, by default include/modules."""
+    return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")
+
+
 def staging_uri(*parts: str) -> str:
     """A place in the staging area, an fsspec URI. `DRIFTLINE_STAGING` may be s3://…, gs://… or a shared folder."""
     base = os.environ.get("DRIFTLINE_STAGING") or str(state_dir() / "staging")

@@ -1,0 +1,191 @@
+"""Ready jobs: each alarms at the incident that it is there for, and nowhere else; the right module is recognised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from module_data import DAYS, INCIDENTS, MAPPINGS, START, TRAINED, documents, incident_at
+
+from driftline.core.errors import DefinitionError, SourceIndexError
+from driftline.core.job import Job
+from driftline.core.timespan import Window, parse_time
+from driftline.elastic import results
+from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.jobs import delete, list_definitions
+from driftline.pipeline.jobs import save as save_job
+from driftline.pipeline.modules import jobs_of, names, recognise, setup
+from driftline.pipeline.score import score
+from driftline.pipeline.train import train
+from driftline.scoring.settings import ALARM_SCORE
+
+# Job → the incidents that it must find, and those that it may find, as they are seen in its figures, too.
+EXPECTED = {
+    "web_access": {
+        "low-request-rate": ("outage", ""),
+        "source-ip-request-rate": ("scraper scanner", ""),
+        "source-ip-url-count": ("scanner", ""),
+        "status-code-rate": ("errors", "outage scraper scanner crowd"),
+        "visitor-rate": ("outage crowd", ""),
+        "response-bytes": ("download", "scraper scanner crowd"),
+    },
+    "system_metrics": {
+        "cpu-usage": ("cpu", ""),
+        "memory-usage": ("memory", ""),
+        "filesystem-usage": ("filesystem", ""),
+        "disk-throughput": ("disk", ""),
+        "network-traffic": ("network", ""),
+        "process-count": ("processes", ""),
+        "load": ("load", ""),
+        "silent-hosts": ("silence", ""),
+    },
+    "authentication": {
+        "failed-logins": ("spray brute", ""),
+        "user-failures": ("brute", ""),
+        "source-failures": ("spray", ""),
+        "unusual-login-time": ("night", ""),
+        "rare-source-ip": ("address country", ""),
+        "rare-country": ("country", ""),
+    },
+    "dns": {
+        "tunnel": ("tunnel", ""),
+        "bytes": ("bytes", "tunnel nxdomain"),
+        "rare-domain": ("domain", ""),
+        "rare-question-type": ("type", ""),
+        "nxdomain-rate": ("nxdomain", ""),
+    },
+}
+CASES = [(module, job) for module, jobs in EXPECTED.items() for job in jobs]
+
+
+def saved_job(client, job_id):
+    """A job as it is stored."""
+    (text,) = [entry.text for entry in list_definitions(client) if entry.id == job_id]
+    return Job.model_validate_json(text)
+
+
+@pytest.fixture(scope="module")
+def index(client, module_prefix):
+    made = {}
+
+    def of(module):
+        if module not in made:
+            name = f"{module_prefix}{module}"
+            client.indices.create(index=name, mappings=MAPPINGS, settings={"number_of_replicas": 0})
+            bulk(client, (index_action(name, None, document) for document in documents(module)))
+            client.indices.refresh(index=name)
+            made[module] = name
+        return made[module]
+
+    return of
+
+
+@pytest.fixture
+def stored(client, prefix):
+    """Sets up a module's jobs under names of this test's own, and deletes them afterwards."""
+    saved = set()
+
+    def do(module, **more):
+        outcome = setup(client, module, prefix=prefix, **more)
+        saved.update(one["job_id"] for one in outcome["jobs"] if one["status"] == "saved")
+        return outcome
+
+    yield do
+    for job_id in saved:
+        delete(client, job_id)
+
+
+def test_every_module_and_job_that_comes_with_driftline_has_its_test():
+    assert {name: sorted(job.job_id for job in jobs_of(name, prefix="")) for name in names()} == {
+        name: sorted(jobs) for name, jobs in EXPECTED.items()
+    }
+
+
+@pytest.mark.parametrize(("module", "name"), CASES, ids=[f"{module}-{job}" for module, job in CASES])
+def test_a_ready_job_alarms_at_its_incident_and_nowhere_else(client, index, stored, prefix, module, name):
+    outcome = stored(module, index_pattern=index(module), only=[name])
+    assert [one["status"] for one in outcome["jobs"]] == ["saved"], outcome
+    job = saved_job(client, prefix + name)
+    trained = train(client, job, as_of=START + TRAINED)
+    assert trained["promoted"], trained["reason"]
+    score(client, job, window=Window(START + TRAINED, START + DAYS))
+    events = [event["driftline"]["event"] | event for event in results.of_type(client, job.job_id, "event")]
+    severe = [event for event in events if event["record_score"] >= ALARM_SCORE]  # the second of a day does not alarm again
+    alarms, found = (
+        {incident_at(module, parse_time(one["timestamp"])) for one in chosen}
+        for chosen in ([event for event in events if event["alarm"]], severe)
+    )
+    must, may = (set(words.split()) for words in EXPECTED[module][name])
+    assert must <= found
+    assert alarms, "nothing alarms"
+    assert alarms <= must | may, "there are false alarms"
+
+
+@pytest.mark.parametrize("module", INCIDENTS)
+def test_the_right_module_is_recognised(client, index, module):
+    found = recognise(client, index(module))
+    assert [one["module"] for one in found if one["fits"]] == [module]
+    assert len(found[0]["jobs"]) == len(EXPECTED[module])
+    assert found[0]["missing"] == {}
+
+
+def test_a_field_that_is_mapped_but_never_filled_leaves_its_job_out(client, prefix, stored):
+    name = f"{prefix}mapped"
+    mappings = {**MAPPINGS, "properties": {**MAPPINGS["properties"], "http.response.body.bytes": {"type": "long"}}}
+    client.indices.create(index=name, mappings=mappings)
+    document = {"@timestamp": "2026-03-01T00:00:00Z", "http.response.status_code": 200, "url.original": "/", "source.ip": "::1"}
+    client.index(index=name, document=document, refresh=True)
+    jobs = {one["job_id"].removeprefix(prefix): one for one in stored("web_access", index_pattern=name)["jobs"]}
+    assert jobs.pop("response-bytes")["status"] == "skipped"
+    assert {one["status"] for one in jobs.values()} == {"saved"}
+    lacking = recognise(client, name)[0]["missing"]
+    assert lacking == {"web-response-bytes": "no document that its query matches holds 'http.response.body.bytes'"}
+
+
+def test_setting_up_twice_changes_nothing_and_never_overwrites_a_job_of_others(client, index, stored, prefix):
+    where = index("dns")
+    first = stored("dns", index_pattern=where, only=["tunnel"], dry_run=True)
+    assert [one["status"] for one in first["jobs"]] == ["ready"]
+    assert [one["status"] for one in stored("dns", index_pattern=where, only=["tunnel"])["jobs"]] == ["saved"]
+    assert [one["status"] for one in stored("dns", index_pattern=where, only=["tunnel"])["jobs"]] == ["unchanged"]
+    mine = saved_job(client, f"{prefix}tunnel").model_copy(update={"description": "changed by hand"})
+    save_job(client, mine)
+    (third,) = stored("dns", index_pattern=where, only=[f"{prefix}tunnel"])["jobs"]
+    assert (third["status"], "another job" in third["reason"]) == ("skipped", True)
+    assert saved_job(client, f"{prefix}tunnel").description == "changed by hand"
+
+
+def test_data_that_has_ended_is_named_and_run_once_where_that_is_asked_for(client, index, stored, prefix):
+    live = stored("dns", index_pattern=index("dns"), only=["bytes"], dry_run=True)
+    assert "--historical" in live["notes"][0]
+    ended = stored("dns", index_pattern=index("dns"), only=["bytes"], historical=True)
+    assert ended["notes"] == []
+    assert saved_job(client, f"{prefix}bytes").historical
+
+
+def test_what_is_not_there_is_said(client, index, prefix):
+    with pytest.raises(DefinitionError, match="Did you mean 'web_access'"):
+        jobs_of("web_acces")
+    with pytest.raises(DefinitionError, match="Did you mean 'tunnel'"):
+        setup(client, "dns", index_pattern=index("dns"), prefix=prefix, only=["tunel"])
+    with pytest.raises(DefinitionError, match="identifier"):
+        setup(client, "dns", index_pattern=index("dns"), prefix="Not An Id ")
+    for pattern in (f"{prefix}nothing", f"{prefix}nothing-*"):
+        with pytest.raises(SourceIndexError):
+            setup(client, "dns", index_pattern=pattern, prefix=prefix)
+        with pytest.raises(SourceIndexError):
+            recognise(client, pattern)
+
+
+def test_a_template_has_placeholders_for_its_id_and_index_only(tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "module.yaml").write_text("title: Mine\ndescription: d\nindex_pattern: [a]\nquery: {match_all: {}}\n")
+    template = {"job_id": "{prefix}x", "detectors": [{"function": "count"}], "datafeed": {"indices": ["{index_pattern}"]}}
+    monkeypatch.setenv("DRIFTLINE_MODULES_DIR", str(tmp_path))
+    (folder / "x.yaml").write_text(json.dumps({**template, "description": "{prefix} stays"}))
+    (job,) = jobs_of("mine", prefix="p-", index_pattern="one, two-*")
+    assert (job.job_id, job.datafeed.indices, job.description) == ("p-x", ["one", "two-*"], "{prefix} stays")
+    (folder / "x.yaml").write_text(json.dumps({**template, "job_id": "fixed"}))
+    with pytest.raises(DefinitionError, match="no template of a job"):
+        jobs_of("mine")

@@ -105,8 +105,8 @@ def logins(rng: np.random.Generator, at: datetime, what: str | None) -> Iterator
 
     office = 8 <= at.hour < 18
     first = at.minute == 0
-    for user in range(30):
-        if office and rng.random() < 0.3:
+    for user in range(40):
+        if office and rng.random() < 0.4:
             yield login(user, "success")
         if office and rng.random() < 0.05:  # who mistypes a password often does it again
             yield from (login(user, "failure") for _ in range(rng.geometric(0.5)))

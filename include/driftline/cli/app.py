@@ -23,6 +23,7 @@ from driftline.cli import (
     jobs,
     modules,
     node,
+    planning,
     quality,
     results,
     services,
@@ -46,6 +47,7 @@ results.register(app)
 feedback.register(app)
 backtest.register(app)
 detect.register(app)
+planning.register(jobs.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(modules.app, name="modules")
 app.add_typer(calendars.calendars, name="calendars")

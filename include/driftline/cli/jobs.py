@@ -48,20 +48,23 @@ def validate(
     offline: Annotated[bool, typer.Option(help="Check the definition only, not its index and fields.")] = False,
     json: Json = False,
 ) -> None:
-    """Check jobs: the definition, Prophet's options, and that the index and its fields are there."""
+    """Check jobs: the definition, Prophet's options, that the index and its fields are there, and what its data is like."""
     from driftline.elastic.client import connect
     from driftline.elastic.fields import check_fields
     from driftline.pipeline.fit import check_job_options
     from driftline.pipeline.jobs import load_job
+    from driftline.pipeline.looks import advice
 
     client = None if offline else connect()
     checked = []
     for name in jobs:
         job = load_job(name, client)
         check_job_options(job)
+        notes = list(job.notes)
         if client is not None:
             check_fields(client, job)
-        checked.append({"job_id": job.job_id, "version": job.version, "valid": True, "notes": job.notes})
+            notes += advice(client, job)
+        checked.append({"job_id": job.job_id, "version": job.version, "valid": True, "notes": notes})
     if json:
         return emit(checked)
     for entry in checked:

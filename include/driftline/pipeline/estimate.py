@@ -64,7 +64,7 @@ def estimate(client: Elasticsearch, job: Job, *, speed: float | None = None, pro
 
     Returns:
         `job_id`, `window`, `buckets`, `documents`, `documents_per_second`, `fields` (of each split field and influencer:
-        `values`, `documents`), `splits` (`fields`, `combinations`, `complete`), `series`, `kept` (with training.max_partitions), `values`,
+        `values`, `documents`), `splits` (`fields`, `combinations`, `complete`), `series`, `kept` (of them), `values`,
         `bucket_span` (`now`, `suggested`, `reason`, `daily`, `weekly`, `spans`), `bytes` (`snapshot`, `train`, `score`: models as
         JSON, and the most memory of one process), `seconds` (`read` for the first time, `train`, `score` of a day), `speed`,
         `within` (the factor that bytes and seconds are good to), `notes`.

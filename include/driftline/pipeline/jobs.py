@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import textwrap
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
+import yaml
 from elasticsearch import NotFoundError
 
-from driftline.core.definition import Definition
+from driftline.core.definition import Definition, identifier
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
 from driftline.core.paths import jobs_dir, sources_dir
@@ -24,12 +26,15 @@ from driftline.elastic.indices import ANNOTATIONS, FEEDBACK, FORECASTS, JOBS, QU
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from elasticsearch import Elasticsearch
 
 
 Kind = Literal["job", "source"]
 D = TypeVar("D", bound=Definition)
 MAX_DEFINITIONS = 10_000
+COMMENT = 110  # characters a line of what is written
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,31 @@ def save(client: Elasticsearch, job: Job) -> None:
     document = {"id": job.job_id, "kind": "job", "updated": iso(datetime.now(UTC)), "definition": job.as_dict()}
     with explained(f"job {job.job_id}"):
         client.index(index=JOBS, id=f"job:{job.job_id}", document=document, refresh="wait_for")
+
+
+def write(folder: Path, job_id: str, definition: Mapping[str, Any], *, comment: str = "") -> Path:
+    """Writes a job file that is named after the job; what is there already is left alone.
+
+    Raises:
+        DefinitionError: There is such a file, or the folder cannot be written to.
+    """
+    path = folder / f"{identifier(job_id)}.yaml"
+    lines = "".join(f"# {line}\n" for line in textwrap.wrap(printable(comment), COMMENT))
+    text = lines + yaml.safe_dump(dict(definition), sort_keys=False, allow_unicode=True, width=COMMENT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise DefinitionError("there is a file of that name", where=str(path), fix="Remove it, or use another prefix.") from None
+    except OSError as error:
+        raise DefinitionError(f"the file cannot be written: {error.strerror}", where=str(path)) from None
+    return path
+
+
+def printable(text: str) -> str:
+    """Text from data without what would break a line, or a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def reset(client: Elasticsearch, job_id: str) -> dict[str, int]:

@@ -87,6 +87,14 @@ def look(client: Elasticsearch, job: Job, *, progress: Progress | None = None) -
     return Look(window, int(everything.docs.sum()), held, found, choice, daily, weekly)
 
 
+def span_of(client: Elasticsearch, job: Job, window: Window, *, daily: bool) -> spans.Choice:
+    """The bucket span that suits a job's series in a window."""
+    found = [(split, read_groups(client, job, split, window)) for split in splits(job)]
+    samples = [sample for split, groups in found for sample in _samples(client, job, split, groups, window)]
+    series = sum(groups.total * len(split.detectors) for split, groups in found)
+    return spans.choose(samples, series=max(1, series), window=job.training.window, daily=daily)
+
+
 def _tell(progress: Progress | None, done: int) -> None:
     if progress:
         progress("looks at the data", done, STEPS)

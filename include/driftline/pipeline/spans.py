@@ -1,6 +1,7 @@
 """Which bucket span suits the data: the shortest at which series are there in most buckets, and not mostly noise.
 
-A series is *filled* at a span if four of five buckets hold documents. It is *clear* if its noise (how much neighbouring buckets
+A series is *filled* at a span if four of five buckets hold documents; hours of the day, and days, at which it rests as a rule do
+not count. It is *clear* if its noise (how much neighbouring buckets
 differ) is at most half its level, or half of what it goes up and down by. For a count that is noise by chance alone at four
 documents a bucket and more; what comes in bursts, say every ten minutes, is clear only at spans that always hold some. More than
 half of the series must be filled, and clear where a longer span would make them so. With a daily cycle noise asks for no more
@@ -33,6 +34,8 @@ MOST = 0.5  # of the series
 CYCLE_MOST = timedelta(hours=3)
 VALUES_MOST = 50_000_000  # series × buckets of a window: 2 GB of working memory (estimate.py)
 TRIMMED = 0.98  # the largest differences are anomalies' own
+RESTS = 0.05  # of the mean: nights of an office, and its weekends
+HOUR = 3600 // STEP
 LEAST = 5  # buckets that tell anything
 
 DAILY = WEEKLY = 0.3  # correlation with the day (week) before; chance alone gives 0.04 to 0.15 in four to one weeks of hours
@@ -124,7 +127,19 @@ def _blocks(values: NDArray[np.float64], span: timedelta) -> NDArray[np.float64]
 
 
 def _share(sample: Sample, span: timedelta) -> float:
-    return float((_blocks(sample.docs, span).sum(axis=1) > 0).mean())
+    docs, awake = _blocks(sample.docs, span).sum(axis=1), _blocks(_awake(sample.docs), span).any(axis=1)
+    return float((docs[awake] > 0).mean()) if awake.any() else 0.0
+
+
+def _awake(docs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The steps in hours of the day, and in days, that hold more than next to nothing of a mean hour, or day."""
+    steps = np.arange(len(docs))
+    there = np.ones(len(docs), dtype=bool)
+    for place in ((steps // HOUR) % 24, steps // (24 * HOUR)):
+        total, size = np.bincount(place, docs), np.bincount(place)
+        rate = total / np.maximum(size, 1)
+        there &= (rate >= RESTS * docs.mean())[place]
+    return there if len(docs) >= 2 * 24 * HOUR else np.ones(len(docs), dtype=bool)
 
 
 def _clear(sample: Sample, span: timedelta) -> bool:

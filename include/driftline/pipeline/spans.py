@@ -1,12 +1,11 @@
 """Which bucket span suits the data: the shortest at which series are there in most buckets, and not mostly noise.
 
 A series is *filled* at a span if four of five buckets hold documents; hours of the day, and days, at which it rests as a rule do
-not count. It is *clear* if its noise (how much neighbouring buckets
-differ) is at most half its level, or half of what it goes up and down by. For a count that is noise by chance alone at four
-documents a bucket and more; what comes in bursts, say every ten minutes, is clear only at spans that always hold some. More than
-half of the series must be filled, and clear where a longer span would make them so. With a daily cycle noise asks for no more
-than three hours, which leave eight buckets of a day. And the training window should hold no more values than a machine has
-memory for.
+not count. It is *clear* if its noise (how much neighbouring buckets differ) is at most half its level, or half of what it goes up
+and down by. A count that is nothing but chance is clear from four documents a bucket on; what comes in bursts, say every ten
+minutes, is clear only at spans that always hold some. More than half of the series must be filled, and clear where a longer span
+would make them so. With a daily cycle noise asks for no more than three hours, which leave eight buckets of a day. And the
+training window should hold no more values than a machine has memory for.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MOST = 0.5  # of the series
 CYCLE_MOST = timedelta(hours=3)
 VALUES_MOST = 50_000_000  # series × buckets of a window: 2 GB of working memory (estimate.py)
 TRIMMED = 0.98  # the largest differences are anomalies' own
-RESTS = 0.05  # of the mean: nights of an office, and its weekends
+RESTS, RESTS_FROM = 0.05, 300  # of the mean: nights of an office, and its weekends; documents: with fewer, chance empties hours
 HOUR = 3600 // STEP
 LEAST = 5  # buckets that tell anything
 
@@ -127,19 +126,20 @@ def _blocks(values: NDArray[np.float64], span: timedelta) -> NDArray[np.float64]
 
 
 def _share(sample: Sample, span: timedelta) -> float:
-    docs, awake = _blocks(sample.docs, span).sum(axis=1), _blocks(_awake(sample.docs), span).any(axis=1)
+    docs, awake = _blocks(sample.docs, span).sum(axis=1), _blocks(_awake(sample.docs), span).sum(axis=1) > 0
     return float((docs[awake] > 0).mean()) if awake.any() else 0.0
 
 
-def _awake(docs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The steps in hours of the day, and in days, that hold more than next to nothing of a mean hour, or day."""
+def _awake(docs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 for steps in hours of the day, and in days, that hold more than next to nothing of a mean hour, or day; else 0."""
     steps = np.arange(len(docs))
     there = np.ones(len(docs), dtype=bool)
     for place in ((steps // HOUR) % 24, steps // (24 * HOUR)):
         total, size = np.bincount(place, docs), np.bincount(place)
         rate = total / np.maximum(size, 1)
         there &= (rate >= RESTS * docs.mean())[place]
-    return there if len(docs) >= 2 * 24 * HOUR else np.ones(len(docs), dtype=bool)
+    told = len(docs) >= 2 * 24 * HOUR and docs.sum() >= RESTS_FROM
+    return there.astype(np.float64) if told else np.ones(len(docs))
 
 
 def _clear(sample: Sample, span: timedelta) -> bool:
@@ -195,6 +195,6 @@ def seasons(hourly: NDArray[np.float64]) -> tuple[bool, bool]:
 
 def _correlation(values: NDArray[np.float64], lag: int) -> float:
     before, after = values[:-lag], values[lag:]
-    if before.std() == 0 or after.std() == 0:
+    if min(before.std(), after.std()) <= 1e-9 * max(1.0, float(np.abs(values).max())):  # a constant, but for rounding
         return 0.0
     return float(np.corrcoef(before, after)[0, 1])

@@ -245,7 +245,7 @@ def _populations(seen: Surveyed) -> list[Wanted]:
     wanted: list[Wanted] = []
     url = next((name for name in sorted(seen.kinds, key=rank) if _is(name, URLS) and seen.kinds[name] == "word"), None)
     for name in sorted(filter(members, seen.kinds), key=lambda name: (rank(name, WHO), name))[: MOST["population"]]:
-        many = f"{name} has {seen.values(name)} values, too many for a model each: they are compared with one another"
+        many = f"{name} has {seen.values(name)} values: who does much more than the others stands out by comparison"
         wanted.append(({"function": "high_count", "over_field_name": name}, f"busy-{name}", many))
         if (
             url

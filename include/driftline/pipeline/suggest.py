@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from driftline.core.progress import Progress
 
+LOOKS = 4
 FIELDS = 50  # that are looked at: a fifth of a second each on some millions of documents
+DATES = 10  # fields that may be the time of a document
 HISTORY = timedelta(days=28)  # a training's
 MODELLED, SHARE = 500, 0.5  # values of a field that gets a series of each; documents that must have it
 MOSTLY = 0.9  # of the documents: fewer have a field only where several kinds of documents share an index
@@ -134,6 +136,7 @@ def survey(client: Elasticsearch, index: str, *, time_field: str | None = None, 
     rising = {name for name in numbers if _rises(client, probe, window, name)}
     _tell(progress, 3)
     daily, weekly = cycles(client, probe, window)
+    _tell(progress, LOOKS)
     (counts,) = read_samples(client, probe, all_documents(), [NO_KEY], window, seconds=HOUR, measure={})
     total = max(int(counts.docs.sum()), max((one.documents for one in held.values()), default=0))
     return Surveyed(probe, window, total, {n: kinds[n] for n in chosen}, held, ranges, rising, daily, weekly, notes)
@@ -141,7 +144,7 @@ def survey(client: Elasticsearch, index: str, *, time_field: str | None = None, 
 
 def _tell(progress: Progress | None, done: int) -> None:
     if progress:
-        progress("looks at the index", done, 5)
+        progress("looks at the index", done, LOOKS)
 
 
 def _probe(indices: list[str], time_field: str) -> Job:
@@ -150,13 +153,12 @@ def _probe(indices: list[str], time_field: str) -> Job:
 
 
 def _time_field(client: Elasticsearch, indices: list[str], kinds: dict[str, str]) -> str:
-    dates = [name for name, kind in kinds.items() if kind == "time"]
-    if "@timestamp" in dates:
-        return "@timestamp"
+    usual = "@timestamp"
+    dates = sorted((name for name, kind in kinds.items() if kind == "time"), key=lambda name: (name != usual, name))[:DATES]
     if not dates:
         raise SourceIndexError("no field of the index is a date", where=", ".join(indices), fix="Name one with --time-field.")
-    having = {name: documents(client, indices, {"exists": {"field": name}}) for name in dates[:10]}
-    return max(dates[:10], key=lambda name: (having[name], -len(name)))
+    having = {name: documents(client, indices, {"exists": {"field": name}}) for name in dates}
+    return max(dates, key=lambda name: having[name])  # the first of equals: the usual one
 
 
 def _usable(kinds: dict[str, str]) -> list[str]:
@@ -184,11 +186,13 @@ def suggest(
     """
     seen = survey(client, index, time_field=time_field, progress=progress)
     found: list[Proposal] = []
-    for detector, name, reason in [*_counts(seen), *_measured(seen), *_populations(seen), *_rarities(seen)]:
+    wanted = [*_counts(seen), *_measured(seen), *_populations(seen), *_rarities(seen)]
+    for number, (detector, name, reason) in enumerate(wanted):
+        if progress:
+            progress("tries jobs", number + 1, len(wanted))
         made = _job(client, seen, detector, _free(name, found), reason)
         if made is not None:
             found.append(made)
-    _tell(progress, 5)
     return seen, found
 
 

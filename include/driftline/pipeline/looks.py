@@ -32,7 +32,9 @@ NO_KEY: Group = (None, None, None)
 SKEW = timedelta(minutes=5)  # clocks differ; what is further ahead is a time zone or a mistake
 UNIQUE, UNIQUE_FROM = 0.9, 100  # an influencer with so many values a document, in so many documents, never explains two of them
 EMPTY = 0.5  # of the buckets of the series in the middle
-_MEANS = {"mean": "avg", "median": "avg", "min": "min", "max": "max", "varp": "avg", "sum": "sum", "non_null_sum": "sum"}
+_MEANS = {name: "avg" for name in ("mean", "median", "varp", "std_deviation")} | {
+    "min": "min", "max": "max", "sum": "sum", "non_null_sum": "sum",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ OLD = timedelta(days=1)  # whose newest document is older has ended
 RISING = 0.98  # of the steps from hour to hour: a counter
 MOST = {"split": 3, "measured": 4, "population": 2, "rare": 2}  # jobs of a kind: what somebody will look at
 INFLUENCERS = 3
+COMPARED = timedelta(minutes=15)  # Elastic's default, at which members of a population have more than a document or none
 
 
 @dataclass(frozen=True)
@@ -307,8 +308,10 @@ def _job(client: Elasticsearch, seen: Surveyed, detector: dict[str, Any], name: 
     except SourceIndexError:
         return None  # another kind of field than its name and type said
     choice = span_of(client, job, seen.window, daily=seen.daily)
-    span = choice.span or job.bucket_span
-    said = f"{reason}; bucket span {format_span(span)}: {choice.reason}"
+    span, why = choice.span or job.bucket_span, choice.reason
+    if job.detectors[0].kind != "series" and span < COMPARED:
+        span, why = COMPARED, "shorter buckets hold too little of each of those that are compared"
+    said = f"{reason}; bucket span {format_span(span)}: {why}"
     return Proposal(Job.parse({**data, "bucket_span": format_span(span)}, where=f"suggestion {name}"), said)
 
 
@@ -317,7 +320,7 @@ def _influencers(seen: Surveyed, detector: dict[str, Any]) -> list[str]:
     split = [value for key, value in detector.items() if key.endswith("_field_name") and key != "field_name"]
     others = [
         name
-        for name, kind in sorted(seen.kinds.items(), key=lambda item: (rank(item[0]), item[0]))
+        for name, kind in sorted(seen.kinds.items(), key=lambda item: (rank(item[0], WHO), rank(item[0]), item[0]))
         if kind in ("word", "address") and (_is(name, WHO) or _is(name, SPLITS))
         and seen.values(name) > 1 and seen.names_things(name) and seen.share(name) >= SHARE and not _is(name, IDS)
     ]  # fmt: skip

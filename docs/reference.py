@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import job, rules, source
+from driftline.core import job, metric, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -31,6 +31,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
     "jobs.md": [
         job.Job,
         job.Detector,
+        metric.Metric,
         job.Datafeed,
         job.Training,
         job.Forecast,
@@ -197,7 +198,7 @@ def _section(model: type[BaseModel], values: dict[str, Any], indent: str) -> lis
             mark = next(number for number, line in enumerate(body) if not line.lstrip().startswith("#"))
             body[mark] = f"{indent}  - {body[mark].lstrip()}"
             lines += [f"{indent}{name}:", *body]
-        elif inner:
+        elif inner and value is not None:
             lines += [f"{indent}{name}:", *_section(inner, value, f"{indent}  ")[1:]]
         else:
             lines.append(f"{indent}{name}: {json.dumps(value)}")

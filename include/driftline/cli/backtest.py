@@ -201,7 +201,10 @@ def _tell_series(series: dict[str, Any]) -> None:
     rows: list[list[object]] = [["actual", "none" if series["actual"] is None else f"{series['actual']:g}"]]
     if series["expected"]:
         bounds = series["expected"]
-        rows.append(["expected", f"{bounds['typical']:g} ({bounds['lower']:g} … {bounds['upper']:g})"])
+        within = f" ({bounds['lower']:g} … {bounds['upper']:g})" if "lower" in bounds else ""
+        rows.append(["expected", f"{bounds['typical']:g}{within}"])
+    if series.get("other") is not None:
+        rows.append(["the other metric", f"{series['other']:g}"])
     for evidence in series["evidence"].values():
         surprise = evidence["surprise"]
         rows.append(

@@ -16,6 +16,7 @@ from driftline.core.aggregations import aggregation_names, interval_of
 from driftline.core.definition import Definition, check_name
 from driftline.core.errors import WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
+from driftline.core.metric import Metric, check_query, check_related, describe
 from driftline.core.rules import Identifier, Known, Rule, fits
 from driftline.core.timespan import Span, Time, Window, format_span, known_zone
 
@@ -42,10 +43,10 @@ def _cron(value: str) -> str:
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
-Kind = Literal["series", "population", "rare", "time", "place"]
+Kind = Literal["series", "population", "rare", "time", "place", "given"]
 NOT_OVER = {"non_zero_count", "high_non_zero_count", "low_non_zero_count"}
 _RESERVED = {"count", "by", "over"}  # Elastic's names for what is no by or over field
-_DETECTOR_LATER = {"over_field_name", "use_null", "exclude_frequent"}
+_DETECTOR_LATER = {"over_field_name", "use_null", "exclude_frequent", "query", "given", "per"}
 _TIME_ONLY = {"rare", "freq_rare", "lat_long"}  # functions without a value that a rule could compare
 _SPLITS = ("partition_field_name", "by_field_name", "over_field_name")
 
@@ -68,6 +69,15 @@ class Detector(Definition):
     exclude_frequent: Literal["all", "by", "over", "none"] = Field(
         "none", description="Leaves out by or over values that are there in more than a tenth of all buckets."
     )
+    query: dict[str, Any] | None = Field(
+        None, description="An Elasticsearch query: of what the datafeed gives, the function reads only what matches."
+    )
+    given: Metric | None = Field(
+        None, description="Another metric: what is judged is this one at so much of the other, such as load at so many requests."
+    )
+    per: Metric | None = Field(
+        None, description="Another metric: what is judged is this one for each of the other, such as errors per request."
+    )
     detector_description: str | None = None
     custom_rules: list[Rule] = Field(default_factory=list, description="What is no anomaly, or no lesson; see below.")
 
@@ -86,6 +96,13 @@ class Detector(Definition):
             raise ValueError(f"function '{name}' needs an over_field_name: the members that may have rare values often")
         if function.name in NOT_OVER and self.over_field_name:
             raise ValueError(f"function '{name}' takes no over_field_name; use count")
+        check_query(self.query, function)
+        if self.given or self.per:
+            check_related(function, self.field_name, self.query, self.given, self.per)
+            if self.over_field_name:
+                raise ValueError(
+                    "given and per cannot be used with over_field_name yet; use partition_field_name or by_field_name"
+                )
         self._names_fit()
         self._splits_differ()
         self._rules_fit()
@@ -122,8 +139,15 @@ class Detector(Definition):
         return find_function(self.function)
 
     @property
+    def other(self) -> Metric | None:
+        """The metric that this one is judged against."""
+        return self.given or self.per
+
+    @property
     def kind(self) -> Kind:
         """What looks at it: a model of each series, or something that compares what is there."""
+        if self.other is not None:
+            return "given"
         family = self.spec.family
         if family == "freq_rare" or (family == "measured" and self.over_field_name):
             return "population"
@@ -134,7 +158,9 @@ class Detector(Definition):
         """Elastic's one-line form: `mean(bytes) by url over clientip partitionfield=host`."""
         if self.detector_description:
             return self.detector_description
-        text = f"{self.function}({self.field_name})" if self.field_name else self.function
+        text = describe(self.function, self.field_name, self.query)
+        if self.other is not None:
+            text += f" {'per' if self.per else 'given'} {self.other.description}"
         for word, name in (("by", self.by_field_name), ("over", self.over_field_name)):
             text += f" {word} {name}" if name else ""
         return text + (f" partitionfield={self.partition_field_name}" if self.partition_field_name else "")
@@ -400,6 +426,7 @@ class Job(Definition):
         """Elastic's rules for the fields of a job."""
         check_name(self.summary_count_field_name, "summary_count_field_name")
         named = {getattr(detector, place) for detector in self.detectors for place in ("field_name", *_SPLITS)}
+        named |= {detector.other.field_name for detector in self.detectors if detector.other}
         if self.time_field in {*named, *self.influencers, self.summary_count_field_name}:
             raise ValueError(f"the time_field '{self.time_field}' can be no field of detectors, influencer or summary count")
 
@@ -422,6 +449,9 @@ class Job(Definition):
         for detector in self.detectors:
             if detector.spec.metric in ("info_content", "place"):
                 raise ValueError(f"function '{detector.function}' cannot be used where the datafeed has aggregations")
+            for name in ("query", "given", "per"):
+                if getattr(detector, name) is not None:
+                    raise ValueError(f"a detector's '{name}' cannot be used where the datafeed has aggregations")
 
     @property
     def aggregation_interval(self) -> timedelta:

@@ -51,9 +51,10 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
     fields |= {name: {"script": {"aggregatable": True}} for name in job.datafeed.script_fields}
     for number, detector in enumerate(job.detectors):
         place = f"{where}, detectors.{number}"
-        if detector.field_name:
-            types, wanted = _TYPES.get(detector.spec.metric, (_NUMBERS, "a number"))
-            _require(fields, detector.field_name, f"{place}.field_name", types, wanted)
+        for read, where_read in ((detector, place), (detector.other, f"{place}.{'per' if detector.per else 'given'}")):
+            if read and read.field_name:
+                types, wanted = _TYPES.get(read.spec.metric, (_NUMBERS, "a number"))
+                _require(fields, read.field_name, f"{where_read}.field_name", types, wanted)
         for split in ("partition_field_name", "by_field_name", "over_field_name"):
             if name := getattr(detector, split):
                 _require(fields, name, f"{place}.{split}", None, "a keyword")

@@ -62,6 +62,8 @@ def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields:
 def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, Any]:
     start = parse_time(record["timestamp"] / 1000)
     query = filtered(job, Window(start, start + job.bucket_span))
+    if narrowed := job.detectors[record["detector_index"]].query:
+        query["bool"]["filter"].append(narrowed)
     for kind in SPLITS:
         if name := record.get(f"{kind}_field_name"):
             if name in job.datafeed.script_fields:

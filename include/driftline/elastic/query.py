@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from driftline.core.metric import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from driftline.core.job import Detector, Job, Kind
+    from driftline.core.metric import Metric
     from driftline.core.timespan import Window
 
 PAGE = 65_535  # search.max_buckets; twice as fast as pages of 10 000
@@ -29,6 +34,7 @@ _AGGREGATIONS = {
 DOCS = "doc_count"
 SPLITS = ("partition", "by", "over")
 CONTENT = "info_content"
+VALUE = "v"  # what is measured within a filter
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Split:
         detectors: Their numbers in the job.
         measures: What is measured besides the count: (metric, field), each once, in order; sub-aggregation m0 is the first.
         metrics: Detector number → name of its sub-aggregation, None for the document count.
+        others: The same for the metric that a detector's is judged against.
+        queries: Of each measure the query that narrows what it reads, as text; empty where there is none.
         use_null: Whether documents without a split field are series of their own.
         content: The field whose distinct values are listed, for how much information they hold; its measure is the only one.
     """
@@ -50,6 +58,8 @@ class Split:
     metrics: dict[int, str | None]
     use_null: bool = False
     content: str | None = None
+    others: dict[int, str | None] = field(default_factory=dict)
+    queries: list[str] = field(default_factory=list)
 
     @property
     def keyed(self) -> list[str]:
@@ -76,20 +86,24 @@ def splits(job: Job, kinds: Container[Kind] | None = None) -> list[Split]:
 def _split(
     job: Job, fields: tuple[str | None, str | None, str | None], use_null: bool, content: str | None, numbers: list[int]
 ) -> Split:
-    asked = {number: _asked(job, job.detectors[number]) for number in numbers}
-    measures = sorted({measure for measure in asked.values() if measure[0] != "count"})
-    metrics = {number: f"m{measures.index(what)}" if what in measures else None for number, what in asked.items()}
-    return Split(fields, numbers, measures, metrics, use_null, content)
+    detectors = {number: job.detectors[number] for number in numbers}
+    asked = {number: _asked(job, detector) for number, detector in detectors.items()}
+    others = {number: _asked(job, detector.other) for number, detector in detectors.items() if detector.other}
+    measures = sorted({each for each in (*asked.values(), *others.values()) if each != ("count", "", "")})
+    names = {what: f"m{place}" for place, what in enumerate(measures)}
+    metrics, beside = ({number: names.get(what) for number, what in each.items()} for each in (asked, others))
+    queries = [query for *_, query in measures]
+    return Split(fields, numbers, [each[:2] for each in measures], metrics, use_null, content, beside, queries)
 
 
-def _asked(job: Job, detector: Detector) -> tuple[str, str]:
-    """What is measured for a detector. Where documents stand for several, counts are sums and means are weighted."""
-    metric, name, summary = detector.spec.metric, detector.field_name or "", job.summary_count_field_name
+def _asked(job: Job, read: Detector | Metric) -> tuple[str, str, str]:
+    """What is measured: metric, field, query. Where documents stand for several, counts are sums and means are weighted."""
+    metric, name, summary, query = read.spec.metric, read.field_name or "", job.summary_count_field_name, canonical(read.query)
     if summary in (None, DOCS):
-        return metric, name
+        return metric, name, query
     if metric == "count":
-        return "sum", str(summary)
-    return ("weighted" if metric == "mean" and not job.datafeed.aggregations else metric), name
+        return "sum", str(summary), query
+    return "weighted" if metric == "mean" and not job.datafeed.aggregations else metric, name, query
 
 
 def all_documents() -> Split:
@@ -129,6 +143,14 @@ def _metric(job: Job, metric: str, field_name: str) -> dict[str, Any]:
     return {_AGGREGATIONS[metric]: body}
 
 
+def _measured(job: Job, metric: str, field_name: str, query: str) -> dict[str, Any]:
+    """The sub-aggregation of a measure; with a query within a filter, which counts by itself."""
+    if not query:
+        return _metric(job, metric, field_name)
+    inner = {} if metric == "count" else {"aggs": {VALUE: _metric(job, metric, field_name)}}
+    return {"filter": orjson.loads(query), **inner}
+
+
 def filtered(job: Job, window: Window) -> dict[str, Any]:
     """The datafeed's query, restricted to the window."""
     return {"bool": {"filter": [job.datafeed.query, between(job.time_field, window)]}}
@@ -153,8 +175,8 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     body: dict[str, Any] = {"composite": {"size": PAGE, "sources": sources}}
     if after:
         body["composite"]["after"] = after
-    measured = () if split.content else zip(split.names, split.measures, strict=True)
-    metrics = {name: _metric(job, *measure) for name, measure in measured}
+    measured = () if split.content else zip(split.names, split.measures, split.queries, strict=True)
+    metrics = {name: _measured(job, *measure, query) for name, measure, query in measured}
     if metrics:
         body["aggs"] = metrics
     return searched(job, {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}})

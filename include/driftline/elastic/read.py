@@ -21,7 +21,7 @@ from driftline.core.errors import ClusterDownError
 from driftline.core.timespan import Window
 from driftline.elastic.aggregated import read_aggregated
 from driftline.elastic.client import explained, search_raw
-from driftline.elastic.query import CONTENT, SPLITS, composite, fingerprint, text
+from driftline.elastic.query import CONTENT, SPLITS, VALUE, composite, fingerprint, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -221,8 +221,12 @@ def places(codes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     return codes // PLACE_STEP / PLACES - 90, codes % PLACE_STEP / PLACES - 180
 
 
-def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The numbers in a column of answers; null where there is none."""
+def _value(metric: str, found: pa.ChunkedArray, *, narrowed: bool = False) -> pa.ChunkedArray:
+    """The numbers in a column of answers; null where there is none. Where a filter lets nothing through, there is none."""
+    if narrowed:
+        docs = pc.struct_field(found, "doc_count")
+        inside = pc.cast(docs, pa.float64()) if metric == "count" else _value(metric, pc.struct_field(found, VALUE))
+        return pc.if_else(pc.greater(docs, 0), inside, pa.scalar(None, pa.float64()))
     if metric == "median":
         return pc.struct_field(pc.list_flatten(pc.struct_field(found, "values")), "value")
     if metric in _SPREAD_OF:
@@ -240,8 +244,11 @@ def _value(metric: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.struct_field(found, "value")
 
 
-def _value_of_any(metric: str, found: dict[str, Any]) -> float | None:
+def _value_of_any(metric: str, found: dict[str, Any], *, narrowed: bool = False) -> float | None:
     """The same of one answer."""
+    if narrowed:
+        docs = found["doc_count"]
+        return None if not docs else float(docs) if metric == "count" else _value_of_any(metric, found[VALUE])
     if metric == "median":
         value = found["values"][0]["value"]
     elif metric in _SPREAD_OF:
@@ -255,11 +262,20 @@ def _value_of_any(metric: str, found: dict[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def _named(split: Split) -> tuple[list[str], list[tuple[str, str]]]:
-    """The parts of a bucket's key besides the time, and its measures with their metrics."""
+def _named(split: Split) -> tuple[list[str], list[tuple[str, str, bool]]]:
+    """The parts of a bucket's key besides the time, and its measures with their metrics and whether a query narrows them."""
     if split.content:
         return [*split.keyed, CONTENT], []
-    return split.keyed, [(name, metric) for name, (metric, _) in zip(split.names, split.measures, strict=True)]
+    measured = zip(split.names, split.measures, split.queries, strict=True)
+    return split.keyed, [(name, metric, bool(query)) for name, (metric, _), query in measured]
+
+
+def _shape(metric: str, narrowed: bool) -> pa.DataType:
+    """What Elasticsearch answers for a measure."""
+    if not narrowed:
+        return _SHAPES.get(metric, _VALUE)
+    inner = [] if metric == "count" else [(VALUE, _shape(metric, False))]
+    return pa.struct([("doc_count", pa.int64()), *inner])
 
 
 def _columns(buckets: bytes, split: Split) -> pa.Table:
@@ -270,7 +286,7 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     """
     keyed, measures = _named(split)
     key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in keyed)])
-    kinds = [(name, _SHAPES.get(metric, _VALUE)) for name, metric in measures]
+    kinds = [(name, _shape(metric, narrowed)) for name, metric, narrowed in measures]
     schema = pa.schema([("key", key), ("doc_count", pa.int64()), *kinds])
     if not buckets:
         table = schema.empty_table()
@@ -280,8 +296,8 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     columns = {"time": pc.struct_field(table["key"], "time")}
     columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in keyed}
     columns["docs"] = table["doc_count"]
-    for name, metric in measures:
-        columns[name] = pc.fill_null(_value(metric, table[name]), float("nan"))
+    for name, metric, narrowed in measures:
+        columns[name] = pc.fill_null(_value(metric, table[name], narrowed=narrowed), float("nan"))
     return pa.table(columns)
 
 
@@ -294,8 +310,8 @@ def _columns_of_any(buckets: bytes, split: Split) -> pa.Table:
         **{name: pa.array([text(row["key"][name]) for row in rows], pa.string()) for name in keyed},
         "docs": pa.array([row["doc_count"] for row in rows], pa.int64()),
     }
-    for name, metric in measures:
-        found = [_value_of_any(metric, row[name]) for row in rows]
+    for name, metric, narrowed in measures:
+        found = [_value_of_any(metric, row[name], narrowed=narrowed) for row in rows]
         columns[name] = pa.array(np.array(found, dtype=np.float64))
     return pa.table(columns)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.aggregations import histogram_path, inner_of
+from driftline.core.errors import DefinitionError
 from driftline.core.functions import find_function
 from driftline.core.timespan import format_span
 from driftline.interop.elastic_jobs import READING, TIMING, plain_id
@@ -29,6 +30,8 @@ _STANDS_FOR = {
 }  # fmt: skip
 CHECKED_MOST = timedelta(hours=24)  # Elastic's longest look for late data
 _OURS = {"training", "forecast", "quality", "markers", "time_zone", "paused", "loudml"}
+# of a detector: without these it would look for something else
+_OUR_DETECTOR = ("query", "given", "per")
 _OUR_FEED = {"start", "end", "historical", "on_request", "after_source"}
 
 
@@ -39,7 +42,11 @@ def to_elastic(job: Job) -> dict[str, Any]:
 
 
 def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
-    """A job as Elastic's API takes it, and what of it is different there or missing."""
+    """A job as Elastic's API takes it, and what of it is different there or missing.
+
+    Raises:
+        DefinitionError: It has no word for any of the detectors.
+    """
     notes: list[str] = []
     kept = job.elastic
     written = job.model_dump(mode="json", exclude_defaults=True)
@@ -73,8 +80,17 @@ def _detectors(job: Job, notes: list[str]) -> list[dict[str, Any]]:
     if len(extras) != len(job.detectors):  # its detectors were changed since
         extras = [{}] * len(job.detectors)
     for number, (detector, extra) in enumerate(zip(job.detectors, extras, strict=True)):
+        if ours := [name for name in _OUR_DETECTOR if getattr(detector, name) is not None]:
+            notes.append(f"detectors.{number} is not exported: Elastic has no {' and no '.join(ours)} of a detector")
+            continue
         said = {**detector.model_dump(mode="json", exclude_defaults=True), **_function(detector, number, notes), **_taken(extra)}
         detectors += [said] if said not in detectors else []  # what was one `metric` is one again
+    if not detectors:
+        raise DefinitionError(
+            "Elastic has none of what the job's detectors look for, so nothing is left to export",
+            where=f"job {job.job_id}, detectors",
+            expected=f"a detector without {', '.join(_OUR_DETECTOR)}",
+        )
     return detectors
 
 

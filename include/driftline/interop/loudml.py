@@ -197,7 +197,7 @@ def _expressible(job: Job) -> None:
         place = f"detectors.{number}"
         if detector.spec.name not in _METRICS:
             lacking.append(f"{place}: function '{detector.function}'")
-        others = ("by_field_name", "over_field_name", "custom_rules", "use_null")
+        others = ("by_field_name", "over_field_name", "custom_rules", "use_null", "query", "given", "per")
         lacking += [f"{place}: {name}" for name in others if getattr(detector, name)]
         if detector.partition_field_name != job.detectors[0].partition_field_name:
             lacking.append(f"{place}: another partition_field_name than the first detector's")

@@ -1,4 +1,4 @@
-"""Detectors that compare: members of populations, and what is rare. They need no model of each series.
+"""Detectors that compare: members of populations, what is rare, a metric given another. They need no model of each series.
 
 Their cells (non-empty buckets) are staged beside the series, a batch for each detector. A training measures what is usual, a
 chunk of the snapshot for each; scoring judges an interval by it and, for what is rare, by what was seen since the training.
@@ -6,44 +6,45 @@ chunk of the snapshot for each; scoring judges an interval by it and, for what i
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import numpy as np
-import pandas as pd
 
 from driftline.core.paths import whole
-from driftline.core.ruling import reasons, unlearned
-from driftline.core.series import SeriesKey
-from driftline.core.timespan import Window, parse_time
+from driftline.core.ruling import reasons
+from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import snapshots
-from driftline.elastic.cellfile import decoded, encoded
+from driftline.elastic.cellfile import encoded
 from driftline.elastic.query import splits
-from driftline.elastic.read import Cells, places
+from driftline.elastic.read import places
 from driftline.pipeline.files import write_lines
+from driftline.pipeline.seen import Seen
 from driftline.pipeline.store import stored_cells
-from driftline.scoring.novelty import Novelty, Sightings
-from driftline.scoring.places import Geography, Visits
-from driftline.scoring.population import Members, Population
+from driftline.scoring import looks
+from driftline.scoring.novelty import Novelty
+from driftline.scoring.places import Geography
+from driftline.scoring.population import Population
 from driftline.scoring.rarity import Counts, mixed
 from driftline.scoring.settings import SCORE_CURVE
-from driftline.scoring.telling import Found, record
+from driftline.scoring.telling import Found, explained, record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
     from driftline.core.job import Job, Kind
     from driftline.core.progress import Progress
-    from driftline.scoring.rarity import Floats, Hashes, Ints
+    from driftline.core.series import SeriesKey
+    from driftline.scoring.rarity import Floats, Hashes
 
-KINDS: tuple[Kind, ...] = ("population", "rare", "time", "place")
+KINDS: tuple[Kind, ...] = ("population", "rare", "time", "place", "given")
+FORGETFUL = ("population", "given")  # need not know what was seen since the training
 CELLS_MOST = 20_000_000  # that one reading takes, the newest: a gigabyte
+MAX_LISTED = 1000  # failures that a snapshot names
 RECORDS_MOST = 500  # of one detector and bucket, as in Elastic; the most surprising
-SLOT, WEEK_SLOT = timedelta(minutes=15), timedelta(hours=1)
 NO_PLOTS: dict[str, Any] = {"keys": [], "times": [], "lineage": {}}
 RARE_AMONG = 0.05  # of the members: what no more of them have counts as rare for freq_rare
 
@@ -71,14 +72,19 @@ def stage(
     """
     out = []
     for number, split in enumerate(splits(job, KINDS)):
-        remembers = any(job.detectors[detector].kind != "population" for detector in split.detectors)
+        remembers = any(job.detectors[detector].kind not in FORGETFUL for detector in split.detectors)
         asked = since if since and remembers else window
+        if since and any(job.detectors[detector].kind == "given" for detector in split.detectors):
+            before = window.start - looks.back(job.span_seconds) * job.bucket_span
+            asked = Window(min(asked.start, before), asked.end)
         cells, start = stored_cells(client, job, split, asked, most=CELLS_MOST, progress=progress)
         place = f"{uri}.{number}.cells"
         with whole(place) as file:
             file.write(encoded(cells))
         staged = {"uri": place, "cells": len(cells.row), **Window(max(start, asked.start), asked.end).as_dict()}
-        out += [{"detector": detector, "metric": split.metrics[detector], **staged} for detector in split.detectors]
+        for detector in split.detectors:
+            measured = {"metric": split.metrics[detector], "other": split.others.get(detector)}
+            out.append({"detector": detector, **measured, **staged})
     return out
 
 
@@ -92,129 +98,38 @@ def notes(job: Job, staged: list[dict[str, Any]], window: Window) -> list[str]:
     ]
 
 
-class Seen:
-    """The cells of one detector with what they are about: C cells, as columns."""
-
-    def __init__(self, job: Job, number: int, cells: Cells, metric: str | None) -> None:
-        self.job, self.number, self.detector, self.cells = job, number, job.detectors[number], cells
-        self.value: Floats = cells.values[metric] if metric else cells.docs.astype(np.float64)
-        columns = list(zip(*cells.keys, strict=True)) or [(), (), ()]
-        hashes = [_hashed(column) for column in columns]
-        self.partition, self.by, self.over = (column[cells.row] for column in hashes)
-        stamps = pd.to_datetime(np.unique(cells.bucket) * job.span_seconds, unit="s", utc=True).tz_convert(job.zone)
-        self._at = np.searchsorted(np.unique(cells.bucket), cells.bucket)
-        self._stamps = stamps
-
-    @classmethod
-    def read(cls, job: Job, batch: dict[str, Any]) -> Seen:
-        """What was staged; buckets without a value are left out."""
-        with fsspec.open(batch["uri"], "rb") as file:
-            cells = decoded(file.read())
-        if batch["metric"]:
-            cells = cells.where(~np.isnan(cells.values[batch["metric"]]))
-        return cls(job, batch["detector"], cells, batch["metric"])
-
-    @property
-    def bucket(self) -> Ints:
-        """(C,) numbers of buckets."""
-        return self.cells.bucket
-
-    @property
-    def hour(self) -> Ints:
-        """(C,) local hour of the day."""
-        return np.asarray(self._stamps.hour, dtype=np.int64)[self._at]
-
-    @property
-    def day(self) -> Ints:
-        """(C,) local day, counted from the epoch."""
-        return self._days()[self._at]
-
-    @property
-    def group(self) -> Hashes:
-        """(C,) what is looked at apart from the others: the partition, and the by field where that is not what is rare."""
-        return self.partition if "rare" in self.detector.spec.family else mixed(self.partition, self.by)
-
-    def key(self, cell: int) -> SeriesKey:
-        """What a cell is about."""
-        return self._key(self.cells.row[cell])
-
-    def _key(self, row: int) -> SeriesKey:
-        detector, (partition, by, over) = self.detector, self.cells.keys[row]
-        return SeriesKey(
-            self.number,
-            partition if detector.partition_field_name else None,
-            by if detector.by_field_name else None,
-            over if detector.over_field_name else None,
-        )
-
-    def where(self, chosen: NDArray[np.bool_]) -> Seen:
-        """Some of the cells."""
-        part = Seen.__new__(Seen)
-        part.job, part.number, part.detector, part._stamps = self.job, self.number, self.detector, self._stamps
-        part.cells = self.cells.where(chosen)
-        for name in ("value", "partition", "by", "over", "_at"):
-            setattr(part, name, getattr(self, name)[chosen])
-        return part
-
-    def between(self, start: str, end: str) -> NDArray[np.bool_]:
-        """(C,) cells of an interval."""
-        first, last = (int(parse_time(edge).timestamp()) // self.job.span_seconds for edge in (start, end))
-        return (self.bucket >= first) & (self.bucket < last)
-
-    def without(self, *, hidden: bool) -> Seen:
-        """Without what nothing is learned from; with `hidden` only what there are no results of either."""
-        keys = [self._key(row) for row in range(len(self.cells.keys))]
-        times = (self.bucket * self.job.span_seconds).astype(np.float64)
-        left_out = unlearned(self.job, keys, times, self.value, where=lambda chosen: chosen[self.cells.row], hidden=hidden)
-        return self if left_out is None else self.where(~left_out)
-
-    def _days(self) -> Ints:
-        # counted by the local calendar, so that a day of 23 or 25 hours is one day
-        midnight = self._stamps.tz_localize(None).normalize()
-        return np.asarray((midnight - pd.Timestamp(0)) // pd.Timedelta(days=1), dtype=np.int64)
-
-    def members(self) -> Members:
-        """As a population."""
-        return Members(self.group, self.over, self.bucket, self.value, self.hour, self.day)
-
-    def sightings(self) -> Sightings:
-        """As what may be rare; of times with slots."""
-        member = self.over if self.detector.over_field_name else None
-        if self.detector.kind == "rare":
-            return Sightings(self.group, self.by, self.bucket, member)
-        weekly = self.detector.spec.name == "time_of_week"
-        width = max(WEEK_SLOT if weekly else SLOT, self.job.bucket_span)
-        seconds, near = int(width.total_seconds()), 1 if weekly else max(1, round(timedelta(minutes=30) / width))
-        slots = -(-86_400 // seconds)
-        slot = np.asarray(self._stamps.hour * 3600 + self._stamps.minute * 60, dtype=np.int64) // seconds
-        day = self._days()
-        if weekly:
-            slot, day = slot + (day + 3) % 7 * slots, (day + 3) // 7  # the epoch was a Thursday
-            slots *= 7
-        at = self._at
-        return Sightings(self.group, slot[at].astype(np.uint64), self.bucket, member, day[at], slots, near, weekly)
-
-    def visits(self) -> Visits:
-        """As places."""
-        lat, lon = places(self.value)
-        return Visits(self.group, self.bucket, self.day, lat, lon)
-
-
-def _hashed(texts: Collection[str]) -> Hashes:
-    return np.asarray(pd.util.hash_array(np.array(list(texts), dtype=object), categorize=False), dtype=np.uint64)
-
-
 def fit_compared(job: Job, batch: dict[str, Any], *, out: str) -> dict[str, Any]:
     """Measures what is usual for one detector and stages it; as `train.fit_batch`."""
     seen = Seen.read(job, batch).without(hidden=False)
-    groups = len(np.unique(seen.group))
-    head = {"detector": batch["detector"], "groups": groups, "cells": len(seen.bucket)}
-    write_lines(out, [head, {"detector": batch["detector"], "numbers": _fitted(seen)}])
-    return {"uri": out, "trained": groups, "failed": 0, "fallbacks": 0}
+    numbers = _fitted(seen)
+    keys, first = np.unique(seen.group, return_index=True)
+    few = [{**seen.key(int(first[row]))._asdict(), "reason": why} for row, why in _unknown(seen, keys, numbers)]
+    groups = len(keys) - len(few)
+    head = {
+        "detector": batch["detector"],
+        "groups": groups,
+        "cells": len(seen.bucket),
+        "failures": few[:MAX_LISTED],
+        "failed": len(few),
+    }
+    write_lines(out, [head, {"detector": batch["detector"], "numbers": numbers}])
+    return {"uri": out, "trained": groups, "failed": len(few), "fallbacks": 0}
+
+
+def _unknown(seen: Seen, groups: Hashes, numbers: dict[str, Any]) -> list[tuple[int, str]]:
+    """Which of the groups a training could learn nothing of, and why; only of a metric given another it needs to say."""
+    if seen.detector.kind != "given":
+        return []
+    return [
+        (int(row), looks.TOO_FEW) for row in np.flatnonzero(~looks.known(numbers, groups, share=seen.detector.per is not None))
+    ]
 
 
 def _fitted(seen: Seen) -> dict[str, Any]:
     kind = seen.detector.kind
+    if kind == "given":
+        share, counted = seen.detector.per is not None, seen.detector.spec.metric == "count"
+        return looks.learned(seen.pairs(), seen.job.span_seconds, share=share, counted=counted)
     if kind == "place":
         return Geography.fit(seen.visits()).numbers()
     if kind != "population":
@@ -301,6 +216,10 @@ def _judged(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_], segme
     if kind == "population":
         yield from _members(seen.where(asked), numbers)
         return
+    if kind == "given":
+        judged = given_other(seen, numbers, asked)
+        yield from (judged.found(n) for n in _surprising(judged.looked.surprise))
+        return
     in_sample = bool(segment["in_sample"])
     if in_sample:
         seen, asked = seen.where(asked), np.ones(int(asked.sum()), dtype=bool)
@@ -326,6 +245,63 @@ def _judged(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_], segme
     )
     for n in _surprising(np.where(frequent, 0.0, surprise)):
         yield Found(seen.key(cells[n]), int(seen.bucket[cells[n]]), float(surprise[n]), level=float(level[n]))
+
+
+@dataclass
+class Given:
+    """Cells of a detector that judges a metric given another, and what is to be said of each."""
+
+    seen: Seen
+    looked: looks.Looked
+
+    def found(self, cell: int) -> Found:
+        """What is to be told of one."""
+        seen, looked = self.seen, self.looked
+        return Found(
+            seen.key(cell),
+            int(seen.bucket[cell]),
+            float(looked.surprise[cell]),
+            actual=float(seen.value[cell]),
+            typical=float(looked.typical[cell]),
+            other=float(seen.other[cell]),
+            point=float(looked.point[cell]),
+            long=float(looked.long[cell]),
+        )
+
+
+def given_other(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_]) -> Given:
+    """Judges the cells that are asked for; of the others only those of the hours before count."""
+    buckets = seen.bucket[asked]
+    first = buckets.min(initial=np.iinfo(np.int64).max) - looks.back(seen.job.span_seconds)
+    near = (seen.bucket > first) & (seen.bucket <= buckets.max(initial=0))
+    seen, asked = seen.where(near), asked[near]
+    share = seen.detector.per is not None
+    found = looks.looked(numbers, seen.pairs(), seen.job.span_seconds, seen.detector.spec.side, share=share)
+    typical = found.typical / seen.other if share else found.typical
+    return Given(
+        seen.where(asked), looks.Looked(*(column[asked] for column in (found.surprise, typical, found.point, found.long)))
+    )
+
+
+def given_series(
+    client: Elasticsearch, job: Job, staged: list[dict[str, Any]], manifest: dict[str, Any] | None, window: Window
+) -> dict[SeriesKey, dict[str, Any]]:
+    """What is to be said of a bucket of each series whose metric is judged given another, as far as it was there lately.
+
+    Returns:
+        Series → what `explained` tells.
+    """
+    out: dict[SeriesKey, dict[str, Any]] = {}
+    for batch in staged:
+        if job.detectors[batch["detector"]].kind != "given":
+            continue
+        seen = Seen.read(job, batch).without(hidden=True)
+        numbers = (snapshots.detector_chunk(client, manifest, batch["detector"]) if manifest else None) or looks.NOTHING
+        out |= {seen.key(cell): explained(job, None) for cell in range(len(seen.bucket))}
+        judged = given_other(seen, numbers, seen.between(iso(window.start), iso(window.end)))
+        found = [judged.found(cell) for cell in range(len(judged.seen.bucket))]
+        out |= {each.key: explained(job, each) for each in found}
+    return out
 
 
 def _frequent_values(seen: Seen, model: Novelty) -> NDArray[np.bool_]:

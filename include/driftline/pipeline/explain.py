@@ -20,6 +20,7 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
+from driftline.pipeline.compared import given_series
 from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
@@ -96,8 +97,9 @@ def explain(
     known = _known(client, manifest)
     read = Window(floor_time(window.start, DAY) - look_back(job), window.end)
     uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
-    frame = SeriesFrame.read(read_series(client, job, read, uri=uri, keys=known, progress=progress)["uri"])
-    rows = _rows(job, frame, partition)
+    handle = read_series(client, job, read, uri=uri, keys=known, cells=(window, window), progress=progress)
+    frame, given = SeriesFrame.read(handle["uri"]), given_series(client, job, handle["compared"], manifest, window)
+    rows = _rows(job, frame, partition, list(given))
     earlier = Window(window.start - EVENT_LONGEST, window.end)
     stored = results.of_type(client, job.job_id, "record", version=job.version, window=earlier)
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
@@ -113,7 +115,10 @@ def explain(
         "thresholds": {"record": MIN_RECORD_SCORE, "alarm": ALARM_SCORE, "severity": severity(ALARM_SCORE)},
         "quality": looked.quality,
         "snapshot": told,
-        "series": [_series(looked, row, looked.young.get(key) or trained.get(key)) for row, key in enumerate(looked.frame.keys)],
+        "series": [
+            *(_series(looked, row, looked.young.get(key) or trained.get(key)) for row, key in enumerate(looked.frame.keys)),
+            *(_given(looked, key, found) for key, found in given.items() if partition in (None, *key.values)),
+        ],
     }
 
 
@@ -151,13 +156,15 @@ def _known(client: Elasticsearch, manifest: dict[str, Any] | None) -> list[Serie
     return list({SeriesKey(*key): None for chunk in parts for key in chunk["keys"]})
 
 
-def _rows(job: Job, frame: SeriesFrame, partition: str | None) -> list[int]:
+def _rows(job: Job, frame: SeriesFrame, partition: str | None, others: list[SeriesKey]) -> list[int]:
+    """The series of a partition; `others` are those that have no model."""
     rows = [row for row, key in enumerate(frame.keys) if partition is None or partition in (key.partition_value, key.by_value)]
-    names = sorted({value for key in frame.keys for value in (key.partition_value, key.by_value) if value is not None})
+    keys = [*frame.keys, *others]
+    names = sorted({value for key in keys for value in (key.partition_value, key.by_value) if value is not None})
     where = f"job {job.job_id}"
     if partition is None and names:
         raise DataError("the job has partitions; it must be said which", where=where, expected="--partition, such as " + names[0])
-    if not rows:
+    if partition is not None and partition not in names:
         near = difflib.get_close_matches(partition or "", names, n=1, cutoff=0.3)
         fix = f"Did you mean '{near[0]}'?" if near else "See them: driftline anomalies, or the snapshot's failures."
         raise DataError(f"there is no partition '{partition}'", where=where, fix=fix)
@@ -218,29 +225,36 @@ def _told(manifest: dict[str, Any] | None, window: Window) -> dict[str, Any] | N
 
 def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any]:
     """All that is to be said of one series."""
-    key = looked.frame.keys[row]
-    detector = looked.job.detectors[key.detector_index]
+    key, actual = looked.frame.keys[row], _number(looked.frame.values[row, -1])
+    if trained is None:
+        nothing: dict[str, Any] = {"actual": actual, "expected": None, "evidence": {}, "surprise": None, "score": None}
+        return _told_of(looked, key, nothing, ("no_model", _reason(looked.manifest, key)))
+    judged = _judged(looked, row, trained)
+    return _told_of(looked, key, {**judged, "actual": actual}, None)
+
+
+def _given(looked: _Looked, key: SeriesKey, judged: dict[str, Any]) -> dict[str, Any]:
+    """The same of a series whose metric is judged given another."""
+    rule = None
+    if judged["actual"] is not None and judged["expected"] is None:
+        rule = ("no_model", _reason(looked.manifest, key))
+    return _told_of(looked, key, judged, rule)
+
+
+def _told_of(looked: _Looked, key: SeriesKey, judged: dict[str, Any], rule: tuple[str, str] | None) -> dict[str, Any]:
+    """What is stored of a series, what was computed, the rules that keep it from alarming, and a conclusion."""
     own = [record for record in looked.stored if _of(record) == key]
     now = milliseconds(looked.window.start)
     record = next((each for each in own if each["timestamp"] == now), None)
     before = [each for each in own if each["timestamp"] < now]
-    found: dict[str, Any] = {"detector": detector.description, **key._asdict(), "record": record, "suppressed": []}
+    detector = looked.job.detectors[key.detector_index]
+    found: dict[str, Any] = {"detector": detector.description, **key._asdict(), "record": record, "suppressed": []} | judged
     found["feedback"] = own_verdicts(looked.job).get(result_id(looked.job, "record", now, key=key))
-    if trained is None:
-        found |= {
-            "actual": _number(looked.frame.values[row, -1]),
-            "expected": None,
-            "evidence": {},
-            "surprise": None,
-            "score": None,
-        }
-        rules = [("no_model", _reason(looked.manifest, key))]
-    else:
-        found |= _judged(looked, row, trained)
-        raw, typical = _number(looked.frame.values[row, -1]), (found["expected"] or {}).get("typical")
-        told = reasons(looked.job, key, looked.window.start.timestamp(), raw, typical)
-        rules = [("custom_rule", "; ".join(told))] if told else _suppressing(looked, found, record, before)
-    found["suppressed"] = [{"rule": rule, "why": RULES[rule] + (f": {detail}" if detail else "")} for rule, detail in rules]
+    typical = (found["expected"] or {}).get("typical")
+    told = reasons(looked.job, key, looked.window.start.timestamp(), found["actual"], typical)
+    custom = [("custom_rule", "; ".join(told))] if told else _suppressing(looked, found, record, before) if rule is None else []
+    rules = custom if rule is None else [rule]
+    found["suppressed"] = [{"rule": name, "why": RULES[name] + (f": {detail}" if detail else "")} for name, detail in rules]
     return found | {"conclusion": _conclusion(found)}
 
 
@@ -253,7 +267,6 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
     found, z = scored.found, float(scored.found.z[0, -1])
     lower, typical, upper = (_number(bound[0, -1]) for bound in scored.bounds)
     return {
-        "actual": _number(scored.values[0, -1]),
         "expected": {"lower": lower, "typical": typical, "upper": upper},
         "deviations": _number(z),
         "kind": KINDS[int(scored.kind[0, -1])],
@@ -310,10 +323,7 @@ def _conclusion(found: dict[str, Any]) -> str:
     rules = [each["rule"] for each in found["suppressed"]]
     if rules and rules[0] in {"no_model", "no_value", "quality_stop", "custom_rule"}:
         return f"No anomaly: {decisive}."
-    actual, expected = found["actual"], found["expected"]
-    within = expected["lower"] <= actual <= expected["upper"]
-    band = f"{expected['lower']:g} to {expected['upper']:g}"
-    facts = f"{actual:g} lies {'within' if within else 'outside'} the {band} that were expected"
+    facts, within = _facts(found)
     if rules and rules[0] in {"one_sided", "below_minimum", "not_found_then"}:
         return f"No anomaly: {facts}, but {decisive}." if not within else f"No anomaly: {facts}; {decisive}."
     score = found["record"]["record_score"]
@@ -323,6 +333,16 @@ def _conclusion(found: dict[str, Any]) -> str:
     if is_real(found["record"]):
         also = f" ({found['record']['driftline']['feedback']['said']})"
     return f"An anomaly that alarms: {facts}, which scores {score:.0f} ({severity(score)}){also}."
+
+
+def _facts(found: dict[str, Any]) -> tuple[str, bool]:
+    """What happened and what was expected, and whether that goes together."""
+    if "sentence" in found:
+        return found["sentence"], found["score"] < MIN_RECORD_SCORE
+    actual, expected = found["actual"], found["expected"]
+    within = expected["lower"] <= actual <= expected["upper"]
+    band = f"{expected['lower']:g} to {expected['upper']:g}"
+    return f"{actual:g} lies {'within' if within else 'outside'} the {band} that were expected", within
 
 
 def _reason(manifest: dict[str, Any] | None, key: SeriesKey) -> str:

@@ -147,6 +147,8 @@ class _Store:
         extra = {**feed.model_dump(include={"aggregations", "runtime_mappings", "script_fields"}, exclude_defaults=True)}
         if self.job.summary_count_field_name:
             extra["summary"] = self.job.summary_count_field_name
+        if any(split.queries):
+            extra["queries"] = split.queries
         what += [extra] if extra else []
         name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
         return staging_uri(FOLDER, name, str(np.datetime64(day, "D")))
@@ -215,11 +217,18 @@ class _Store:
                 name = split.metrics[number]
                 matrix.ravel()[at] = cells.values[name] if name else cells.docs
         keys = [(p if partition else None, b if by else None) for p, b, _ in pairs]
+        out = {}
         for number, matrix in matrices.items():
-            if self.job.detectors[number].spec.empty_is_zero:
+            detector, mine = self.job.detectors[number], keys
+            if detector.query is not None and (partition or by):
+                # nothing of the others matches its query: for it they are not there
+                there = np.flatnonzero(~np.isnan(matrix).all(axis=1))
+                matrix, mine = matrix[there], [keys[row] for row in there.tolist()]
+            if detector.spec.empty_is_zero:
                 # an unsplit series exists even before its first document; a partition does not
                 _fill_zeros(matrix, everywhere=not (partition or by))
-        return {number: ([SeriesKey(number, *key) for key in keys], matrix) for number, matrix in matrices.items()}
+            out[number] = [SeriesKey(number, *key) for key in mine], matrix
+        return out
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from driftline.elastic.fields import check_fields, data_range
 from driftline.models.baseline.fleet import pack, unpack
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
-from driftline.pipeline.compared import fit_compared
+from driftline.pipeline.compared import MAX_LISTED, fit_compared
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.pipeline.lessons import learned, remembered
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
     from driftline.models.trained import Trained
 
-MAX_LISTED = 1000
 CHUNK = 1000  # series in one document of a snapshot: half a megabyte, little to read for who needs few series
 
 
@@ -168,10 +167,11 @@ def promote(
         window.end,
     )
     outcome = judge(client, job, handle, parts, current, compared=any(head["groups"] for head in compared))
-    failures = [failure for part in parts for failure in part["failures"]]
+    failures = [failure for head in heads for failure in head["failures"]]
     fallbacks = [fallback for part in parts for fallback in part["fallbacks"]]
     groups = sum(head["groups"] for head in compared)
     keys, models = (sum(part[name] for part in parts) + groups for name in ("series", "fitted"))
+    keys += sum(head["failed"] for head in compared)
     manifest |= {
         "state": "promoted" if outcome["promoted"] else "rejected",
         "engine": job.training.engine,

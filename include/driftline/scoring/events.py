@@ -306,11 +306,11 @@ def series_events(job: Job, records: list[dict[str, Any]], *, zone: tzinfo = UTC
     ]
 
 
-def _said(worst: dict[str, Any], lasted: timedelta, kind: str, zone: tzinfo) -> str:
+def _said(job: Job, worst: dict[str, Any], lasted: timedelta, kind: str, zone: tzinfo) -> str:
     """An event in words; of what was compared with others those of its record."""
     ours = worst["driftline"]
     remark = f"; {ours['feedback']['said']}" if "feedback" in ours else ""
-    if kind in TOLD or "over_field_value" in worst:
+    if kind in TOLD or "over_field_value" in worst or job.detectors[worst["detector_index"]].other:
         return f"{ours['sentence'].removesuffix(remark)}, for {duration(lasted)}{remark}"
     time = datetime.fromtimestamp(worst["timestamp"] / 1000, UTC)
     return sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone) + remark
@@ -333,7 +333,7 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
             "kind": kind,
             "alarm": score >= ALARM_SCORE,
         },
-        "sentence": _said(worst, timedelta(milliseconds=end - start), kind, zone),
+        "sentence": _said(job, worst, timedelta(milliseconds=end - start), kind, zone),
     }
     if remarked := next((each for each in (worst, *filter(is_real, records)) if "feedback" in each["driftline"]), None):
         document["driftline"]["feedback"] = remarked["driftline"]["feedback"]

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from driftline.core.metric import describe
 from driftline.core.results import Maker, number, readable
+from driftline.scoring.explanation import MEANS
 from driftline.scoring.score import to_score
 from driftline.scoring.sentence import compare, weekday_and_time
 
@@ -33,6 +37,9 @@ class Found:
         usual: The nearest place that is known.
         km: How far that is.
         most: Of a member with rare values, the one that it has most.
+        other: Of a metric given another, that one.
+        point: … and the surprise of the bucket alone.
+        long: … and that of the last hours.
     """
 
     key: SeriesKey
@@ -46,6 +53,9 @@ class Found:
     usual: tuple[float, float] | None = None
     km: float = 0.0
     most: str | None = None
+    other: float = 0.0
+    point: float = 0.0
+    long: float = 0.0
 
 
 def record(job: Job, found: Found, segment: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -89,7 +99,7 @@ def _values(found: Found, detector: Detector, probability: float) -> tuple[list[
     if found.here:
         usual = found.usual or found.here
         return [number(part, 10) for part in found.here], [number(part, 10) for part in usual], "place"
-    if detector.kind == "population":
+    if detector.kind in ("population", "given"):
         kind = "spike" if found.actual > found.typical else "drop"
         return [number(found.actual, 10)], [number(found.typical)], kind
     return [1.0], [number(min(probability, 1.0))], "rare" if detector.kind == "rare" else "time"
@@ -98,7 +108,54 @@ def _values(found: Found, detector: Detector, probability: float) -> tuple[list[
 def _evidence(found: Found, detector: Detector) -> dict[str, float]:
     if found.here:
         return {"kilometres": number(found.km)}
+    if detector.other:
+        looks = {"point": number(found.point), "long": number(found.long)}
+        return {"other": number(found.other, 10), **looks} | ({"part": _part(found)} if detector.per else {})
     return {"members": found.members} if detector.kind == "population" else {"seen": number(found.level)}
+
+
+def _part(found: Found) -> float:
+    """Of a share what it is a share of the other metric."""
+    return number(found.actual * found.other, 10)
+
+
+def given_sentence(detector: Detector, found: Found) -> str:
+    """In words: `mean(cpu) 0.83 where 0.31 is usual at 12 documents`, `5.3 % instead of 0.404 % (21 of 396)`."""
+    if detector.given:
+        unit = "documents" if detector.given.spec.metric == "count" and not detector.given.query else detector.given.description
+        at = f"{readable(found.other)} {unit}" if unit == "documents" else f"{unit} {readable(found.other)}"
+        name = describe(detector.spec.described, detector.field_name, detector.query)
+        return f"{name} {readable(found.actual)} where {readable(found.typical)} is usual at {at}"
+    of = f"({readable(_part(found))} of {readable(found.other)})"
+    if detector.spec.metric == "count" and found.actual <= 1:
+        return f"{readable(100 * found.actual)} % instead of {readable(100 * found.typical)} % {of}"
+    return f"{readable(found.actual)} for each instead of {readable(found.typical)} {of}"
+
+
+def explained(job: Job, found: Found | None) -> dict[str, Any]:
+    """All that is to be said of a metric given another, surprising or not; without anything found that there is nothing.
+
+    Returns:
+        `actual`, `other` (that metric), `expected` (`typical`), `evidence`, `surprise`, `score`, `damped`, `sentence`; None where
+        there is none.
+    """
+    if found is None:
+        nothing = dict.fromkeys(("actual", "other", "expected", "surprise", "score", "damped"))
+        return {**nothing, "evidence": {}, "sentence": ""}
+    detector, known = job.detectors[found.key.detector_index], not np.isnan(found.typical)
+    up = found.actual > found.typical
+    return {
+        "actual": number(found.actual),
+        "other": number(found.other),
+        "expected": {"typical": number(found.typical)} if known else None,
+        "evidence": {
+            name: {"surprise": number(getattr(found, name)), "means": MEANS[name]} for name in ("point", "long") if known
+        },
+        "surprise": number(found.surprise) if known else None,
+        "score": float(to_score(found.surprise)) if known else None,
+        "damped": "one_sided" if known and detector.spec.side == ("low" if up else "high") else None,
+        "sentence": given_sentence(detector, found) if known else "",
+    }
 
 
 def _point(place: tuple[float, float]) -> str:
@@ -115,6 +172,8 @@ def _sentence(job: Job, found: Found, detector: Detector, time: int) -> str:
             else "no place is known"
         )
         return f"at {_point(found.here)}: {known}"
+    if detector.other:
+        return given_sentence(detector, found)
     if detector.spec.family == "freq_rare":
         others = f"rare values ({detector.by_field_name} '{found.most}' most) in {readable(found.actual)} documents, others"
         return f"'{key.over_value}' has {others} ({found.members:,} in this bucket) in {readable(found.typical)}"

@@ -100,9 +100,8 @@ class Detector(Definition):
         if self.given or self.per:
             check_related(function, self.field_name, self.query, self.given, self.per)
             if self.over_field_name:
-                raise ValueError(
-                    "given and per cannot be used with over_field_name yet; use partition_field_name or by_field_name"
-                )
+                word = "per" if self.per else "given"
+                raise ValueError(f"{word} cannot be used with over_field_name yet; use partition_field_name or by_field_name")
         self._names_fit()
         self._splits_differ()
         self._rules_fit()

@@ -250,12 +250,11 @@ def _knots(part: Pairs) -> Floats:
     count = max(1, min(RANGES, len(part.value) // RANGE_LEAST))
     # equal values of the other metric are in one range
     edges = np.unique(np.quantile(part.given, np.arange(1, count) / count, method="lower"))
-    code = np.searchsorted(edges, part.given, side="right")
-    ranges = [np.flatnonzero(code == each) for each in np.unique(code)]
-    x, y = (np.array([np.median(column[each]) for each in ranges]) for column in (part.given, part.value))
+    _, code = np.unique(np.searchsorted(edges, part.given, side="right"), return_inverse=True)
+    x, y = medians(part.given, code), medians(part.value, code)
     # within a range the level follows the other metric, so a range's scale is that around the line through the medians
     around = np.abs(part.value - np.interp(part.given, x, y))
-    scale = np.array([MAD * np.median(around[each]) for each in ranges])
+    scale = MAD * medians(around, code)
     whole = max(MAD * float(np.median(around)), SCALE_LEAST * float(np.abs(np.median(part.value))), 1e-9)
     scale = np.maximum(scale, SCALE_PART * whole)
     return np.array([np.pad(column, (0, RANGES - len(column)), mode="edge") for column in (x, y, scale)])
@@ -264,7 +263,14 @@ def _knots(part: Pairs) -> Floats:
 def _profile(away: Floats, hour: Ints) -> NDArray[np.float64]:
     """(HOURS,) median deviation by hour, drawn to none where values are few."""
     out = np.zeros(HOURS)
-    for each in np.unique(hour).tolist():
-        here = away[hour == each]
-        out[each] = np.median(here) * len(here) / (len(here) + DRAWN)
+    hours, code, count = np.unique(hour, return_inverse=True, return_counts=True)
+    out[hours] = medians(away, code) * count / (count + DRAWN)
     return out
+
+
+def medians(values: Floats, code: Ints) -> Floats:
+    """(K,) medians of values by code, 0 to K − 1, each of which there is: one sort for all of them."""
+    ordered = values[np.lexsort((values, code))]
+    count = np.bincount(code)
+    first = np.cumsum(count) - count
+    return np.asarray((ordered[first + (count - 1) // 2] + ordered[first + count // 2]) / 2)

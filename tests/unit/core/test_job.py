@@ -109,3 +109,69 @@ def test_functions_have_the_meaning_that_elastic_gives_them():
     assert find_function("low_count").side == "low"
     zero = [name for name, f in FUNCTIONS.items() if f.empty_is_zero and f.side == "both"]
     assert zero == ["count", "distinct_count", "sum", "info_content"]
+
+
+GIVEN = {"function": "mean", "field_name": "cpu", "given": {"function": "count"}}
+SHARE = {"function": "high_count", "query": {"term": {"status": 500}}, "per": {"function": "c"}}
+
+
+def test_metrics_that_are_judged_given_another_say_so():
+    found = job(detectors=[{**GIVEN, "partition_field_name": "host"}, SHARE]).detectors
+    assert [detector.kind for detector in found] == ["given", "given"]
+    assert [detector.description for detector in found] == [
+        "mean(cpu) given count partitionfield=host",
+        'high_count where {"term":{"status":500}} per c',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        ({**GIVEN, "per": {"function": "count"}}, "given and per exclude each other"),
+        ({**GIVEN, "over_field_name": "host"}, "given cannot be used with over_field_name yet"),
+        ({**SHARE, "over_field_name": "host"}, "per cannot be used with over_field_name yet"),
+        ({"function": "avg", "field_name": "cpu", "given": {"function": "mean", "field_name": "cpu"}}, "it is the same metric"),
+        ({"function": "low_count", "per": {"function": "count"}}, "it is the same metric"),
+        ({**GIVEN, "per": None, "given": None, "function": "rare", "field_name": None}, "needs a by_field_name"),
+        ({"function": "rare", "by_field_name": "b", "given": {"function": "count"}}, "'rare' does not measure"),
+        ({**GIVEN, "function": "info_content"}, "'info_content' does not measure"),
+        ({**GIVEN, "given": {"function": "lat_long", "field_name": "place"}}, "given: function 'lat_long' does not measure"),
+        ({**GIVEN, "given": {"function": "high_count"}}, "here it is only read: use count"),
+        ({**GIVEN, "given": {"function": "mean"}}, "given: function 'mean' needs a field_name"),
+        ({**GIVEN, "given": {"function": "count", "field_name": "x"}}, "given: function 'count' takes no field_name"),
+        ({**GIVEN, "given": {"function": "coutn"}}, "did you mean 'count'?"),
+        ({**GIVEN, "given": {"function": "count", "querry": {}}}, "querry: unknown field; did you mean 'query'?"),
+        ({**GIVEN, "given": None, "per": {"function": "count"}}, "function 'mean' cannot be a share's: only counts and sums"),
+        ({**SHARE, "per": {"function": "dc", "field_name": "user"}}, "per.function 'distinct_count' cannot be a share's"),
+        ({"function": "count", "query": {}}, "query: an Elasticsearch query of one clause is expected"),
+        ({"function": "count", "query": {"term": {}, "range": {}}}, "query: an Elasticsearch query of one clause is expected"),
+        ({"function": "count", "given": {"function": "count", "query": {}}}, "given.query: an Elasticsearch query of one clause"),
+        ({"function": "info_content", "field_name": "x", "query": {"match_all": {}}}, "'info_content' takes no query"),
+    ],
+)
+def test_metrics_that_do_not_go_together_are_refused(detector, message):
+    assert message in refused(detectors=[{name: value for name, value in detector.items() if value is not None}])
+
+
+@pytest.mark.parametrize("name", ["query", "given", "per"])
+def test_what_narrows_or_relates_cannot_be_read_from_aggregations(name):
+    aggregations = {"t": {"date_histogram": {"field": "@timestamp", "fixed_interval": "5m"}}}
+    detector = {"query": {"function": "count", "query": {"match_all": {}}}, "given": GIVEN, "per": SHARE}[name]
+    detector = {key: value for key, value in detector.items() if name == "query" or key != "query"}
+    detector = {**detector, **({"function": "sum", "field_name": "x"} if name == "per" else {})}
+    feed = {"indices": "x", "aggregations": aggregations}
+    message = refused(detectors=[detector], datafeed=feed, summary_count_field_name="doc_count")
+    assert f"a detector's '{name}' cannot be used where the datafeed has aggregations" in message
+
+
+def test_each_of_what_relates_metrics_is_part_of_the_version_where_it_is_used():
+    one = job(detectors=[GIVEN]).version
+    others = [
+        [{**GIVEN, "given": {"function": "count", "query": {"match_all": {}}}}],
+        [{**GIVEN, "given": {"function": "max", "field_name": "cpu"}}],
+        [{**GIVEN, "query": {"match_all": {}}}],
+        [{"function": "mean", "field_name": "cpu"}],
+    ]
+    assert len({one, *(job(detectors=detectors).version for detectors in others)}) == 5
+    again = Job.parse(job(detectors=[GIVEN, SHARE]).as_dict(), where="json")
+    assert again.version == job(detectors=[GIVEN, SHARE]).version

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
-from driftline.elastic.query import splits
+from driftline.elastic.query import VALUE, splits
 from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
 
 texts = st.one_of(
@@ -42,17 +42,20 @@ def bucket_of(key, docs, found, split):
             "varp": stats | {"variance": 3, "variance_population": value, "std_deviation_bounds": {"upper": None, "lower": 1}},
             "std_deviation": stats | {"variance_population": 4, "std_deviation_population": value},
         }
-        measures[name] = answers.get(metric, {"value": value})
+        plain = answers.get(metric, {"value": value})
+        narrowed = {"doc_count": docs % 2, **({} if metric == "count" else {VALUE: plain})}
+        measures[name] = narrowed if split.queries[split.names.index(name)] else plain
     return {"key": key, "doc_count": docs, **measures}
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_columns_hold_what_the_answer_says(data):
-    names = ("count", "mean", "median", "varp", "std_deviation", "non_null_sum")
-    split = split_of(*names, partition_field_name="p", by_field_name="b")
+@pytest.mark.parametrize("query", [None, {"term": {"a": "b"}}])
+@given(data=st.data())
+def test_columns_hold_what_the_answer_says(query, data):
+    functions = ("count", "mean", "median", "varp", "std_deviation", "non_null_sum")
+    split = split_of(*functions, partition_field_name="p", by_field_name="b", query=query)
     key = st.fixed_dictionaries({"time": st.integers(0, 2**41), "partition": st.none() | texts, "by": st.none() | texts})
-    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(*[numbers] * 5)), max_size=6))
+    rows = data.draw(st.lists(st.tuples(key, st.integers(1, 2**40), st.tuples(*[numbers] * len(split.names))), max_size=6))
     head, lines = _split_answer(answer_of([bucket_of(key, docs, found, split) for key, docs, found in rows]), "t")
     assert head["after_key"]["time"] == 1
     fast, slow = _columns(lines, split), _columns_of_any(lines, split)
@@ -61,6 +64,10 @@ def test_columns_hold_what_the_answer_says(data):
         mine, theirs = (table[name].to_pylist() for table in (fast, slow))
         assert len(mine) == len(rows)
         np.testing.assert_array_equal(np.array(mine), np.array(theirs))
+    if query:  # nothing where nothing matches
+        for name in split.names:
+            unmatched = [value for value, (_, docs, _) in zip(slow[name].to_pylist(), rows, strict=True) if docs % 2 == 0]
+            assert np.isnan(unmatched).all()
     assert slow["partition"].to_pylist() == [key["partition"] or "" for key, _, _ in rows]
     keys, place = _rows(fast)
     assert [keys[row] for row in place] == [(key["partition"] or "", key["by"] or "", "") for key, _, _ in rows]
@@ -84,3 +91,20 @@ def test_detectors_that_ask_the_same_are_asked_once():
     split = split_of("high_mean", "low_mean", "count", "max", partition_field_name="p")
     assert split.measures == [("max", "x"), ("mean", "x")]
     assert split.metrics == {0: "m1", 1: "m1", 2: None, 3: "m0"}
+
+
+def test_the_same_query_is_asked_once_and_another_apart():
+    one, other = {"bool": {"must": [{"term": {"a": 1}}], "filter": []}}, {"bool": {"filter": [], "must": [{"term": {"a": 1}}]}}
+    detectors = [
+        {"function": "count", "query": one, "per": {"function": "count"}},
+        {"function": "low_count", "query": other},
+        {"function": "mean", "field_name": "x", "given": {"function": "mean", "field_name": "x", "query": one}},
+    ]
+    parsed = Job.parse({"job_id": "read", "detectors": detectors, "datafeed": {"indices": ["i"]}}, where="t")
+    compared, series = splits(parsed)
+    assert (compared.detectors, series.detectors) == ([0, 2], [1])
+    assert compared.measures == [("count", ""), ("mean", "x"), ("mean", "x")]
+    assert [bool(query) for query in compared.queries] == [True, False, True]
+    assert compared.queries[0] == compared.queries[2] == series.queries[0]
+    assert compared.metrics == {0: "m0", 2: "m1"}
+    assert compared.others == {0: None, 2: "m2"}

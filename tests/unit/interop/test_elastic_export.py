@@ -13,13 +13,14 @@ from elastic_request import PutJob, seconds
 from pydantic import ValidationError
 from test_elastic_jobs import FEED, JOB, SHARED, write
 
+from driftline.core.errors import DefinitionError
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
 from driftline.core.paths import ROOT
 from driftline.interop.elastic_export import exported, to_elastic
 from driftline.interop.elastic_files import find_jobs
 from driftline.interop.elastic_jobs import to_job
-from driftline.pipeline.imports import import_jobs
+from driftline.pipeline.imports import export_job, import_jobs
 
 NEWEST = {"@timestamp": {"max": {"field": "@timestamp"}}}
 HISTOGRAM = {"date_histogram": {"field": "@timestamp", "fixed_interval": "5m"}}
@@ -142,6 +143,21 @@ def test_what_elastic_has_no_word_for_is_said():
     assert exported(job(influencers=["user", "user.name"]))[1] == [
         "Elastic refuses 'user' and 'user.name' as split fields or influencers of one job"
     ]
+
+
+OTHER = {"function": "sum", "field_name": "x"}
+
+
+@pytest.mark.parametrize("ours", [{"query": {"match_all": {}}}, {"given": OTHER}, {"per": OTHER}])
+def test_a_detector_that_elastic_cannot_have_is_left_out_and_named_rather_than_made_another(ours):
+    mine, name = {"function": "count", **ours}, next(iter(ours))
+    body, notes = exported(job(detectors=[mine, {"function": "low_count"}]))
+    assert body["analysis_config"]["detectors"] == [{"function": "low_count"}]
+    assert notes == [f"detectors.0 is not exported: Elastic has no {name} of a detector"]
+    with pytest.raises(DefinitionError, match="nothing is left to export"):
+        exported(job(detectors=[mine]))
+    with pytest.raises(DefinitionError, match=f"detectors.0: {name}"):
+        export_job(job(detectors=[mine]), "loudml")
 
 
 def test_the_functions_are_elastics_but_for_those_that_are_named():

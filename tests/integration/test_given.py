@@ -18,7 +18,7 @@ from driftline.elastic import results, snapshots
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.fields import check_fields
 from driftline.pipeline.explain import explain
-from driftline.pipeline.jobs import reset, save
+from driftline.pipeline.jobs import delete, reset, save
 from driftline.pipeline.score import score
 from driftline.pipeline.store import read_stored
 from driftline.pipeline.train import train
@@ -110,7 +110,7 @@ def job(client, module_prefix, index):
     assert trained["promoted"], trained["reason"]
     score(client, made, window=Window(START + TRAINED * 24 * HOUR, START + DAYS * 24 * HOUR))
     yield made
-    reset(client, made.job_id)
+    delete(client, made.job_id)
 
 
 @pytest.fixture(scope="module")

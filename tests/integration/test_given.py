@@ -229,7 +229,7 @@ def test_any_bucket_is_explained(client, job):
 def test_a_query_of_a_detector_reads_what_one_of_the_datafeed_reads(client, index, prefix):
     rare = {"bool": {"filter": [ERRORS, {"terms": {"host": ["a", "b"]}}]}}
     functions = [("count", None), ("non_zero_count", None), ("distinct_count", "user"), ("mean", "cpu"), ("sum", "bytes")]
-    functions += [("median", "cpu"), ("varp", "bytes"), ("non_null_sum", "bytes"), ("max", "cpu")]
+    functions += [("median", "cpu"), ("varp", "bytes"), ("std_deviation", "bytes"), ("non_null_sum", "bytes"), ("max", "cpu")]
     plain = [{"function": name, **({"field_name": field} if field else {})} for name, field in functions]
     window = Window(START, START + 3 * 24 * HOUR)
     for split in ({}, HOST, {"partition_field_name": "status", "by_field_name": "host"}):

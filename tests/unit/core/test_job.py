@@ -145,7 +145,10 @@ def test_metrics_that_are_judged_given_another_say_so():
         ({**SHARE, "per": {"function": "dc", "field_name": "user"}}, "per.function 'distinct_count' cannot be a share's"),
         ({"function": "count", "query": {}}, "query: an Elasticsearch query of one clause is expected"),
         ({"function": "count", "query": {"term": {}, "range": {}}}, "query: an Elasticsearch query of one clause is expected"),
-        ({"function": "count", "given": {"function": "count", "query": {}}}, "given.query: an Elasticsearch query of one clause"),
+        (
+            {"function": "count", "given": {"function": "count", "query": {}}},
+            "given: query: an Elasticsearch query of one clause",
+        ),
         ({"function": "info_content", "field_name": "x", "query": {"match_all": {}}}, "'info_content' takes no query"),
     ],
 )

@@ -230,7 +230,8 @@ def _series(looked: _Looked, row: int, trained: Trained | None) -> dict[str, Any
         nothing: dict[str, Any] = {"actual": actual, "expected": None, "evidence": {}, "surprise": None, "score": None}
         return _told_of(looked, key, nothing, ("no_model", _reason(looked.manifest, key)))
     judged = _judged(looked, row, trained)
-    return _told_of(looked, key, {**judged, "actual": actual}, None)
+    # what a rule hides has a value all the same; a series that was silent all the time is 0 where its function says so
+    return _told_of(looked, key, judged if actual is None else {**judged, "actual": actual}, None)
 
 
 def _given(looked: _Looked, key: SeriesKey, judged: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +268,7 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
     found, z = scored.found, float(scored.found.z[0, -1])
     lower, typical, upper = (_number(bound[0, -1]) for bound in scored.bounds)
     return {
+        "actual": _number(scored.values[0, -1]),
         "expected": {"lower": lower, "typical": typical, "upper": upper},
         "deviations": _number(z),
         "kind": KINDS[int(scored.kind[0, -1])],

@@ -27,6 +27,10 @@ def forecast_dag(job: Job, where: str) -> DAG:
             "start": time_param("First bucket. Default: after a retrain where its data ends, else where scored data ends."),
             "duration": Param(None, type=["null", "string"], description=f"How far, such as 24h or 14d. Default: {length}."),
             "partitions": partitions_param(),
+            "all_series": Param(False, type="boolean", description="All series, also beyond forecast.max_partitions."),
+            "expires_in": Param(
+                None, type=["null", "string"], description="How long it is kept, such as 30d; 0 for ever. Default: the job's."
+            ),
         },
         max_active_runs=1,
     ) as dag:

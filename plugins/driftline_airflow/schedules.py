@@ -36,13 +36,13 @@ def train_schedule(job: Job) -> CronDataIntervalTimetable | None:
 
 
 def score_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's schedules
-    """By the clock; once for a historical job; on request; after each ingest with `after_source`."""
+    """By the clock; once for each version of a historical job; on request; after each ingest with `after_source`."""
     delay = job.datafeed.query_delay
     if job.datafeed.after_source:
         on_request = JobTimetable(job.frequency, delay, REQUEST)
         return AssetOrTimeSchedule(timetable=on_request, assets=[source_asset(job.datafeed.after_source)])
     if job.historical:
-        return JobTimetable(job.frequency, delay, ONCE)
+        return JobTimetable(job.frequency, delay, ONCE, job.version)
     return JobTimetable(job.frequency, delay, CLOCK if job.by_clock else REQUEST)
 
 

@@ -30,7 +30,8 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
 
     The params `start` and `end` come first. A backfill means exactly its interval. A scheduled run means its interval and all
     since the job was scored last; a manual run with a logical date the newest interval complete by then; one without, or one
-    started by an asset, all that is new. A historical job that nobody gives an interval is walked from end to end.
+    started by an asset, all that is new. To these three comes what former versions of the job cover, until this one has scored
+    it. A historical job that nobody gives an interval is walked from end to end.
 
     Raises:
         WindowError: The params make no interval.
@@ -38,6 +39,7 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
     """
     from driftline.pipeline.late import scored_from
     from driftline.pipeline.score import asked_window, default_window
+    from driftline.pipeline.versions import owed
     from driftline.pipeline.window import resolve
 
     run, params = context["dag_run"], context["params"]
@@ -51,7 +53,7 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
     if interval:
         # the interval is data time already: its run was due a query delay after its end
         delay = job.datafeed.query_delay
-        until = scored_from(client, job) if run.run_type == SCHEDULED else None
+        until = scored_from(client, job) if run.run_type == SCHEDULED else owed(client, job)
         return resolve(job, interval=Window(interval.start + delay, interval.end + delay), scored_until=until)
     return default_window(client, job, run_after=run.run_after)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DagRunState, TaskInstanceState
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from dag_definitions import make_job, write_job
 from dag_traffic import END, SPIKE, TRAINED, rows
 from sqlalchemy import select
@@ -14,6 +16,14 @@ from sqlalchemy import select
 from driftline.core.timespan import iso
 from driftline.elastic import results
 from driftline.elastic.snapshots import manifests
+from driftline_airflow.operators import (
+    FitBatchOperator,
+    PromoteSnapshotOperator,
+    QualityGateOperator,
+    ReadSeriesOperator,
+    ScoreBatchOperator,
+    WriteResultsOperator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,3 +206,39 @@ def test_a_mistake_of_the_user_fails_at_once_with_its_message(house: House) -> N
     (plan,) = [ti for ti in run.get_task_instances() if ti.task_id == "plan"]
     assert plan.state == TaskInstanceState.FAILED
     assert plan.try_number <= 1
+
+
+def test_an_edited_job_is_scored_again_over_what_it_covered_and_nothing_is_mixed(house: House) -> None:
+    before = house.documents()
+    former = house.job
+    house.job = make_job(**{**former.as_dict(), "detectors": [{"function": "count"}]})
+    write_job(house.folder / "jobs", house.job)
+    run = house.run(f"{house.job.job_id}.score", end=iso(END), start=iso(TRAINED))
+    assert run.state == DagRunState.SUCCESS
+    after = house.documents()
+    assert {id_: document for id_, document in after.items() if id_ in before} == before
+    new = [document for id_, document in after.items() if id_ not in before]
+    assert {document["driftline"]["job_version"] for document in new} == {house.job.version}
+    mine = {m["snapshot_id"] for m in manifests(house.client, house.job.job_id) if m["job_version"] == house.job.version}
+    assert {d["driftline"]["snapshot_id"] for d in new if d["result_type"] == "record"} <= mine
+    assert not any("partition_field_value" in document for document in new)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("scheduled", AirflowSkipException), ("manual", AirflowFailException)])
+def test_a_run_during_which_the_job_was_edited_goes_no_further(house: House, kind: str, error: type[Exception]) -> None:
+    plan = {"job_version": "5a1c0de4f2ab", "start": iso(TRAINED), "end": iso(END), "segments": []}
+    run = SimpleNamespace(run_type=kind)
+    batch = {"uri": "none", "first": 0, "last": 1, "part": "0", "job_version": "5a1c0de4f2ab"}
+    before = house.documents()
+    for operator in (
+        ReadSeriesOperator(task_id="read", job=house.job, plan=plan),
+        ScoreBatchOperator(task_id="score", job=house.job, plan=plan, batch=batch),
+        FitBatchOperator(task_id="fit", job=house.job, batch=batch),
+        QualityGateOperator(task_id="gate", job=house.job, handle=plan, stage="score"),
+        PromoteSnapshotOperator(task_id="promote", job=house.job, handle=plan, fitted=[]),
+        WriteResultsOperator(task_id="write", job=house.job, plan=plan, scored=[]),
+    ):
+        context = {"dag_run": run, "run_id": "r", "ti": SimpleNamespace(dag_id="d"), "params": {}}
+        with pytest.raises(error, match="it began with version 5a1c0de4f2ab, now it is"):
+            operator.execute(context)
+    assert house.documents() == before

@@ -69,6 +69,19 @@ def test_a_historical_job_runs_once() -> None:
     assert timetable.next_dagrun_info(last_automated_data_interval=first.data_interval, restriction=SCHEDULER) is None
 
 
+def test_a_historical_job_that_is_changed_runs_once_more() -> None:
+    first = JobTimetable(HOUR, DELAY, ONCE, "5a1c0de4f2ab").next_dagrun_info(
+        last_automated_data_interval=None, restriction=SCHEDULER
+    )
+    assert first is not None
+    changed = JobTimetable.deserialize(JobTimetable(HOUR, DELAY, ONCE, "bb1c0de4f2ab").serialize())
+    second = changed.next_dagrun_info(last_automated_data_interval=first.data_interval, restriction=SCHEDULER)
+    assert second is not None
+    assert first.data_interval.start < second.data_interval.start
+    assert second.run_after <= pendulum.now("UTC") + timedelta(seconds=2)
+    assert changed.next_dagrun_info(last_automated_data_interval=second.data_interval, restriction=SCHEDULER) is None
+
+
 def test_a_job_on_request_is_never_started_by_the_clock() -> None:
     assert JobTimetable(HOUR, DELAY, REQUEST).next_dagrun_info(last_automated_data_interval=None, restriction=SCHEDULER) is None
 
@@ -79,5 +92,5 @@ def test_a_manual_run_means_the_newest_interval_that_was_complete_then() -> None
 
 
 def test_it_survives_serialisation() -> None:
-    timetable = JobTimetable(HOUR, DELAY, REQUEST)
+    timetable = JobTimetable(HOUR, DELAY, REQUEST, "5a1c0de4f2ab")
     assert JobTimetable.deserialize(timetable.serialize()).serialize() == timetable.serialize()

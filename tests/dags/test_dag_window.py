@@ -92,19 +92,34 @@ def test_a_scheduled_run_scores_its_interval(client: Elasticsearch, job: Job) ->
 
 
 def test_a_scheduled_run_after_an_outage_begins_where_scoring_stopped(client: Elasticsearch, job: Job) -> None:
-    state.advance(client, job.job_id, at(6, 15))
+    state.advance(client, job, Window(at(3), at(6, 15)))
     found = score_window(context(DagRunType.SCHEDULED, (at(9, 30), at(9, 45))), job, client)
     assert found == Window(at(6, 15), at(9, 45))
 
 
+def test_an_edited_job_begins_where_the_results_of_its_former_version_do(client: Elasticsearch, job: Job) -> None:
+    state.advance(client, job, Window(at(6), at(9, 30)))
+    edited = type(job).parse({**job.as_dict(), "bucket_span": "5m"}, where="test")
+    slots = (at(9, 30), at(9, 35))
+    for kind, interval in [(DagRunType.SCHEDULED, slots), (DagRunType.MANUAL, slots), (DagRunType.ASSET_TRIGGERED, None)]:
+        found = score_window(context(kind, interval, run_after=at(9, 37)), edited, client)
+        assert found == Window(at(6), at(9, 35)), kind
+    assert score_window(context(DagRunType.BACKFILL, slots), edited, client) == Window(*slots), "exactly its interval"
+    state.advance(client, edited, Window(at(9, 30), at(9, 35)))
+    later = (at(9, 35), at(9, 40))
+    assert score_window(context(DagRunType.SCHEDULED, later), edited, client) == Window(at(6), at(9, 40)), "still owed"
+    state.advance(client, edited, Window(at(6), at(9, 40)))
+    assert score_window(context(DagRunType.MANUAL, later), edited, client) == Window(*later)
+
+
 def test_a_backfill_scores_exactly_its_interval_whatever_was_scored(client: Elasticsearch, job: Job) -> None:
-    state.advance(client, job.job_id, at(4))
+    state.advance(client, job, Window(at(3), at(4)))
     found = score_window(context(DagRunType.BACKFILL, (at(8), at(8, 15))), job, client)
     assert found == Window(at(8), at(8, 15))
 
 
 def test_a_manual_run_with_a_logical_date_scores_the_interval_before_it(client: Elasticsearch, job: Job) -> None:
-    state.advance(client, job.job_id, at(4))
+    state.advance(client, job, Window(at(3), at(4)))
     found = score_window(context(DagRunType.MANUAL, (at(7, 30), at(7, 45))), job, client)
     assert found == Window(at(7, 30), at(7, 45))
 
@@ -117,11 +132,11 @@ class TestWithoutALogicalDate:
     def test_a_later_run_scores_what_is_new_but_for_the_query_delay(
         self, client: Elasticsearch, job: Job, kind: DagRunType
     ) -> None:
-        state.advance(client, job.job_id, at(9))
+        state.advance(client, job, Window(at(3), at(9)))
         assert score_window(context(kind, run_after=at(10, 2)), job, client) == Window(at(9), at(10))
 
     def test_nothing_new_is_an_empty_window(self, client: Elasticsearch, job: Job, kind: DagRunType) -> None:
-        state.advance(client, job.job_id, at(10))
+        state.advance(client, job, Window(at(3), at(10)))
         assert score_window(context(kind, run_after=at(10, 5)), job, client).empty
 
     def test_after_a_source_no_bucket_is_scored_before_it_is_ingested(
@@ -137,7 +152,7 @@ class TestWithoutALogicalDate:
 def test_what_a_person_gives_comes_first_floored_to_buckets(
     client: Elasticsearch, job: Job, kind: DagRunType, interval: tuple[datetime, datetime] | None
 ) -> None:
-    state.advance(client, job.job_id, at(9))
+    state.advance(client, job, Window(at(3), at(9)))
     given = context(kind, interval, start="2026-03-01T05:07:00+00:00", end="2026-03-01T06:59:59Z")
     assert score_window(given, job, client) == Window(at(5), at(6, 45))
 

@@ -217,3 +217,70 @@ def test_a_job_of_elastic_is_imported_scored_by_nobody_yet_and_exported_again(pr
     whole["datafeed_config"]["query_delay"] = "1m"  # where it is not said, Elastic's is of its own choice
     assert json.loads(run("jobs", "export", f"{prefix}elastic").stdout) == whole
     assert run("jobs", "delete", f"{prefix}elastic", "--yes").returncode == 0
+
+
+def test_an_edited_job_by_hand(job_file):
+    path = job_file()
+    run("score", path, "--start", "2026-03-15", "--end", "2026-03-16", "--json")
+    old = json.loads(run("anomalies", path, "--json").stdout)
+    version = json.loads(run("jobs", "show", path, "--json").stdout)["version"]
+    job_file(bucket_span="2h")
+    shown = json.loads(run("jobs", "show", path, "--json").stdout)
+    assert shown["trained"] is False
+    assert shown["notes"][0].endswith("scores again what former versions covered, from 2026-03-15T00:00:00Z on")
+    assert f"driftline jobs versions {path}" in run("anomalies", path).stdout
+    assert json.loads(run("anomalies", path, "--version", version[:6], "--json").stdout) == old
+    assert json.loads(run("anomalies", path, "--all-versions", "--json").stdout) == old
+    assert version in run("events", path, "--all-versions", "--all").stdout
+    overall = [json.loads(run("overall", path, *more, "--min-score", "1", "--json").stdout)
+               for more in ((), ("--version", version), ("--all-versions",))]  # fmt: skip
+    assert overall[0] == []
+    assert overall[1] == overall[2] != []
+    code, error = refused("anomalies", path, "--version", "nothing")
+    assert (code, error["error"]) == (2, "DefinitionError")
+    listed = json.loads(run("jobs", "versions", path, "--json").stdout)
+    assert [(each["current"], each["records"] > 0) for each in listed] == [(True, False), (False, True)]
+    assert listed[1]["changed"] == ["bucket_span"]
+    assert "bucket_span" in run("jobs", "versions", path).stdout
+    removed = json.loads(run("jobs", "reset", path, "--version", version, "--json").stdout)["removed"]
+    assert removed["results"] == listed[1]["results"]
+    assert json.loads(run("anomalies", path, "--all-versions", "--json").stdout) == []
+
+
+def test_snapshots_annotations_and_forecasts_by_hand(job_file):
+    path = job_file()
+    first, second = (
+        json.loads(run("train", path, "--as-of", day, "--json").stdout)["snapshot_id"] for day in ("2026-03-10", "2026-03-15")
+    )
+    assert run("snapshots", "update", path, first, "--description", "before the [move]", "--retain").returncode == 0
+    described = json.loads(run("snapshots", "describe", path, first, "--json").stdout)
+    told = {name: described[name] for name in ("description", "retain", "in_force_now", "current_version", "trained", "failures")}
+    assert told == {"description": "before the [move]", "retain": True, "in_force_now": False, "current_version": True,
+                    "trained": 1, "failures": []}  # fmt: skip
+    assert described["bytes"] > 100
+    assert sum(described["grades"].values()) == 1
+    assert "before the [move]" in run("snapshots", "describe", path, first).stdout
+    assert "before the [move]" in run("snapshots", "list", path).stdout
+    assert json.loads(run("snapshots", "unretain", path, first, "--json").stdout)["retain"] is False
+    assert json.loads(run("snapshots", "retain", path, first, "--json").stdout)["retain"] is True
+    assert refused("snapshots", "update", path, first)[0] == 2
+    code, error = refused("snapshots", "delete", path, second)
+    assert (code, error["what"]) == (2, f"snapshot '{second}' is in force")
+    assert run("snapshots", "delete", path, first).returncode == 0
+    assert [each["snapshot_id"] for each in json.loads(run("snapshots", "list", path, "--json").stdout)] == [second]
+
+    added = run("annotations", "add", path, "--start", "2026-03-14", "--end", "2026-03-15", "--text", "a [red]move[/]", "--json")
+    id_ = json.loads(added.stdout)["_id"]
+    assert "a [red]move[/]" in run("annotations", path).stdout
+    listed = json.loads(run("annotations", "list", path, "--start", "2026-03-14", "--end", "2026-03-14T12:00Z", "--json").stdout)
+    assert [each["event"] for each in listed] == ["user"]
+    assert run("annotations", "delete", path, id_).returncode == 0
+    assert {each["event"] for each in json.loads(run("annotations", path, "--json").stdout)} == {"model_snapshot_stored"}
+
+    made = json.loads(run("forecast", path, "--duration", "3h", "--all", "--expires-in", "0", "--json").stdout)
+    assert made["expires"] is None
+    (kept,) = json.loads(run("forecasts", "list", path, "--json").stdout)
+    assert kept["forecast_id"] == made["forecast_id"]
+    assert "never" in run("forecasts", "list", path).stdout
+    assert refused("forecasts", "delete", path)[0] == 2
+    assert json.loads(run("forecasts", "delete", path, made["forecast_id"], "--json").stdout) == {"removed": 4}

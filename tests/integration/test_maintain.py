@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import fsspec
 import pytest
 
+from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
 from driftline.elastic import snapshots, state
-from driftline.elastic.annotations import DELAYED, annotate, of_job
+from driftline.elastic.annotations import DELAYED, USER, annotate, delete, of_job
 from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
 from driftline.pipeline.maintain import maintain
 
@@ -29,9 +30,13 @@ def job_id(client, prefix):
     snapshots.delete(client, f"{prefix}tidy")
 
 
+def job_of(job_id):
+    return Job.parse({"job_id": job_id, "detectors": [{"function": "count"}], "datafeed": {"indices": "web"}}, where="test")
+
+
 def snapshot(client, job_id, day, *, promoted=True):
     end = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    manifest = snapshots.new_manifest(job_id, "v1", end - timedelta(days=14), end)
+    manifest = snapshots.new_manifest(job_id, job_of(job_id).version, end - timedelta(days=14), end)
     valid = [{"from": manifest["training_end"]}] if promoted else []
     snapshots.write(client, manifest | {"state": "promoted", "detail": {"valid": valid}}, [b'{"keys":[]}'])
     return manifest["snapshot_id"]
@@ -40,7 +45,7 @@ def snapshot(client, job_id, day, *, promoted=True):
 def test_the_newest_snapshots_stay_and_the_one_in_force_however_old(client, job_id):
     old = snapshot(client, job_id, 0)
     rejected = [snapshot(client, job_id, day, promoted=False) for day in range(1, 6)]
-    removed = maintain(client, [job_id], snapshots_kept=3)
+    removed = maintain(client, [job_of(job_id)], snapshots_kept=3)
     kept = {m["snapshot_id"] for m in snapshots.manifests(client, job_id)}
     assert removed["snapshots"] == 2
     assert kept == {old, *rejected[2:]}
@@ -72,16 +77,18 @@ def test_results_over_old_data_are_not_old_results(client, job_id):
 
 def test_old_reports_runs_and_annotations_go(client, job_id):
     annotate(client, job_id, Window(NOW - YEAR, NOW), "late", event=DELAYED)
+    annotate(client, job_id, Window(NOW - YEAR, NOW), "release 42", event=USER)
     state.journal(client, "run", "score", NOW, job_id=job_id)
     client.index(index=QUALITY, id=job_id, document={"job_id": job_id, "created": NOW.isoformat()}, refresh=True)
     client.indices.refresh(index=RUNS)
     maintain(client, [])
     assert client.exists(index=QUALITY, id=job_id)
     assert state.last_run(client, "score", job_id)
-    assert len(of_job(client, job_id)) == 1
+    assert len(of_job(client, job_id)) == 2
     removed = maintain(client, [], now=NOW + 2 * YEAR)
     assert min(removed["reports"], removed["runs"], removed["annotations"]) >= 1
-    assert of_job(client, job_id) == []
+    assert [each["event"] for each in of_job(client, job_id)] == ["user"], "what people said stays"
+    delete(client, job_id, [each["_id"] for each in of_job(client, job_id)])
     assert not client.exists(index=QUALITY, id=job_id)
 
 

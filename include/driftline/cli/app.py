@@ -18,6 +18,7 @@ from driftline.cli import (
     demo,
     detect,
     feedback,
+    forecasts,
     generate,
     ingest,
     jobs,
@@ -30,6 +31,7 @@ from driftline.cli import (
     snapshots,
     work,
 )
+from driftline.cli.annotations import app as annotations_app
 from driftline.cli.output import fail, wants_json
 
 HELP = """Finds anomalies in, and forecasts, everything counted or measured in Elasticsearch.
@@ -53,6 +55,8 @@ app.add_typer(modules.app, name="modules")
 app.add_typer(calendars.calendars, name="calendars")
 app.add_typer(calendars.filters, name="filters")
 app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(annotations_app, name="annotations")
+app.add_typer(forecasts.app, name="forecasts")
 app.add_typer(quality.app, name="quality")
 app.add_typer(node.app, name="node")
 app.add_typer(bench.app, name="bench")

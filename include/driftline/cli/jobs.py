@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,22 +88,56 @@ def show(job: JobArgument, json: Json = False) -> None:
     try:
         client = connect()
         definition = load_job(job, client)
-        until = state.scored_until(client, definition.job_id)
-        found = snapshots.manifests(client, definition.job_id)
+        until = state.scored_until(client, definition)
+        found = [m for m in snapshots.manifests(client, definition.job_id) if m["job_version"] == definition.version]
+        waits = _waits(client, definition)
     except ClusterDownError:
-        definition, until, found = load_job(job), None, []
+        definition, until, found, waits = load_job(job), None, [], []
     facts = {
         "version": definition.version,
         "scored_until": iso(until) if until else None,
         "snapshots": len(found),
         "snapshot": next((m["snapshot_id"] for m in found if m["state"] == "promoted"), None),
-        "notes": definition.notes,
+        "trained": any(m["detail"]["valid"] for m in found),
+        "notes": [*definition.notes, *waits],
     }
     if json:
         return emit({"definition": definition.as_dict(), **facts})
     say(safe(yaml.safe_dump(definition.as_dict(), sort_keys=False, allow_unicode=True)))
     for name, value in facts.items():
         say(f"{name.replace('_', ' ')}: {safe(value if value not in (None, []) else '–')}")
+    return None
+
+
+def _waits(client: Any, job: Any) -> list[str]:  # noqa: ANN401 - imported late
+    from driftline.core.errors import SourceIndexError
+    from driftline.pipeline.versions import pending
+
+    try:
+        return [note] if (note := pending(client, job)) else []
+    except SourceIndexError as error:  # an index that is not there yet is for `validate` to refuse
+        return [str(error)]
+
+
+@app.command(epilog="Example: driftline jobs versions web")
+def versions(job: JobArgument, json: Json = False) -> None:
+    """List a job's versions, the current one first: what each has scored and left, and what was changed since."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.jobs import load_job
+    from driftline.pipeline.versions import listed
+
+    client = connect()
+    found = listed(client, load_job(job, client))
+    if json:
+        return emit(found)
+    rows: list[list[object]] = []
+    for each in found:
+        span = f"{each['scored_from']} – {each['scored_until']}" if each["scored_until"] else "not scored"
+        now = "current" if each["current"] else ", ".join(each["changed"])
+        counts = [each[name] for name in ("records", "events", "results", "forecasts", "snapshots")]
+        rows.append([each["version"], now, span, *counts])
+    columns = ["version", "changed since", "scored", "records", "events", "results", "forecasts", "snapshots"]
+    table(f"Versions of {job}", columns, rows)
     return None
 
 
@@ -166,16 +200,29 @@ def export(
     return emit(body)
 
 
-@app.command(epilog="Example: driftline jobs reset web --yes")
-def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
+@app.command(epilog="Examples: driftline jobs reset web --yes | driftline jobs reset web --version 5a1c0de4f2ab")
+def reset(
+    job: JobArgument,
+    version: Annotated[
+        str | None, typer.Option(help="Only what is of this version (`jobs versions`): results, forecasts, snapshots.")
+    ] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
     """Forget all that a job has learned and found: results, forecasts, snapshots, quality, runs."""
     from driftline.core.definition import IDENTIFIER
     from driftline.core.errors import DefinitionError
     from driftline.elastic.client import connect
     from driftline.pipeline.jobs import load_job
     from driftline.pipeline.jobs import reset as reset_job
+    from driftline.pipeline.versions import find
 
     client = connect()
+    if version:
+        definition = load_job(job, client)
+        which = find(client, definition, version)
+        _confirm(f"Remove results, forecasts and snapshots of version {which} of {definition.job_id}?", yes or json)
+        return _removed(definition.job_id, reset_job(client, definition.job_id, which), json)
     unknown: DefinitionError | None = None
     try:
         job_id = load_job(job, client).job_id
@@ -187,7 +234,7 @@ def reset(job: JobArgument, yes: Yes = False, json: Json = False) -> None:
     removed = reset_job(client, job_id)
     if unknown is not None and not any(removed.values()):
         raise unknown
-    _removed(job_id, removed, json)
+    return _removed(job_id, removed, json)
 
 
 @app.command(epilog="Example: driftline jobs delete web --yes")

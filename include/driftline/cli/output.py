@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from driftline.core.errors import DriftlineError
@@ -27,6 +28,15 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+class ListedByDefault(TyperGroup):
+    """A group of commands whose name alone lists: `annotations JOB` is `annotations list JOB`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's types
+        """Click's way from arguments to a command."""
+        known = args and (args[0] in self.list_commands(ctx) or args[0].startswith("-"))
+        return super().resolve_command(ctx, args if known else ["list", *args])
+
+
 def emit(data: Any) -> None:  # noqa: ANN401 - any JSON
     """Prints one JSON document."""
     sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=str).decode() + "\n")
@@ -35,6 +45,13 @@ def emit(data: Any) -> None:  # noqa: ANN401 - any JSON
 def say(text: str) -> None:
     """Prints a line; what came from data must be passed through `safe` first."""
     out.print(text, soft_wrap=True)
+
+
+def moment(milliseconds: int) -> str:
+    """Epoch milliseconds as a time in UTC."""
+    from driftline.core.timespan import iso, parse_time
+
+    return iso(parse_time(milliseconds / 1000))
 
 
 def safe(value: object) -> str:

@@ -7,6 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from driftline.cli.output import End, JobArgument, Json, Start, emit, say, table
+from driftline.cli.output import moment as at
+
+Version = Annotated[str | None, typer.Option(help="Results of this version of the job; its first letters will do.")]
+AllVersions = Annotated[bool, typer.Option("--all-versions", help="Results of all versions, not only of the current one.")]
 
 SHORT = 10  # characters of an id that are shown: enough to tell a job's records apart
 
@@ -17,6 +21,8 @@ def anomalies(
     min_score: Annotated[float, typer.Option(min=0, max=100, help="Only scores of at least this.")] = 0.0,
     start: Start = None,
     end: End = None,
+    version: Version = None,
+    all_versions: AllVersions = False,
     json: Json = False,
 ) -> None:
     """Show a job's most anomalous records."""
@@ -28,8 +34,8 @@ def anomalies(
 
     client = connect()
     definition = load_job(job, client)
-    window = _window(start, end)
-    records = top_records(client, definition.job_id, version=definition.version, window=window, min_score=min_score, limit=limit)
+    window, chosen = _window(start, end), _version(client, definition, version, all_versions)
+    records = top_records(client, definition.job_id, version=chosen, window=window, min_score=min_score, limit=limit)
     verdicts = own_verdicts(definition)
     for record in records:
         record["severity"] = severity(record["record_score"])
@@ -38,12 +44,12 @@ def anomalies(
     if json:
         return emit(records)
     if not records:
-        say(f"No anomalies. Has the job been scored? driftline score {job}")
+        say(f"No anomalies. {_scored(job, chosen)}")
         return None
     table(
         f"Anomalies of {definition.job_id}",
-        ["time (UTC)", "score", "severity", "function", "found for", "what", "id"],
-        [_row(r) for r in records],
+        [*_VERSION[bool(chosen)], "time (UTC)", "score", "severity", "function", "found for", "what", "id"],
+        [[*_of_version(r, chosen), *_row(r)] for r in records],
     )
     return None
 
@@ -53,6 +59,8 @@ def events(
     every: Annotated[bool, typer.Option("--all", help="Those that did not alarm, too.")] = False,
     start: Start = None,
     end: End = None,
+    version: Version = None,
+    all_versions: AllVersions = False,
     json: Json = False,
 ) -> None:
     """Show a job's incidents by time: what happened, for how long, and what alarmed."""
@@ -62,41 +70,22 @@ def events(
 
     client = connect()
     definition = load_job(job, client)
-    found = of_type(client, definition.job_id, "event", version=definition.version, window=_window(start, end))
+    chosen = _version(client, definition, version, all_versions)
+    found = of_type(client, definition.job_id, "event", version=chosen, window=_window(start, end))
     shown = [event for event in found if every or event["driftline"]["event"]["alarm"]]
     if json:
         return emit(shown)
     if not shown:
         milder = "" if every else " Milder events: --all."
-        say(f"No {'events' if every else 'alarms'}.{milder} Not scored yet? driftline score {job}")
+        say(f"No {'events' if every else 'alarms'}.{milder} {_scored(job, chosen)}")
         return None
     rows: list[list[object]] = []
     for event in shown:
         said, score = event["driftline"], f"{event['anomaly_score']:.0f}"
-        rows.append([moment(event), score, said["event"]["kind"], split(event), said["sentence"], event["_id"][:SHORT]])
+        row = [moment(event), score, said["event"]["kind"], split(event), said["sentence"], event["_id"][:SHORT]]
+        rows.append([*_of_version(event, chosen), *row])
     title = f"{'Events' if every else 'Alarms'} of {definition.job_id}"
-    table(title, ["since (UTC)", "score", "kind", "found for", "what", "id"], rows)
-    return None
-
-
-def noted(
-    job: JobArgument,
-    json: Json = False,
-) -> None:
-    """Show what is noted of stretches of time: data that came late, and was scored then."""
-    from driftline.elastic import annotations as stored
-    from driftline.elastic.client import connect
-    from driftline.pipeline.jobs import load_job
-
-    client = connect()
-    found = stored.of_job(client, load_job(job, client).job_id)
-    if json:
-        return emit(found)
-    if not found:
-        say("No annotations.")
-        return None
-    rows: list[list[object]] = [[moment(each), each["event"], each["annotation"]] for each in found]
-    table(f"Annotations of {job}", ["since (UTC)", "event", "what"], rows)
+    table(title, [*_VERSION[bool(chosen)], "since (UTC)", "score", "kind", "found for", "what", "id"], rows)
     return None
 
 
@@ -104,6 +93,10 @@ def overall(
     jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Jobs, by id or file.")],
     top_n: Annotated[int, typer.Option(min=1, help="The mean of so many jobs' highest scores.")] = 1,
     min_score: Annotated[float, typer.Option(min=0, max=100, help="Only overall scores of at least this.")] = 50.0,
+    version: Annotated[
+        list[str] | None, typer.Option(help="This version of a job, in place of its current one; may be repeated.")
+    ] = None,
+    all_versions: AllVersions = False,
     json: Json = False,
 ) -> None:
     """Show when jobs were anomalous at the same time. It says nothing of causes."""
@@ -114,7 +107,11 @@ def overall(
 
     client = connect()
     definitions = [load_job(job, client) for job in jobs]
-    buckets = [bucket for each in definitions for bucket in of_type(client, each.job_id, "bucket", version=each.version)]
+    given = {each.job_id: each.version for each in definitions}
+    for text in version or []:
+        given |= _whose(client, definitions, text)
+    chosen = {each.job_id: None if all_versions else given[each.job_id] for each in definitions}
+    buckets = [bucket for job_id, which in chosen.items() for bucket in of_type(client, job_id, "bucket", version=which)]
     found = overall_buckets(buckets, top_n=top_n, jobs=[each.job_id for each in definitions])
     shown = [bucket for bucket in found if bucket["overall_score"] >= min_score]
     if json:
@@ -131,11 +128,47 @@ def _of_jobs(bucket: dict[str, Any]) -> str:
     return ", ".join(f"{job['job_id']} {job['max_anomaly_score']:.0f}" for job in bucket["jobs"] if job["max_anomaly_score"])
 
 
+_VERSION = {True: [], False: ["version"]}  # a column where several versions are shown
+
+
+def _of_version(document: dict[str, Any], chosen: str | None) -> list[object]:
+    return [] if chosen else [document["driftline"]["job_version"]]
+
+
+def _version(client: Any, definition: Any, given: str | None, every: bool) -> str | None:  # noqa: ANN401 - imported late
+    """The version whose results are shown; None for all."""
+    from driftline.core.errors import DefinitionError
+    from driftline.pipeline.versions import find
+
+    if given and every:
+        raise DefinitionError("either one version is shown or all", expected="--version or --all-versions")
+    if every:
+        return None
+    return find(client, definition, given) if given else str(definition.version)
+
+
+def _whose(client: Any, definitions: list[Any], text: str) -> dict[str, str]:  # noqa: ANN401 - imported late
+    """Which of the jobs has a version that begins so."""
+    from driftline.core.errors import DefinitionError
+    from driftline.pipeline.versions import find
+
+    last: DefinitionError | None = None
+    for each in definitions:
+        try:
+            return {each.job_id: find(client, each, text)}
+        except DefinitionError as error:
+            last = error
+    raise last or DefinitionError("no job is given")
+
+
+def _scored(job: str, chosen: str | None) -> str:
+    former = f" Of former versions: driftline jobs versions {job}" if chosen else ""
+    return f"Not scored yet? driftline score {job}.{former}"
+
+
 def moment(document: dict[str, Any]) -> str:
     """When a result began, ISO 8601."""
-    from driftline.core.timespan import iso, parse_time
-
-    return iso(parse_time(document["timestamp"] / 1000))
+    return at(document["timestamp"])
 
 
 def split(document: dict[str, Any]) -> str:
@@ -171,5 +204,4 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog="Example: driftline anomalies demo-endpoints --min-score 75 --json")(anomalies)
     app.command(epilog="Example: driftline events demo-endpoints --all --start 2026-03-01")(events)
-    app.command("annotations", epilog="Example: driftline annotations demo-endpoints --json")(noted)
     app.command(epilog="Example: driftline overall demo-endpoints demo-hosts --top-n 2 --json")(overall)

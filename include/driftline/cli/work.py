@@ -93,20 +93,35 @@ def forecast(
     start: Annotated[str | None, typer.Option(help="First bucket. Default: where scored data ends.")] = None,
     snapshot: Annotated[str | None, typer.Option(help="From this snapshot.")] = None,
     partition: Partitions = None,
+    every: Annotated[bool, typer.Option("--all", help="All series, however many. Default: forecast.max_partitions.")] = False,
+    expires_in: Annotated[
+        str | None, typer.Option(help="When it may be removed, such as 30d; 0 for never. Default: the job's.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Forecast a job's series, with bounds that never narrow with the horizon."""
+    """Forecast a job's series and populations, with bounds that never narrow with the horizon."""
     from driftline.elastic.client import connect
     from driftline.pipeline.forecast import forecast as run_forecast
     from driftline.pipeline.jobs import load_job
 
     client = connect()
-    outcome = run_forecast(
-        client, load_job(job, client), duration=duration, start=start, snapshot_id=snapshot, partitions=partition
-    )
+    definition = load_job(job, client)
+    with progress(json) as report:
+        outcome = run_forecast(
+            client,
+            definition,
+            duration=duration,
+            start=start,
+            snapshot_id=snapshot,
+            partitions=partition,
+            every=every,
+            expires_in=expires_in,
+            progress=report,
+        )
     if json:
         return emit(outcome)
     say(f"Forecast [bold]{outcome['forecast_id']}[/] of {outcome['series']} series, {outcome['start']} – {outcome['end']}.")
+    say(f"It is kept until {outcome['expires']}." if outcome["expires"] else "It is kept until it is deleted.")
     rows = [[s["series"], s["mean"], *(_range(s[name]) for name in ("first", "last"))] for s in outcome["summary"]]
     table("Largest series", ["series", "mean", "first bucket (lower … upper)", "last bucket (lower … upper)"], rows)
     _tell(outcome)

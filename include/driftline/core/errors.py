@@ -51,6 +51,10 @@ class DefinitionError(DriftlineError):
     """A job or source file that does not say what it must."""
 
 
+class ChangedError(DriftlineError):
+    """A job that was changed while a run of it was under way."""
+
+
 class WindowError(DriftlineError, ValueError):  # a ValueError, so that validation names the field
     """A time, a span or an interval that cannot be used."""
 

@@ -260,8 +260,8 @@ class Forecast(Definition):
 
     duration: Span = Field(timedelta(days=7), description="How far to forecast.")
     schedule: Cron = Field("30 3 * * *", description="When: cron in UTC, or 'none' (a retrain forecasts in any case).")
-    expires_in: Span = Field(timedelta(days=14), description="When a forecast's documents may be removed.")
-    max_partitions: int = Field(1_000, ge=1, description="Forecast this many series at most, the largest first.")
+    expires_in: Span = Field(timedelta(days=14), description="When a forecast's documents may be removed; 0: never.")
+    max_partitions: int = Field(1_000, ge=0, description="Forecast this many series at most, the largest first; 0: all.")
 
 
 class Quality(Definition):
@@ -346,6 +346,11 @@ class Job(Definition):
     )
     model_prune_window: Span | None = Field(
         None, description="A series without documents for so long is forgotten, rather than silent. Default: never."
+    )
+    model_snapshot_retention_days: int | None = Field(
+        None,
+        ge=0,
+        description="Snapshots whose data ends so many days before the newest one's are removed. Default: the newest 12 stay.",
     )
     datafeed: Datafeed
     training: Training = Field(default_factory=Training)
@@ -458,8 +463,8 @@ class Job(Definition):
         return interval_of(self.datafeed.aggregations or {})
 
     @property
-    def version(self) -> str:
-        """Hash of what models and scores depend on: definitions that differ in words, schedules or checks only share it."""
+    def meaning(self) -> dict[str, Any]:
+        """What models and scores depend on."""
         training = self.training.model_dump(mode="json", include=_LEARNED)
         what: dict[str, Any] = {"indices": self.datafeed.indices, "query": self.datafeed.query, "training": training}
         what |= self.datafeed.model_dump(mode="json", include=_READ_LATER, exclude_defaults=True)
@@ -468,7 +473,12 @@ class Job(Definition):
         # came later: jobs that do not use them keep their version
         meaning |= self.training.model_dump(mode="json", include=_LEARNED_LATER, exclude_defaults=True)
         meaning |= self.model_dump(mode="json", include=_MEANT_LATER, exclude_defaults=True)
-        return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+        return meaning
+
+    @property
+    def version(self) -> str:
+        """Hash of what models and scores depend on: definitions that differ in words, schedules or checks only share it."""
+        return hashlib.sha256(orjson.dumps(self.meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
     @property
     def known(self) -> Known:

@@ -40,6 +40,10 @@ _RESULTS: dict[str, Any] = {
     **_keywords("job_id", "result_type", "function", "function_description", "field_name"),
     **_keywords("influencer_field_name", "influencer_field_value", "model_feature", "forecast_id"),
     **dict.fromkeys(("timestamp", "forecast_create_timestamp", "forecast_expiry_timestamp"), DATE),
+    **dict.fromkeys(("forecast_start_timestamp", "forecast_end_timestamp"), DATE),
+    **dict.fromkeys(("forecast_status", "forecast_messages"), KEYWORD),
+    **dict.fromkeys(("forecast_progress",), DOUBLE),
+    "processed_record_count": LONG,
     **dict.fromkeys(("bucket_span", "detector_index", "event_count", "processing_time_ms"), LONG),
     **dict.fromkeys(("record_score", "initial_record_score", "anomaly_score", "initial_anomaly_score"), DOUBLE),
     **dict.fromkeys(("influencer_score", "initial_influencer_score", "probability", "multi_bucket_impact"), DOUBLE),
@@ -76,7 +80,11 @@ _RESULTS: dict[str, Any] = {
         }
     },
 }
-_STATE: dict[str, Any] = {**_keywords("job_id", "kind"), "scored_until": DATE, "detail": BLOB}
+_STATE: dict[str, Any] = {
+    **_keywords("job_id", "job_version", "kind"),
+    **dict.fromkeys(("scored_from", "scored_until"), DATE),
+    **dict.fromkeys(("detail", "meaning"), BLOB),
+}
 _RUNS: dict[str, Any] = {
     **_keywords("run", "kind", "job_id", "job_version", "source_id", "snapshot_id", "verdict", "state"),
     **dict.fromkeys(("@timestamp", "window_start", "window_end"), DATE),
@@ -87,6 +95,7 @@ _SNAPSHOTS: dict[str, Any] = {
     **_keywords("job_id", "job_version", "snapshot_id", "state", "verdict", "engine"),
     **dict.fromkeys(("training_start", "training_end", "created", "valid_from", "valid_until"), DATE),
     **dict.fromkeys(("series", "trained", "failed"), LONG),
+    "retain": BOOL,
     "description": TEXT,
     "detail": BLOB,
 }
@@ -95,6 +104,7 @@ _JOBS: dict[str, Any] = {**_keywords("id", "kind", "state"), "updated": DATE, "d
 _ANNOTATIONS: dict[str, Any] = {
     **_SERIES,
     **_keywords("job_id", "type", "event", "create_username", "modified_username"),
+    "detector_index": LONG,
     **dict.fromkeys(("timestamp", "end_timestamp", "create_time", "modified_time"), DATE),
     "annotation": TEXT,
 }

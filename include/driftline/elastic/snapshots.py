@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from driftline.core.errors import SnapshotError
-from driftline.core.timespan import iso, parse_time
+from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import results
+from driftline.elastic.annotations import MODEL_CHANGE, annotate
 from driftline.elastic.bulk import bulk, delete_action, index_action
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.indices import MODELS, SNAPSHOTS, ensure_templates
@@ -81,17 +82,19 @@ def write(client: Elasticsearch, manifest: Manifest, chunks: Iterable[bytes]) ->
     ensure_templates(client)
     name = manifest_id(manifest["job_id"], manifest["snapshot_id"])
     before = client.options(ignore_status=404).get(index=SNAPSHOTS, id=name).body.get("_source")
-    writing = secrets.token_hex(4)
+    writing, size = secrets.token_hex(4), 0
     head = orjson.dumps({"job_id": manifest["job_id"], "snapshot_id": manifest["snapshot_id"]})[:-1]
-    written = bulk(
-        client,
-        (
-            index_action(MODELS, f"{name}:{writing}:{number}", b'%b,"row":%d,"model":%b}' % (head, number, chunk))
-            for number, chunk in enumerate(chunks)
-        ),
-    )
-    detail = {**manifest["detail"], "chunks": written.total, "writing": writing}
-    client.index(index=SNAPSHOTS, id=name, document={**manifest, "detail": detail}, refresh=True)
+
+    def actions() -> Iterator[bytes]:
+        nonlocal size
+        for number, chunk in enumerate(chunks):
+            size += len(chunk)
+            yield index_action(MODELS, f"{name}:{writing}:{number}", b'%b,"row":%d,"model":%b}' % (head, number, chunk))
+
+    written = bulk(client, actions())
+    said = before["detail"].get("said", {}) if before else {}  # by a user; it stays when a snapshot is written again
+    detail = {**manifest["detail"], "chunks": written.total, "writing": writing, "bytes": size, "said": said}
+    client.index(index=SNAPSHOTS, id=name, document={**manifest, "retain": False, "detail": detail, **said}, refresh=True)
     if before:
         bulk(client, (delete_action(MODELS, id_) for id_ in _chunk_ids(before)))
 
@@ -123,6 +126,11 @@ def choose(found: list[Manifest], version: str, moment: datetime) -> Manifest | 
             if begin <= moment and (end is None or moment < parse_time(end)) and (best is None or begin > best[0]):
                 best = (begin, manifest)
     return best[1] if best else None
+
+
+def in_force(found: list[Manifest], version: str) -> Manifest | None:
+    """The snapshot that scores the newest data of a version."""
+    return choose(found, version, datetime.max.replace(tzinfo=UTC))
 
 
 def find(found: list[Manifest], snapshot_id: str, job_id: str) -> Manifest:
@@ -183,15 +191,21 @@ def _fetched(client: Elasticsearch, manifest: Manifest, ids: list[str], asked: l
 
 
 @talks_to_cluster
-def revert(client: Elasticsearch, job_id: str, snapshot_id: str, at: datetime) -> Manifest:
-    """Puts a snapshot in force from data time `at` on, until a newer one is promoted.
+def revert(client: Elasticsearch, job_id: str, snapshot_id: str, at: datetime, *, version: str | None = None) -> Manifest:
+    """Puts a snapshot in force from data time `at` on, until a newer one is promoted; an annotation tells of it.
 
     Raises:
-        SnapshotError: No such snapshot.
+        SnapshotError: No such snapshot, or it is of another version of the job than `version`.
     """
     found = manifests(client, job_id)
     chosen = find(found, snapshot_id, job_id)
-    for manifest in found:
+    if version and chosen["job_version"] != version:
+        raise SnapshotError(
+            f"snapshot '{snapshot_id}' is of version {chosen['job_version']} of the job; the job is now of version {version}",
+            where=f"job {job_id}",
+            fix="Put the job's former definition back: its snapshots are in force again then.",
+        )
+    for manifest in (each for each in found if each["job_version"] == chosen["job_version"]):
         intervals = _cut(manifest["detail"]["valid"], at)
         if manifest is chosen:
             intervals = [*intervals, {"from": iso(at)}]
@@ -199,7 +213,27 @@ def revert(client: Elasticsearch, job_id: str, snapshot_id: str, at: datetime) -
             manifest["detail"]["valid"] = intervals
             manifest["state"] = "promoted" if intervals else manifest["state"]
             client.index(index=SNAPSHOTS, id=manifest_id(job_id, manifest["snapshot_id"]), document=manifest, refresh=True)
+    text = f"The job was reverted to the model snapshot {snapshot_id}, trained on data until {chosen['training_end']}."
+    annotate(client, job_id, Window(at, at), text, event=MODEL_CHANGE, about=snapshot_id)
     return chosen
+
+
+@talks_to_cluster
+def update(
+    client: Elasticsearch, job_id: str, snapshot_id: str, *, description: str | None = None, retain: bool | None = None
+) -> Manifest:
+    """Sets a snapshot's description, and whether it is kept for ever. It stays so when the snapshot is trained again.
+
+    Raises:
+        SnapshotError: No such snapshot.
+    """
+    manifest = find(manifests(client, job_id), snapshot_id, job_id)
+    given = {"description": description, "retain": retain}
+    said = {name: value for name, value in given.items() if value is not None}
+    manifest["detail"]["said"] = {**manifest["detail"].get("said", {}), **said}
+    manifest |= said
+    client.index(index=SNAPSHOTS, id=manifest_id(job_id, snapshot_id), document=manifest, refresh=True)
+    return manifest
 
 
 def _cut(intervals: list[dict[str, str]], at: datetime) -> list[dict[str, str]]:

@@ -1,53 +1,97 @@
-"""Small facts about a job that outlive a run: how far it is scored; and the journal of runs.
+"""Small facts about a job that outlive a run: how far each of its versions is scored; and the journal of runs.
 
-Facts are read by their id, which always gives what was written last: nobody has to wait for a refresh.
+Facts of one version are read by their id, which always gives what was written last: nobody has to wait for a refresh.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from elasticsearch import ConflictError, NotFoundError
 
-from driftline.core.timespan import iso, parse_time
+from driftline.core.timespan import Window, iso
+from driftline.elastic import results
 from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RUNS, STATE, ensure_templates
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+    from driftline.core.job import Job
+
+KIND = "scored"
 ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
+MAX_VERSIONS = 10_000
 
 
-def scored_until(client: Elasticsearch, job_id: str) -> datetime | None:
-    """End of the newest bucket that was ever scored, or None."""
-    return progress(client, job_id)[0]
+@dataclass(frozen=True)
+class Scored:
+    """How far one version of a job is scored.
+
+    Attributes:
+        window: From the first bucket that was scored, without a gap, to the end of the newest one.
+        meaning: `Job.meaning` of that version.
+        note: What was noted of the newest buckets.
+    """
+
+    window: Window
+    meaning: dict[str, Any]
+    note: dict[str, Any] | None
+
+
+def scored_until(client: Elasticsearch, job: Job) -> datetime | None:
+    """End of the newest bucket that was ever scored by this version of the job, or None."""
+    found = progress(client, job)
+    return found.window.end if found else None
 
 
 @talks_to_cluster
-def progress(client: Elasticsearch, job_id: str) -> tuple[datetime | None, dict[str, Any] | None]:
-    """As `scored_until`, and what was noted of the newest buckets then."""
+def progress(client: Elasticsearch, job: Job) -> Scored | None:
+    """How far this version of the job is scored, or None."""
     try:
-        found = client.get(index=STATE, id=f"scored:{job_id}")["_source"]
+        return _scored(client.get(index=STATE, id=_name(job.job_id, job.version))["_source"])
     except NotFoundError:
-        return None, None
-    return parse_time(found["scored_until"]), found.get("detail")
+        return None
 
 
 @talks_to_cluster
-def advance(client: Elasticsearch, job_id: str, until: datetime, note: dict[str, Any] | None = None) -> None:
-    """Moves `scored_until` forward, with a note; a run over older data leaves it where it is, also when runs overlap."""
+def versions(client: Elasticsearch, job_id: str) -> dict[str, Scored]:
+    """How far each version of a job is scored, by version: those that ever were."""
+    client.indices.refresh(index=STATE, ignore_unavailable=True, allow_no_indices=True)
+    mine = {"bool": {"filter": [{"term": {"job_id": job_id}}, {"term": {"kind": KIND}}]}}
+    hits = client.search(index=STATE, query=mine, size=MAX_VERSIONS, ignore_unavailable=True)["hits"]["hits"]
+    return {hit["_source"]["job_version"]: _scored(hit["_source"]) for hit in hits if "job_version" in hit["_source"]}
+
+
+@talks_to_cluster
+def advance(client: Elasticsearch, job: Job, window: Window, note: dict[str, Any] | None = None) -> None:
+    """Adds a window to what this version of the job has scored; also when runs overlap.
+
+    The end only ever moves forward, and `note` is of the newest end. The start moves back only without a gap.
+    """
     ensure_templates(client)
-    name, document = f"scored:{job_id}", {"job_id": job_id, "kind": "scored", "scored_until": iso(until), "detail": note}
+    name = _name(job.job_id, job.version)
     for _ in range(ATTEMPTS):
         try:
             stored = client.get(index=STATE, id=name)
-            if parse_time(stored["_source"]["scored_until"]) > until or stored["_source"] == document:
-                return
+            known = _scored(stored["_source"])
             unchanged = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
         except NotFoundError:
-            unchanged = {"op_type": "create"}
+            stored, known, unchanged = None, Scored(window, {}, None), {"op_type": "create"}
+        start = min(window.start, known.window.start) if window.end >= known.window.start else known.window.start
+        document = {
+            "job_id": job.job_id,
+            "job_version": job.version,
+            "kind": KIND,
+            "scored_from": iso(start),
+            "scored_until": iso(max(window.end, known.window.end)),
+            "detail": note if window.end >= known.window.end else known.note,
+            "meaning": job.meaning,
+        }
+        if stored is not None and stored["_source"] == document:
+            return
         try:
             client.index(index=STATE, id=name, document=document, **unchanged)
         except ConflictError:
@@ -56,9 +100,21 @@ def advance(client: Elasticsearch, job_id: str, until: datetime, note: dict[str,
 
 
 @talks_to_cluster
-def forget(client: Elasticsearch, job_id: str) -> None:
-    """Drops what is remembered of a job."""
-    client.options(ignore_status=404).delete(index=STATE, id=f"scored:{job_id}")
+def forget(client: Elasticsearch, job_id: str, version: str | None = None) -> None:
+    """Drops what is remembered of a job, or of one of its versions."""
+    if version:
+        client.options(ignore_status=404).delete(index=STATE, id=_name(job_id, version))
+    else:
+        results.delete(client, STATE, {"term": {"job_id": job_id}})
+
+
+def _name(job_id: str, version: str) -> str:
+    return f"{KIND}:{job_id}:{version}"
+
+
+def _scored(stored: dict[str, Any]) -> Scored:
+    window = Window.parse(stored["scored_from"], stored["scored_until"])
+    return Scored(window, stored.get("meaning") or {}, stored.get("detail"))
 
 
 @talks_to_cluster

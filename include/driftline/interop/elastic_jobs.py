@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 BUCKET_SPAN = "5m"  # where a job of Elastic's does not say
 INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
 # Fields that are ours, too.
-_JOB = {"job_id", "description", "groups", "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
+_OWN = ("description", "groups", "model_snapshot_retention_days")
+_JOB = {"job_id", *_OWN, "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
 _ANALYSIS = {"bucket_span", "detectors", "influencers", "summary_count_field_name", "model_prune_window"}
 _DETECTOR = {
     "function", "field_name", "by_field_name", "over_field_name", "partition_field_name", "use_null", "exclude_frequent",
@@ -53,7 +54,6 @@ _IDLE = {
     "analysis_limits": "models have no memory limit; training.max_partitions limits their number",
     "allow_lazy_open": "Airflow starts the work",
     "background_persist_interval": "models are written when they were trained",
-    "model_snapshot_retention_days": "maintenance keeps the newest 12 snapshots",
     "daily_model_snapshot_retention_after_days": "maintenance keeps the newest 12 snapshots",
     "results_retention_days": "maintenance removes results by whole months",
     "results_index_name": "results are in driftline-results-*",
@@ -166,7 +166,7 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
     summary = None if "aggregations" in kept.get("datafeed", {}) else analysis.get("summary_count_field_name")
     definition: dict[str, Any] = {
         "job_id": job_id,
-        **{name: source[name] for name in ("description", "groups") if source.get(name)},
+        **{name: source[name] for name in _OWN if source.get(name) or source.get(name) == 0},
         "influencers": analysis.get("influencers") or [],
         "bucket_span": analysis.get("bucket_span") or BUCKET_SPAN,
         "detectors": detectors,

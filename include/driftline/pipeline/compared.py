@@ -28,6 +28,7 @@ from driftline.scoring.population import Population
 from driftline.scoring.rarity import Counts, mixed
 from driftline.scoring.settings import SCORE_CURVE
 from driftline.scoring.telling import Found, explained, record
+from driftline.scoring.usual import Usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,10 @@ def _fitted(seen: Seen) -> dict[str, Any]:
     if seen.detector.spec.family == "freq_rare":
         common = _common(seen)
         return {**Population.fit(_with_rare(seen, common)[0].members()).numbers(), "common": common.numbers()}
-    return Population.fit(seen.members()).numbers()
+    members = seen.members()
+    _, first = np.unique(seen.group, return_index=True)
+    names = [list(seen.key(cell)[1:3]) for cell in first.tolist()]
+    return {**Population.fit(members).numbers(), "usual": {**Usual.fit(members).numbers(), "names": names}}
 
 
 def _common(seen: Seen) -> Counts:

@@ -130,7 +130,7 @@ def _bucket(client: Elasticsearch, job: Job, moment: datetime) -> tuple[Window, 
     window = Window(start, start + job.bucket_span)
     if window.end <= data.start or data.end <= window.start:
         raise WindowError("there is no data at that time", where=where, expected=f"a time within {data}")
-    until = state.scored_until(client, job.job_id)
+    until = state.scored_until(client, job)
     quality = _quality(client, job, window)
     stopped = quality is not None and quality["verdict"] == "stop"
     if not stopped and (until is None or until < window.end):

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.errors import SnapshotError, WindowError
-from driftline.core.results import Maker, milliseconds, number, numbers, result
-from driftline.core.ruling import time_shifts
+from driftline.core.errors import DataError, SnapshotError, WindowError
+from driftline.core.results import milliseconds, result
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import AT_ONCE, bulk, index_action
 from driftline.elastic.client import explained
 from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
-from driftline.models.baseline.design import shifted
-from driftline.models.trained import Trained
+from driftline.pipeline.ahead import Part, Writing, left_out, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elasticsearch import Elasticsearch
-    from numpy.typing import NDArray
 
     from driftline.core.job import Job
-    from driftline.core.series import SeriesKey
+    from driftline.core.progress import Progress
 
-INTERVAL = 0.95  # share of values between a forecast's bounds
-MAX_STEPS = 100_000
-BLOCK = 1_000_000  # values that are predicted at once
-FIELDS = ("forecast_lower", "forecast_prediction", "forecast_upper")
-LINEAGE = ("snapshot_id", "training_start", "training_end")
-LISTED = 10  # series in the summary
+STATS = "model_forecast_request_stats"
 SHORT_CYCLES, SHORT_HORIZONS = 2, 3
 
 
@@ -45,9 +38,12 @@ def forecast(
     duration: str | timedelta | None = None,
     start: str | datetime | None = None,
     partitions: list[str] | None = None,
+    every: bool = False,
+    expires_in: str | timedelta | None = None,
     run: str = "cli",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes a forecast of every series with a model, the largest first where there are more than `forecast.max_partitions`.
+    """Writes a forecast of every series with a model, and of what members of populations usually have.
 
     Args:
         client: The cluster.
@@ -56,41 +52,48 @@ def forecast(
         duration: How far; by default the job's.
         start: First bucket; by default where scored data ends, or the training window if that ends later.
         partitions: Only series with one of these partition or by values.
+        every: All series; by default the largest where there are more than `forecast.max_partitions`.
+        expires_in: When its documents may be removed; by default the job's, 0 for never.
         run: Who asks, for the journal.
+        progress: Told how many series are done.
 
     Returns:
-        `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`,
+        `forecast_id`, `snapshot_id`, `start`, `end`, `expires`, `series`, `documents`,
         `summary` (largest series: first and last prediction), `notes`.
 
     Raises:
-        SnapshotError: There is no snapshot to forecast from.
-        WindowError: The duration is shorter than a bucket or absurdly long.
+        SnapshotError: There is no snapshot to forecast from, or nothing in it that has a course over time.
+        WindowError: The duration is shorter than a bucket, or leads beyond all calendars.
     """
     started = datetime.now(UTC)
-    length, steps = _horizon(job, duration)
+    kept = parse_span(expires_in) if expires_in is not None else job.forecast.expires_in
     manifest, begin = _choose(client, job, snapshot_id, start)
-    models, notes = _series(client, job, manifest, partitions)
-    window = Window(begin, begin + steps * job.bucket_span)
-    identity = hashlib.blake2b(
-        f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(begin)} {steps}".encode(), digest_size=10
-    ).hexdigest()
-    times = np.datetime64(begin.replace(tzinfo=None), "ms") + np.arange(steps) * np.timedelta64(job.span_seconds * 1000, "ms")
+    length, steps, window = _horizon(job, duration, begin)
+    wanted = set(partitions or ())
+    limit = 0 if every else job.forecast.max_partitions
+    found, total, notes = _limited(client, job, manifest, wanted, window.end, limit)
+    notes += [*left_out(job), *_warnings(manifest, length)]
+    narrowed = [*sorted(wanted), *([f"the largest {limit}"] if limit and total > limit else [])]
+    identity = _identity(job, manifest, window, steps, narrowed)
+    index = monthly(FORECASTS, begin)  # of the start: one of years is not strewn over a hundred indices
     ensure_templates(client)
-    summary: list[dict[str, Any]] = []
-    written = bulk(client, _actions(job, models, identity, times, manifest, summary), at_once=AT_ONCE).total
-    series = sum(len(trained.keys) for trained in models)
-    stats = _stats(job, identity, window, started, series)
-    bulk(client, [index_action(monthly(FORECASTS, begin), f"stats:{identity}", stats)])
+    stats = _Stats(job, manifest, identity, window, started, kept)
+    # first: what a run that dies leaves is known, and expires
+    bulk(client, [index_action(index, f"stats:{identity}", stats.document("started", 0, 0, notes))])
+    writing = Writing(job, manifest, identity, index)
+    written = bulk(client, writing.actions(found, begin, steps, progress, min(total, limit or total)), at_once=AT_ONCE).total
+    bulk(client, [index_action(index, f"stats:{identity}", stats.document("finished", written, writing.series, notes))])
     with explained(f"forecast of job {job.job_id}"):
         client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
     outcome = {
         "forecast_id": identity,
         "snapshot_id": manifest["snapshot_id"],
         **window.as_dict(),
-        "series": series,
+        "expires": iso(started + kept) if kept else None,
+        "series": writing.series,
         "documents": written,
-        "summary": summary,
-        "notes": notes + _warnings(manifest, length),
+        "summary": [told for _, told in writing.largest],
+        "notes": notes,
     }
     facts = {"job_id": job.job_id, "job_version": job.version, "snapshot_id": manifest["snapshot_id"]}
     edges = {"window_start": iso(window.start), "window_end": iso(window.end)}
@@ -98,17 +101,25 @@ def forecast(
     return outcome
 
 
-def _horizon(job: Job, duration: str | timedelta | None) -> tuple[timedelta, int]:
-    """How far to forecast, and how many buckets that is."""
+def _horizon(job: Job, duration: str | timedelta | None, begin: datetime) -> tuple[timedelta, int, Window]:
+    """How far to forecast, how many buckets that is, and from when to when."""
     length = parse_span(duration) if duration else job.forecast.duration
     steps = int(length / job.bucket_span)
-    if not 1 <= steps <= MAX_STEPS:
-        raise WindowError(
-            f"a forecast of {format_span(length)} is {steps} buckets of {format_span(job.bucket_span)}",
-            where=f"job {job.job_id}",
-            expected=f"1 to {MAX_STEPS}",
-        )
-    return length, steps
+    where = f"job {job.job_id}"
+    if steps < 1:
+        what = f"a forecast of {format_span(length)} is {steps} buckets of {format_span(job.bucket_span)}"
+        raise WindowError(what, where=where, expected="at least 1")
+    try:
+        return length, steps, Window(begin, begin + steps * job.bucket_span)
+    except OverflowError:
+        raise WindowError(f"a forecast of {format_span(length)} leads beyond the year 9999", where=where) from None
+
+
+def _identity(job: Job, manifest: dict[str, Any], window: Window, steps: int, narrowed: list[str]) -> str:
+    """The forecast's id: a hash of all that decides about its documents."""
+    about = f"{job.job_id} {job.version} {manifest['snapshot_id']} {iso(window.start)} {steps}"
+    content = "\0".join([about, *narrowed]).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=10).hexdigest()
 
 
 def _choose(
@@ -120,7 +131,7 @@ def _choose(
         raise SnapshotError(
             "there is no snapshot to forecast from", where=f"job {job.job_id}", fix=f"Train first: driftline train {job.job_id}"
         )
-    until = state.scored_until(client, job.job_id)
+    until = state.scored_until(client, job)
     newest = max(parse_time(m["training_end"]) for m in valid)
     begin = floor_time(parse_time(start), job.bucket_span) if start else max(filter(None, (until, newest)))
     manifest = snapshots.find(found, snapshot_id, job.job_id) if snapshot_id else snapshots.choose(found, job.version, begin)
@@ -131,88 +142,70 @@ def _choose(
     return manifest, begin
 
 
-def _series(
-    client: Elasticsearch, job: Job, manifest: dict[str, Any], partitions: list[str] | None
-) -> tuple[list[Trained], list[str]]:
-    """The models to carry forward, as they lie in the snapshot's chunks, and notes on what is left out."""
-    wanted = set(partitions or ())
-    models = []
-    for chunk in snapshots.chunks(client, manifest):
-        part = Trained.from_numbers(chunk)
-        rows = [row for row in part.fitted if not wanted or wanted & set(part.keys[row][1:])]
-        if rows:
-            models.append(part.select(rows))
-    total, limit = sum(len(part.keys) for part in models), job.forecast.max_partitions
-    if not total:
-        what = f"none of the partitions {', '.join(sorted(wanted))} has a model" if wanted else "no series has a model"
-        raise SnapshotError(what, where=f"snapshot {manifest['snapshot_id']}")
-    if total <= limit:
-        return models, []
-    level = np.concatenate([part.fleet.scale for part in models])  # the largest value of each history
-    chosen = np.zeros(total, dtype=bool)
-    chosen[np.argsort(-level, kind="stable")[:limit]] = True
-    parts = np.split(chosen, np.cumsum([len(part.keys) for part in models])[:-1])
-    kept = [part.select(np.flatnonzero(inside).tolist()) for part, inside in zip(models, parts, strict=True) if inside.any()]
-    return kept, [f"{total - limit} of {total} series are left out (forecast.max_partitions={limit})"]
+def _limited(
+    client: Elasticsearch, job: Job, manifest: dict[str, Any], wanted: set[str], until: datetime, limit: int
+) -> tuple[Iterator[Part], int, list[str]]:
+    """The parts to carry forward, how many series there are, and a note where not all of them are carried.
 
-
-def _predict(
-    job: Job, trained: Trained, times: NDArray[np.datetime64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """lower, typical, upper, each (N, H).
-
-    Nobody knows more about a later bucket than about an earlier one, so the distance of each bound is at least that of every
-    bucket before it, also where the level falls (at night, a count's noise is smaller).
+    Where there may be too many the snapshot is read twice, rather than held: for how large the series are, and for themselves.
     """
-    mean = trained.fleet.mean(times)
-    half = trained.fleet.half_width(times, interval=INTERVAL, sigma=trained.scale)
-    low, typical, high = (trained.fleet.to_units(part) for part in (mean - half, mean, mean + half))
-    lower = typical - np.maximum.accumulate(typical - low, axis=1)
-    upper = typical + np.maximum.accumulate(high - typical, axis=1)
-    never_negative = np.array(
-        [job.detectors[key.detector_index].spec.metric in {"count", "distinct_count"} for key in trained.keys]
-    )
-    clipped = [np.where(never_negative[:, None], np.maximum(part, 0.0), part) for part in (lower, typical, upper)]
-    return clipped[0], clipped[1], clipped[2]
+    found = parts(client, job, manifest, wanted, until)
+    if not limit or manifest["trained"] <= limit:
+        first = next(found, None)
+        if first is None:
+            raise _nothing(job, manifest, wanted)
+        return chain([first], found), manifest["trained"], []
+    sizes = [part.size for part in found]
+    if not sizes:
+        raise _nothing(job, manifest, wanted)
+    total = sum(map(len, sizes))
+    again = parts(client, job, manifest, wanted, until)
+    if total <= limit:
+        return again, total, []
+    chosen = np.zeros(total, dtype=bool)
+    chosen[np.argsort(-np.concatenate(sizes), kind="stable")[:limit]] = True
+    inside = np.split(chosen, np.cumsum([len(part) for part in sizes])[:-1])
+    kept = (part.select(np.flatnonzero(here).tolist()) for part, here in zip(again, inside, strict=True) if here.any())
+    note = f"{total - limit} of {total} series are left out (forecast.max_partitions={limit}); --all forecasts them, too"
+    return kept, total, [note]
 
 
-def _actions(
-    job: Job,
-    models: list[Trained],
-    identity: str,
-    times: NDArray[np.datetime64],
-    manifest: dict[str, Any],
-    summary: list[dict[str, Any]],
-) -> Iterator[bytes]:
-    """The documents of all series, some models at a time; `summary` takes the largest series at the end."""
-    maker = Maker(job, "model_forecast", {key: manifest[key] for key in LINEAGE}, extra=(identity,))
-    stamps: list[int] = times.astype("datetime64[ms]").astype(np.int64).tolist()
-    ends = [parse_time(manifest["training_end"]), parse_time(stamps[-1] / 1000) + job.bucket_span]
-    clocks = shifted(times, time_shifts(job, min(ends), max(ends)))
-    index_of, largest = results.monthly_index(FORECASTS), _Largest()
-    for trained in models:
-        for first in range(0, len(trained.keys), size := max(1, BLOCK // len(stamps))):
-            part = trained.select(range(first, min(first + size, len(trained.keys))))
-            bounds = _predict(job, part, clocks)
-            largest.add(part.keys, *bounds)
-            for row, key in enumerate(part.keys):
-                columns = {name: numbers(bound[row]) for name, bound in zip(FIELDS, bounds, strict=True)}
-                for id_, time, document in maker.rows(key, stamps, columns, forecast_id=identity):
-                    yield index_action(index_of(time), id_, document)
-    summary += largest.summary()
+def _nothing(job: Job, manifest: dict[str, Any], wanted: set[str]) -> SnapshotError:
+    where, reasons = f"snapshot {manifest['snapshot_id']}", left_out(job)
+    if len(reasons) == len(job.detectors):
+        return SnapshotError("there is nothing to forecast", where=f"job {job.job_id}", fix=". ".join(reasons))
+    if wanted:
+        return SnapshotError(f"none of the partitions {', '.join(sorted(wanted))} has a model", where=where)
+    return SnapshotError("no series has a model", where=where, fix=f"Train again: driftline train {job.job_id}")
 
 
-def _stats(job: Job, identity: str, window: Window, created: datetime, series: int) -> dict[str, Any]:
+class _Stats:
     """Elastic's model_forecast_request_stats: the one forecast document with wall clock times, for its expiry."""
-    return result(job, "model_forecast_request_stats", milliseconds(window.start), {"series": series}) | {
-        "forecast_id": identity,
-        "forecast_create_timestamp": milliseconds(created),
-        "forecast_expiry_timestamp": milliseconds(created + job.forecast.expires_in),
-        "forecast_start_timestamp": milliseconds(window.start),
-        "forecast_end_timestamp": milliseconds(window.end),
-        "forecast_status": "finished",
-        "forecast_progress": 1.0,
-    }
+
+    def __init__(
+        self, job: Job, manifest: dict[str, Any], identity: str, window: Window, created: datetime, kept: timedelta
+    ) -> None:
+        self._job, self._lineage, self._window, self._created = job, {"snapshot_id": manifest["snapshot_id"]}, window, created
+        self._fixed: dict[str, Any] = {
+            "forecast_id": identity,
+            "forecast_create_timestamp": milliseconds(created),
+            "forecast_start_timestamp": milliseconds(window.start),
+            "forecast_end_timestamp": milliseconds(window.end),
+        }
+        if kept:
+            self._fixed["forecast_expiry_timestamp"] = milliseconds(created + kept)
+
+    def document(self, status: str, written: int, series: int, notes: list[str]) -> dict[str, Any]:
+        """What is known at the beginning, or at the end."""
+        seconds = (datetime.now(UTC) - self._created).total_seconds()
+        return result(self._job, STATS, milliseconds(self._window.start), {**self._lineage, "series": series}) | {
+            **self._fixed,
+            "forecast_status": status,
+            "forecast_progress": 1.0 if status == "finished" else 0.0,
+            "forecast_messages": notes,
+            "processed_record_count": written,
+            "processing_time_ms": round(seconds * 1000),
+        }
 
 
 def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
@@ -228,29 +221,25 @@ def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
     return notes
 
 
-class _Largest:
-    """The series with the largest mean predictions, of all that were added."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[float, dict[str, Any]]] = []
-
-    def add(self, keys: list[SeriesKey], *bounds: NDArray[np.float64]) -> None:
-        """Takes the series' lower, typical and upper predictions, each (N, H)."""
-        means = np.nanmean(bounds[1], axis=1)
-        for row in np.argsort(-means, kind="stable")[:LISTED].tolist():
-            ends = {
-                name: dict(zip(("lower", "prediction", "upper"), (number(bound[row, at], 4) for bound in bounds), strict=True))
-                for name, at in (("first", 0), ("last", -1))
-            }
-            told = {"series": keys[row].label(), "detector_index": keys[row].detector_index, "mean": number(means[row], 4)}
-            self._found.append((float(means[row]), told | ends))
-        self._found = sorted(self._found, key=lambda pair: -pair[0])[:LISTED]
-
-    def summary(self) -> list[dict[str, Any]]:
-        """The largest first: mean prediction, and first and last bucket with bounds."""
-        return [told for _, told in self._found]
+def forecasts(client: Elasticsearch, job_id: str) -> list[dict[str, Any]]:
+    """Elastic's statistics documents of a job's forecasts, the newest first."""
+    with explained(f"index {FORECASTS}-*"):
+        client.indices.refresh(index=f"{FORECASTS}-*", ignore_unavailable=True, allow_no_indices=True)
+    query = {"bool": {"filter": [{"term": {"job_id": job_id}}, {"term": {"result_type": STATS}}]}}
+    found = [hit["_source"] for hit in results.scan(client, query, index=f"{FORECASTS}-*")]
+    return sorted(found, key=lambda each: each["forecast_create_timestamp"], reverse=True)
 
 
-def delete_forecasts(client: Elasticsearch, job_id: str) -> int:
-    """Removes all of a job's forecasts. Returns how many documents."""
-    return results.delete(client, f"{FORECASTS}-*", {"term": {"job_id": job_id}})
+def delete_forecasts(client: Elasticsearch, job_id: str, ids: list[str] | None = None) -> int:
+    """Removes forecasts of a job, all of them by default. Returns how many documents.
+
+    Raises:
+        DataError: The job has no forecast of an id; nothing is removed.
+    """
+    mine: dict[str, Any] = {"term": {"job_id": job_id}}
+    if ids is None:
+        return results.delete(client, f"{FORECASTS}-*", mine)
+    known = {each["forecast_id"] for each in forecasts(client, job_id)}
+    if strange := [id_ for id_ in ids if id_ not in known]:
+        raise DataError(f"no forecast '{strange[0]}'", where=f"job {job_id}", fix=f"See: driftline forecasts list {job_id}")
+    return results.delete(client, f"{FORECASTS}-*", {"bool": {"filter": [mine, {"terms": {"forecast_id": ids}}]}})

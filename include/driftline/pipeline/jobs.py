@@ -173,13 +173,24 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def reset(client: Elasticsearch, job_id: str) -> dict[str, int]:
+def reset(client: Elasticsearch, job_id: str, version: str | None = None) -> dict[str, int]:
     """Forgets all that a job has learned and found: results, forecasts, snapshots, quality, how far it is scored.
+
+    With `version` only what is of that version; quality reports and annotations are of all.
 
     Returns:
         Documents removed, by kind.
     """
     mine: dict[str, Any] = {"term": {"job_id": job_id}}
+    if version:
+        state.forget(client, job_id, version)  # first: what is left of a half reset is then scored again
+        mine = {"bool": {"filter": [mine, {"term": {"driftline.job_version": version}}]}}
+        ids = [m["snapshot_id"] for m in snapshots.manifests(client, job_id) if m["job_version"] == version]
+        return {
+            "snapshots": snapshots.delete(client, job_id, ids),
+            "results": results.delete(client, f"{RESULTS}-*", mine),
+            "forecasts": results.delete(client, f"{FORECASTS}-*", mine),
+        }
     removed = {
         "snapshots": snapshots.delete(client, job_id),
         "results": results.delete(client, f"{RESULTS}-*", mine),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import state
 from driftline.elastic.read import fingerprints
+from driftline.pipeline import versions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 
 def scored_from(client: Elasticsearch, job: Job) -> datetime | None:
-    """Where scoring goes on: where it ended last, or at the first bucket that has changed since; None if it never began."""
+    """Where scoring goes on; None if it never began.
+
+    That is where it ended last, or at the first bucket that has changed since, or where the results of former versions begin
+    that this one has not scored yet.
+    """
     until, changed = changes(client, job)
-    return min(changed, default=until)
+    return min(filter(None, (until, *changed, versions.owed(client, job))), default=None)
 
 
 def look(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any]:
@@ -43,8 +48,11 @@ def look(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any]:
 
 def changes(client: Elasticsearch, job: Job) -> tuple[datetime | None, dict[datetime, int]]:
     """Where scoring ended last; and of the buckets noted then by how many documents each has changed."""
-    until, known = state.progress(client, job.job_id)
-    if until is None or not known or not job.datafeed.delayed_data_check_config.enabled:
+    scored = state.progress(client, job)
+    if scored is None:
+        return None, {}
+    until, known = scored.window.end, scored.note
+    if not known or not job.datafeed.delayed_data_check_config.enabled:
         return until, {}
     start = parse_time(known["start"])
     pairs = zip(documents(client, job, Window(start, until)), known["documents"], strict=False)

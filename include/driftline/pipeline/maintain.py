@@ -10,12 +10,17 @@ import fsspec
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
+from driftline.elastic.annotations import USER
 from driftline.elastic.client import explained
 from driftline.elastic.indices import ANNOTATIONS, FORECASTS, QUALITY, RESULTS, RUNS
 from driftline.pipeline.store import FOLDER, counting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
 
 RESULTS_KEPT = timedelta(days=366)
 STAGING_KEPT = timedelta(days=2)
@@ -26,7 +31,7 @@ SNAPSHOTS_KEPT = 12
 
 def maintain(
     client: Elasticsearch,
-    job_ids: list[str],
+    jobs: Sequence[Job],
     *,
     results_kept: timedelta = RESULTS_KEPT,
     snapshots_kept: int = SNAPSHOTS_KEPT,
@@ -37,9 +42,9 @@ def maintain(
 
     Args:
         client: The cluster.
-        job_ids: Jobs whose snapshots are pruned.
+        jobs: Jobs whose snapshots are pruned.
         results_kept: Months of results that ended longer ago are deleted as whole indices.
-        snapshots_kept: So many of each job's newest snapshots stay.
+        snapshots_kept: So many of each version's newest snapshots stay, where a job does not say for how long.
         staging_kept: Staged series and fits older than this go; quality reports stay as long as results, what counts in the
             series store three months.
         now: The present, for tests.
@@ -53,10 +58,16 @@ def maintain(
         "forecasts": _drop_forecasts(client, moment),
         "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
-        "annotations": results.delete(client, ANNOTATIONS, {"range": {"create_time": {"lt": iso(moment - results_kept)}}}),
-        "snapshots": sum(_prune(client, job_id, snapshots_kept) for job_id in job_ids),
+        "annotations": results.delete(client, ANNOTATIONS, _told_before(moment - results_kept)),
+        "snapshots": sum(prune(client, job, snapshots_kept, superseded=moment - results_kept) for job in jobs),
         "staged": sweep(moment - staging_kept, reports=moment - results_kept, store=moment - max(STORE_KEPT, staging_kept)),
     }
+
+
+def _told_before(moment: datetime) -> dict[str, Any]:
+    """Annotations that are old, but for those of people: nobody else could tell that again."""
+    old = {"range": {"create_time": {"lt": iso(moment)}}}
+    return {"bool": {"filter": [old], "must_not": [{"term": {"event": USER}}]}}
 
 
 def _drop_months(client: Elasticsearch, before: datetime) -> list[str]:
@@ -85,14 +96,39 @@ def _drop_forecasts(client: Elasticsearch, now: datetime) -> int:
     return results.delete(client, f"{FORECASTS}-*", {"terms": {"forecast_id": ids}}) if ids else 0
 
 
-def _prune(client: Elasticsearch, job_id: str, kept: int) -> int:
-    """Keeps the newest snapshots, and the one in force however old it is (a revert may have chosen an old one)."""
-    found = snapshots.manifests(client, job_id)
-    in_force = {m["snapshot_id"] for m in found if any(interval.get("until") is None for interval in m["detail"]["valid"])}
-    newest = next((m["snapshot_id"] for m in found if m["snapshot_id"] in in_force), None)
-    reverted = {m["snapshot_id"] for m in found if len(m["detail"]["valid"]) > 1}
-    doomed = [m["snapshot_id"] for m in found[kept:] if m["snapshot_id"] != newest and m["snapshot_id"] not in reverted]
-    return snapshots.delete(client, job_id, doomed) if doomed else 0
+def prune(client: Elasticsearch, job: Job, kept: int, *, superseded: datetime) -> int:
+    """Removes a job's old snapshots; never one that is to be retained, and of its version none that is or was put in force.
+
+    Args:
+        client: The cluster.
+        job: Whose. With `model_snapshot_retention_days` those stay whose data ends within so many days of the newest one's.
+        kept: Otherwise, so many of each version's newest stay.
+        superseded: Those of former versions that were made before this moment go in any case.
+
+    Returns:
+        How many.
+    """
+    found = snapshots.manifests(client, job.job_id)
+    doomed: list[str] = []
+    for version in {manifest["job_version"] for manifest in found}:
+        mine = [manifest for manifest in found if manifest["job_version"] == version]
+        old, now = _old(mine, job.model_snapshot_retention_days, kept), snapshots.in_force(mine, version)
+        for number, manifest in enumerate(mine):
+            if version == job.version:
+                goes = number in old and manifest is not now and len(manifest["detail"]["valid"]) < 2  # it was reverted to
+            else:
+                goes = number in old or parse_time(manifest["created"]) < superseded
+            if goes and not manifest.get("retain"):
+                doomed.append(manifest["snapshot_id"])
+    return snapshots.delete(client, job.job_id, doomed) if doomed else 0
+
+
+def _old(mine: list[dict[str, Any]], days: int | None, kept: int) -> range:
+    """Which of a version's snapshots, the newest first, are past keeping."""
+    if days is None:
+        return range(kept, len(mine))
+    limit = parse_time(mine[0]["training_end"]) - timedelta(days=days)
+    return range(sum(parse_time(manifest["training_end"]) >= limit for manifest in mine), len(mine))
 
 
 def sweep(before: datetime, *, reports: datetime, store: datetime) -> int:

@@ -58,8 +58,9 @@ def prepare(
     """The plan of a scoring run; trains first where no snapshot is there that may be used.
 
     Returns:
-        `start`, `end`, `read_start` (with the look-back, from the start of the day), `segments`: which snapshot scores from when
-        to when, and whether it has learned from those buckets itself (`in_sample`); `data`: what `late.look` notes.
+        `job_version`, `start`, `end`, `read_start` (with the look-back, from the start of the day), `segments`: which snapshot
+        scores from when to when, and whether it has learned from those buckets itself (`in_sample`); `data`: what `late.look`
+        notes.
 
     Raises:
         SnapshotError: There is no usable snapshot and none could be trained.
@@ -72,6 +73,7 @@ def prepare(
     found = _usable(job, snapshots.manifests(client, job.job_id))
     segments = [] if window.empty else _segments(job, found, window, model)
     return {
+        "job_version": job.version,
         **window.as_dict(),
         "read_start": iso(floor_time(floor_time(window.start, DAY) - look_back(job), job.bucket_span)),
         "model": model,

@@ -17,6 +17,7 @@ from driftline.elastic import results, snapshots, state
 from driftline.elastic.annotations import DELAYED, annotate
 from driftline.elastic.influencers import find_influencers
 from driftline.models.baseline.fleet import unpack
+from driftline.pipeline import versions
 from driftline.pipeline.files import read_lines
 from driftline.pipeline.late import sentence as told_late
 from driftline.pipeline.segment import PLOTTED
@@ -83,7 +84,8 @@ def write(
         if late := noted.pop("late", None):
             text = told_late(late, job)
             annotate(client, job.job_id, Window.parse(late["start"], late["end"]), text, event=DELAYED)
-        state.advance(client, job.job_id, window.end, noted or None)
+        versions.note_change(client, job)
+        state.advance(client, job, window, noted or None)
     buckets = [document for _, document in summary if document["result_type"] == "bucket"]
     here = [event["driftline"]["event"] for _, event in events if milliseconds(window.start) <= event["timestamp"]]
     outcome = {

@@ -47,8 +47,8 @@ def read_series(
         progress: Told how far the read is.
 
     Returns:
-        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `engine` (who is going to fit them), `compared`
-        (of each detector that compares, what is staged for it).
+        A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `job_version`, `engine` (who is going to fit them),
+        `compared` (of each detector that compares, what is staged for it).
 
     Raises:
         SourceIndexError: An index or a field is missing or of the wrong type.
@@ -61,7 +61,7 @@ def read_series(
     compared = stage(client, job, inside, uri=uri, since=since, progress=progress)
     frame.notes = [*frame.notes, *notes(job, compared, window)]
     frame.write(uri)
-    return handle_of(frame, uri) | {"engine": job.training.engine, "compared": compared}
+    return handle_of(frame, uri) | {"job_version": job.version, "engine": job.training.engine, "compared": compared}
 
 
 def handle_of(frame: SeriesFrame, uri: str) -> dict[str, Any]:
@@ -116,4 +116,5 @@ def batches(handle: dict[str, Any], size: int | None = None) -> list[dict[str, A
     edges = [total * number // count for number in range(count + 1)]
     series = [{"uri": handle["uri"], "first": first, "last": last, "part": str(first)} for first, last in pairwise(edges)]
     compared = [{**staged, "part": f"detector-{staged['detector']}"} for staged in handle.get("compared", [])]
-    return [*(series if total or not compared else []), *compared]
+    version = {"job_version": handle["job_version"]} if "job_version" in handle else {}
+    return [batch | version for batch in (*(series if total or not compared else []), *compared)]

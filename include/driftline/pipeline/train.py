@@ -16,6 +16,7 @@ from driftline.core.ruling import compares_typical
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import snapshots, state
+from driftline.elastic.annotations import STORED, annotate
 from driftline.elastic.fields import check_fields, data_range
 from driftline.models.baseline.fleet import pack, unpack
 from driftline.pipeline import gate
@@ -195,6 +196,9 @@ def promote(
         },
     }
     snapshots.write(client, manifest, (chunk for part in fitted for chunk in islice(read_lines(part["uri"]), 1, None)))
+    if outcome["promoted"]:
+        text = f"Model snapshot {manifest['snapshot_id']} is in force: {models} models, trained on {window}."
+        annotate(client, job.job_id, Window(window.end, window.end), text, event=STORED, about=manifest["snapshot_id"])
     facts = {key: manifest[key] for key in ("job_id", "job_version", "snapshot_id", "state", "verdict")}
     state.journal(client, run, "train", started, **facts, window_start=iso(window.start), window_end=iso(window.end))
     return {

@@ -47,7 +47,7 @@ def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
     if found is None:
         ranges = [data_range(client, job) for job in jobs]
         found = Window(max(min(r.start for r in ranges), max(r.end for r in ranges) - RECENT), max(r.end for r in ranges))
-    until = [moment for job in jobs if (moment := state.scored_until(client, job.job_id))]
+    until = [moment for job in jobs if (moment := state.scored_until(client, job))]
     found = Window(found.start, max([found.end, *until]))
     goes_on = any(job.by_clock or job.datafeed.after_source for job in jobs)
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found

@@ -96,7 +96,7 @@ class Population:
     @classmethod
     def fit(cls, seen: Members) -> Population:
         """From the values of a training window."""
-        scale = _scale(seen.value)
+        scale = scale_of(seen.value)
         y = np.arcsinh(seen.value / scale)
         group, code = np.unique(seen.group, return_inverse=True)
         place = Buckets.of(code, seen.bucket, y)
@@ -212,7 +212,7 @@ def among(surprise: Floats, members: Ints) -> Floats:
     return np.asarray(np.maximum(np.where(small, surprise - np.log(members) / LN10, exact), 0.0), dtype=np.float64)
 
 
-def _scale(value: Floats) -> float:
+def scale_of(value: Floats) -> float:
     """1 for counts; of what is measured in other units a tenth of its median size."""
     size = np.abs(value)
     whole = bool((value == np.round(value)).all()) and bool((value >= 0).all())

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline_airflow.failures import told_to_airflow
 from driftline_airflow.hook import CONNECTION, DriftlineElasticsearchHook
+from driftline_airflow.window import SCHEDULED
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -67,13 +69,28 @@ class JobOperator(ClusterOperator):
         super().__init__(**kwargs)
         self.job = job
 
-    def definition(self, client: Elasticsearch) -> Job:
-        """The job itself."""
-        if isinstance(self.job, Job):
-            return self.job
+    def definition(self, client: Elasticsearch, context: Mapping[str, Any], made: Mapping[str, Any] | None = None) -> Job:
+        """The job itself, in the version for which an earlier task of the run `made` what this one takes.
+
+        Raises:
+            ChangedError: The job was changed since. A scheduled run is skipped: the next one does its work, and all that the
+                new version owes.
+        """
+        from driftline.core.errors import ChangedError
         from driftline.pipeline.jobs import load_job
 
-        return load_job(self.job, client)
+        job = self.job if isinstance(self.job, Job) else load_job(self.job, client)
+        begun = (made or {}).get("job_version", job.version)
+        if begun == job.version:
+            return job
+        error = ChangedError(
+            f"the job was changed while this run was under way: it began with version {begun}, now it is {job.version}",
+            where=f"job {job.job_id}",
+            fix="Start a new run, or clear all tasks of this one.",
+        )
+        if context["dag_run"].run_type == SCHEDULED:
+            raise AirflowSkipException(str(error))
+        raise error
 
     def staged(self, context: Mapping[str, Any], name: str) -> str:
         """Where this run stages a file. Run ids are free text, so the folder is named by their hash."""

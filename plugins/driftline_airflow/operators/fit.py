@@ -33,4 +33,4 @@ class FitBatchOperator(JobOperator):
         from driftline.pipeline.train import fit_batch
 
         out = self.staged(context, f"fit-{self.batch['part']}.json")
-        return fit_batch(self.definition(client), self.batch, out=out, progress=self.progress())
+        return fit_batch(self.definition(client, context, self.batch), self.batch, out=out, progress=self.progress())

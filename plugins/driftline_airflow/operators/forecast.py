@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class ForecastOperator(JobOperator):
     """Writes forecast documents of a job; the params `start`, `duration` and `partitions` narrow it.
 
+    `all_series` takes all series, also where there are more than `forecast.max_partitions`; `expires_in` says for how long.
+
     One that follows a new snapshot begins where that snapshot's data ends, another where scored data ends.
 
     Returns `forecast_id`, `snapshot_id`, `start`, `end`, `series`, `documents`. A run by the clock is skipped while the job has
@@ -29,10 +31,20 @@ class ForecastOperator(JobOperator):
         from driftline.core.errors import SnapshotError
         from driftline.pipeline.forecast import forecast
 
-        job = self.definition(client)
-        asked = {"start": forecast_start(context), "duration": context["params"].get("duration") or None}
+        job = self.definition(client, context)
+        params = context["params"]
         try:
-            outcome = forecast(client, job, **asked, partitions=wanted_partitions(context), run=context["run_id"])
+            outcome = forecast(
+                client,
+                job,
+                start=forecast_start(context),
+                duration=params.get("duration") or None,
+                partitions=wanted_partitions(context),
+                every=bool(params.get("all_series")),
+                expires_in=params.get("expires_in") or None,
+                run=context["run_id"],
+                progress=self.progress(),
+            )
         except SnapshotError as error:
             if context["dag_run"].run_type != SCHEDULED:
                 raise

@@ -43,7 +43,7 @@ class QualityGateOperator(JobOperator):
         from driftline.core.errors import QualityStopError
         from driftline.pipeline.gate import check_series
 
-        job = self.definition(client)
+        job = self.definition(client, context, self.handle)
         try:
             verdict = check_series(client, job, self.handle, stage=self.stage, run=context["run_id"])
         except QualityStopError as stop:

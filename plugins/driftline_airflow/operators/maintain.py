@@ -21,10 +21,12 @@ class MaintainOperator(ClusterOperator):
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
+        from driftline.core.job import Job
         from driftline.pipeline.jobs import list_definitions
         from driftline.pipeline.maintain import maintain
 
-        jobs = [entry.id for entry in list_definitions(client) if entry.kind == "job" and entry.text is not None]
+        entries = [entry for entry in list_definitions(client) if entry.kind == "job"]
+        jobs = [Job.model_validate_json(entry.text) for entry in entries if entry.text is not None]
         params = context["params"]
         removed = maintain(
             client, jobs, results_kept=timedelta(days=params["results_kept"]), snapshots_kept=params["snapshots_kept"]

@@ -27,7 +27,7 @@ class PlanScoreOperator(JobOperator):
         from driftline.elastic.snapshots import manifests
         from driftline.pipeline.score import prepare
 
-        job = self.definition(client)
+        job = self.definition(client, context)
         window = score_window(context, job, client)
         if window.empty:
             raise AirflowSkipException(f"nothing to score: no bucket is complete between {window}")
@@ -37,6 +37,7 @@ class PlanScoreOperator(JobOperator):
         plan = prepare(client, job, window, model=model, run=context["run_id"], progress=self.progress())
         for note in plan["notes"]:
             self.log.info("%s", note)
-        valid = [manifest for manifest in manifests(client, job.job_id) if manifest["detail"]["valid"]]
+        mine = [manifest for manifest in manifests(client, job.job_id) if manifest["job_version"] == job.version]
+        valid = [manifest for manifest in mine if manifest["detail"]["valid"]]
         newest = max(valid, key=lambda manifest: manifest["training_end"])["snapshot_id"]
         return {**plan, "renewed": newest not in before}

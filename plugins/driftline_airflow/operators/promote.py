@@ -50,7 +50,7 @@ class PromoteSnapshotOperator(JobOperator):
         from driftline.pipeline.train import promote
 
         self.report_id = (self.verdict or {}).get("report_id")
-        job = self.definition(client)
+        job = self.definition(client, context, self.handle)
         outcome = promote(client, job, self.handle, list(self.fitted), verdict=self.verdict, run=context["run_id"])
         for failure in outcome["failures"][:20]:
             self.log.warning("not trained: %s", failure)

@@ -35,7 +35,7 @@ class ReadSeriesOperator(JobOperator):
         from driftline.pipeline.score import read_plan
         from driftline.pipeline.train import training_window
 
-        job, uri = self.definition(client), self.staged(context, "series.parquet")
+        job, uri = self.definition(client, context, self.plan), self.staged(context, "series.parquet")
         if self.plan is not None:
             handle = read_plan(client, job, self.plan, uri=uri, progress=self.progress())
         else:

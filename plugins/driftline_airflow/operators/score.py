@@ -34,5 +34,5 @@ class ScoreBatchOperator(JobOperator):
         from driftline.pipeline.score import score_batch
 
         out = self.staged(context, f"scored-{self.batch['part']}.json")
-        job = self.definition(client)
+        job = self.definition(client, context, self.plan)
         return score_batch(client, job, self.batch, self.plan, partitions=wanted_partitions(context), out=out)

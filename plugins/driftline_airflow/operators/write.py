@@ -55,7 +55,7 @@ class WriteResultsOperator(JobOperator):
         """See the class."""
         from driftline.pipeline.score import write
 
-        job = self.definition(client)
+        job = self.definition(client, context, self.plan)
         self.report_id = (self.verdict or {}).get("report_id")
         outcome = write(
             client,

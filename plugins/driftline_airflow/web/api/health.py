@@ -23,7 +23,7 @@ def health(client: ClusterDep, airflow: AirflowDep, job: JobDep) -> dict[str, An
     """State of the DAGs, last and next runs, data lag, partitions trained and failed, alarms of the last scored week, quality."""
     from driftline.pipeline.gate import latest
 
-    until = state.scored_until(client, job.job_id)
+    until = state.scored_until(client, job)
     found = [each for each in snapshots.manifests(client, job.job_id) if each["job_version"] == job.version]
     promoted = next((each for each in found if each["state"] == "promoted"), None)
     alarms = 0

@@ -30,8 +30,9 @@ def jobs(client: ClusterDep, user: ReaderDep) -> dict[str, Any]:
 @router.get("/{job_id}")
 def job(client: ClusterDep, found: JobDep) -> dict[str, Any]:
     """A job with its defaults, how far it is scored, and its snapshot."""
-    until = state.scored_until(client, found.job_id)
-    promoted = [m for m in snapshots.manifests(client, found.job_id) if m["state"] == "promoted"]
+    until = state.scored_until(client, found)
+    mine = [m for m in snapshots.manifests(client, found.job_id) if m["job_version"] == found.version]
+    promoted = [m for m in mine if m["state"] == "promoted"]
     return {
         "job_id": found.job_id,
         "definition": found.as_dict(),

@@ -39,4 +39,4 @@ def snapshot(client: ClusterDep, job: JobDep, snapshot_id: SnapshotId) -> dict[s
 @router.post("/{snapshot_id}/revert")
 def revert(client: ClusterDep, job: JobDep, snapshot_id: SnapshotId, asked: Revert | None = None) -> dict[str, Any]:
     """Puts a snapshot in force, until a newer one is promoted. Results stay; score again to replace them."""
-    return stored.revert(client, job.job_id, snapshot_id, parse_time((asked or Revert()).at))
+    return stored.revert(client, job.job_id, snapshot_id, parse_time((asked or Revert()).at), version=job.version)

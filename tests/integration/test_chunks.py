@@ -8,7 +8,7 @@ from driftline.bench.fleet import filled
 from driftline.core.timespan import Window
 from driftline.elastic import results
 from driftline.elastic.indices import FORECASTS, RESULTS
-from driftline.pipeline import forecast as forecasting
+from driftline.pipeline import ahead
 from driftline.pipeline import train as training
 from driftline.pipeline.forecast import forecast
 from driftline.pipeline.read import batches
@@ -58,7 +58,7 @@ def test_any_chunks_give_the_same_forecast_of_the_largest_series(client, fleet, 
     assert (whole["series"], whole["documents"]) == (5, 5 * 12)
     before = documents(client, f"{FORECASTS}-*", fleet.job.job_id)
     monkeypatch.setattr(training, "CHUNK", 2)
-    monkeypatch.setattr(forecasting, "BLOCK", 12)
+    monkeypatch.setattr(ahead, "BLOCK", 12)
     train(client, fleet.job, as_of=cut)
     again = forecast(client, fleet.job, duration="12h", start=cut)
     assert again["summary"] == whole["summary"]

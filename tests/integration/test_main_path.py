@@ -375,7 +375,7 @@ def test_reset_forgets_everything(client, job):
     [
         ({"datafeed": {"indices": ["no-such-index-anywhere"]}}, "no index matches|index does not exist"),
         ({"time_field": "timestamp"}, r"no field 'timestamp' in the index. Did you mean '@timestamp'\?"),
-        ({"time_field": "path"}, "field 'path' is of type keyword; expected a date"),
+        ({"time_field": "path", "detectors": [{"function": "count"}]}, "field 'path' is of type keyword; expected a date"),
         ({"detectors": [{"function": "mean", "field_name": "path"}]}, "field 'path' is of type keyword; expected a number"),
         (
             {"detectors": [{"function": "count", "partition_field_name": "text"}]},

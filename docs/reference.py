@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import job, metric, rules, source
+from driftline.core import categorization, job, metric, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -39,6 +39,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
         job.Marker,
         job.DelayedData,
         job.ModelPlot,
+        categorization.PerPartition,
     ],
     "rules.md": [rules.Rule, rules.Condition, rules.Scope, rules.Filter, rules.Calendar, rules.ScheduledEvent],
     "sources.md": [source.Source, source.Files, source.Csv, source.Generator, source.RowQuality, source.IndexSettings],

@@ -1,4 +1,4 @@
-"""`driftline anomalies`, `events`, `overall`: the highest records, the incidents, and how bad it was over several jobs."""
+"""`driftline anomalies`, `events`, `categories`, `overall`: records, incidents, kinds of messages, and several jobs at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.output import End, JobArgument, Json, Start, emit, say, table
+from driftline.cli.output import End, JobArgument, Json, Start, emit, safe, say, table
 from driftline.cli.output import moment as at
 
 Version = Annotated[str | None, typer.Option(help="Results of this version of the job; its first letters will do.")]
 AllVersions = Annotated[bool, typer.Option("--all-versions", help="Results of all versions, not only of the current one.")]
+
+EXAMPLE = 200  # characters of one in a table
 
 SHORT = 10  # characters of an id that are shown: enough to tell a job's records apart
 
@@ -86,6 +88,37 @@ def events(
         rows.append([*_of_version(event, chosen), *row])
     title = f"{'Events' if every else 'Alarms'} of {definition.job_id}"
     table(title, [*_VERSION[bool(chosen)], "since (UTC)", "score", "kind", "found for", "what", "id"], rows)
+    return None
+
+
+def categories(
+    job: JobArgument,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at most, the most frequent.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Show the kinds of messages that a job tells apart, with how often each was there in the training and an example."""
+    from driftline.elastic.client import connect
+    from driftline.elastic.results import of_type
+    from driftline.pipeline.jobs import load_job
+
+    client = connect()
+    definition = load_job(job, client)
+    found = of_type(client, definition.job_id, "category_definition", version=definition.version)
+    shown = sorted(found, key=lambda each: (-each["num_matches"], each["category_id"]))[:limit]
+    if json:
+        return emit(shown)
+    if not shown:
+        none = "" if definition.categorises else " It has no categorization_field_name."
+        say(f"No categories.{none or f' Has the job been trained? driftline train {safe(job)}'}")
+        return None
+    split = any("partition_field_value" in each for each in shown)
+    rows: list[list[object]] = []
+    for each in shown:
+        partition = [each.get("partition_field_value", "")] if split else []
+        example = (each["examples"] or [""])[0][:EXAMPLE]
+        rows.append([each["category_id"], *partition, each["num_matches"], each["driftline"]["template"], example])
+    columns = ["category", *(["partition"] if split else []), "messages", "template", "example"]
+    table(f"Categories of {definition.job_id}", columns, rows)
     return None
 
 
@@ -204,4 +237,5 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog="Example: driftline anomalies demo-endpoints --min-score 75 --json")(anomalies)
     app.command(epilog="Example: driftline events demo-endpoints --all --start 2026-03-01")(events)
+    app.command(epilog="Example: driftline categories logs --json")(categories)
     app.command(epilog="Example: driftline overall demo-endpoints demo-hosts --top-n 2 --json")(overall)

@@ -13,6 +13,7 @@ import orjson
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from driftline.core.aggregations import aggregation_names, interval_of
+from driftline.core.categorization import PerPartition, categorises, check_categorization, check_filters
 from driftline.core.definition import Definition, check_name
 from driftline.core.errors import WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, Function, find_function
@@ -24,7 +25,10 @@ Check = Literal["pass", "warn", "stop"]
 
 # what a job's version is made of
 _MEANT = {"job_id", "bucket_span", "detectors", "influencers", "time_field"}
-_MEANT_LATER = {"time_zone", "summary_count_field_name", "model_prune_window"}
+_MEANT_LATER = {
+    "time_zone", "summary_count_field_name", "model_prune_window", "categorization_field_name", "categorization_filters",
+    "per_partition_categorization",
+}  # fmt: skip
 _READ_LATER = {"aggregations", "runtime_mappings", "script_fields"}
 _LEARNED = {"window", "min_history", "min_buckets", "transform", "prophet", "max_partitions"}
 _LEARNED_LATER = {"prophet_by_partition", "engine"}
@@ -352,6 +356,15 @@ class Job(Definition):
         ge=0,
         description="Snapshots whose data ends so many days before the newest one's are removed. Default: the newest 12 stay.",
     )
+    categorization_field_name: str | None = Field(
+        None, min_length=1, description="The field with messages whose kinds are values of `mlcategory`; see below."
+    )
+    categorization_filters: list[str] = Field(
+        default_factory=list, description="Regular expressions; what they match in a message is taken out first."
+    )
+    per_partition_categorization: PerPartition = Field(
+        default_factory=PerPartition, description="`{enabled: true}`: each partition has categories of its own."
+    )
     datafeed: Datafeed
     training: Training = Field(default_factory=Training)
     forecast: Forecast = Field(default_factory=Forecast)
@@ -386,6 +399,11 @@ class Job(Definition):
     def _metric_is_three(cls, value: object) -> object:
         return [each for given in value for each in _meant(given)] if isinstance(value, list) else value
 
+    @field_validator("categorization_filters")
+    @classmethod
+    def _filters_can_be_used(cls, value: list[str]) -> list[str]:
+        return check_filters(value)
+
     @field_validator("time_zone")
     @classmethod
     def _zone_is_known(cls, value: str) -> str:
@@ -414,6 +432,7 @@ class Job(Definition):
         self._prunes_whole_buckets()
         self._fields_fit()
         self._aggregations_fit()
+        check_categorization(self)
         descriptions = [detector.model_dump_json() for detector in self.detectors]
         if len(set(descriptions)) < len(descriptions):
             raise ValueError("detectors: two detectors are the same")
@@ -429,6 +448,7 @@ class Job(Definition):
     def _fields_fit(self) -> None:
         """Elastic's rules for the fields of a job."""
         check_name(self.summary_count_field_name, "summary_count_field_name")
+        check_name(self.categorization_field_name, "categorization_field_name")
         named = {getattr(detector, place) for detector in self.detectors for place in ("field_name", *_SPLITS)}
         named |= {detector.other.field_name for detector in self.detectors if detector.other}
         if self.time_field in {*named, *self.influencers, self.summary_count_field_name}:
@@ -490,6 +510,11 @@ class Job(Definition):
         job = self.model_copy()
         job._known = known
         return job
+
+    @property
+    def categorises(self) -> bool:
+        """Whether any detector splits by the kind of message."""
+        return any(categorises(detector) for detector in self.detectors)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -54,7 +54,17 @@ def read_aggregated(client: Elasticsearch, job: Job, split: Split, window: Windo
             table[name] = table[name].fillna("")
     table["weight"] = _numbers(_column(job, rows, job.summary_count_field_name or DOCS))
     columns = {name: _column(job, rows, source) for name, (_, source) in zip(split.names, split.measures, strict=True)}
-    table = table.dropna()
+    return counted(split, table.dropna(), columns)
+
+
+def counted(split: Split, table: pd.DataFrame, columns: dict[str, pd.Series[Any]]) -> Columns:
+    """Rows as buckets.
+
+    Args:
+        split: Whose buckets.
+        table: Of each row `bucket`, what `SPLITS` names, and `weight`: how many documents it stands for.
+        columns: Measure → its values, by the index of `table`.
+    """
     by = [table[name] for name in (*SPLITS, "bucket")]
     found = table["weight"].groupby(by).sum().reset_index()
     keys: dict[tuple[str, str, str], int] = {}

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from driftline.elastic.messages import Sample
 from driftline.elastic.read import Cells
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ def encoded(cells: Cells) -> pa.Buffer:
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     texts = list(zip(*cells.keys, strict=True)) or [(), (), ()]
     named = [column if any(column) else None for column in texts]
-    meta = orjson.dumps({"keys": named, "series": len(cells.keys), "intervals": cells.intervals})
+    samples = [[*kind, *sample] for kind, sample in cells.samples.items()]
+    described = {
+        "keys": named,
+        "series": len(cells.keys),
+        "intervals": cells.intervals,
+        **({"samples": samples} if samples else {}),
+    }
+    meta = orjson.dumps(described)
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({META: meta}), sink, compression="zstd", compression_level=1)
     return sink.getvalue()
@@ -39,7 +47,9 @@ def decoded(content: bytes | pa.Buffer) -> Cells:
     columns = {name: table[name].to_numpy() for name in table.column_names}
     row, bucket, docs = (columns.pop(name) for name in ("row", "bucket", "docs"))
     keys, intervals = _described(table.schema)
-    return Cells(keys, row, bucket, docs, columns, intervals)
+    told = orjson.loads(table.schema.metadata[META]).get("samples", [])
+    samples = {(group, shape): Sample(longest, tuple(examples)) for group, shape, longest, examples in told}
+    return Cells(keys, row, bucket, docs, columns, intervals, samples)
 
 
 def described(file: IO[bytes]) -> tuple[list[SplitKey], list[int]]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.aggregations import aggregation_names
+from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SourceIndexError
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic.client import explained
@@ -49,6 +50,16 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
     if summary := job.summary_count_field_name:
         _require(fields, summary, f"{where}, summary_count_field_name", _NUMBERS, "a number")
     fields |= {name: {"script": {"aggregatable": True}} for name in job.datafeed.script_fields}
+    if messages := job.categorization_field_name:
+        _require_there(fields, messages, f"{where}, categorization_field_name")
+        fields[MLCATEGORY] = {"category": {"aggregatable": True}}
+    _check_detectors(fields, job, where)
+    for name in job.influencers:
+        _require(fields, name, f"{where}, influencers", None, "a keyword")
+    return None
+
+
+def _check_detectors(fields: dict[str, Any], job: Job, where: str) -> None:
     for number, detector in enumerate(job.detectors):
         place = f"{where}, detectors.{number}"
         for read, where_read in ((detector, place), (detector.other, f"{place}.{'per' if detector.per else 'given'}")):
@@ -58,9 +69,6 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
         for split in ("partition_field_name", "by_field_name", "over_field_name"):
             if name := getattr(detector, split):
                 _require(fields, name, f"{place}.{split}", None, "a keyword")
-    for name in job.influencers:
-        _require(fields, name, f"{where}, influencers", None, "a keyword")
-    return None
 
 
 def _check_aggregations(job: Job, where: str) -> None:
@@ -76,11 +84,16 @@ def _check_aggregations(job: Job, where: str) -> None:
             raise SourceIndexError(f"no aggregation is called '{name}'", where=f"{where}, {place}", expected=known)
 
 
-def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | None, wanted: str) -> None:
-    kinds = fields.get(name)
+def _require_there(fields: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    kinds: dict[str, Any] | None = fields.get(name)
     if kinds is None or set(kinds) == {"unmapped"}:
         near = difflib.get_close_matches(name, [field for field in fields if not field.startswith("_")], n=1)
         raise SourceIndexError(f"no field '{name}' in the index", where=where, fix=f"Did you mean '{near[0]}'?" if near else "")
+    return kinds
+
+
+def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | None, wanted: str) -> None:
+    kinds = _require_there(fields, name, where)
     for kind, caps in kinds.items():
         if kind == "unmapped":
             continue

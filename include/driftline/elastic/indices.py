@@ -49,6 +49,10 @@ _RESULTS: dict[str, Any] = {
     **dict.fromkeys(("influencer_score", "initial_influencer_score", "probability", "multi_bucket_impact"), DOUBLE),
     **dict.fromkeys(("typical", "actual", "model_lower", "model_median", "model_upper"), DOUBLE),
     **dict.fromkeys(("forecast_lower", "forecast_prediction", "forecast_upper"), DOUBLE),
+    **dict.fromkeys(("category_id", "max_matching_length", "num_matches"), LONG),
+    "terms": {"type": "text"},
+    "examples": {"type": "text"},
+    **_keywords("regex", "mlcategory"),
     "is_interim": BOOL,
     "influencers": {
         "type": "object",
@@ -58,7 +62,7 @@ _RESULTS: dict[str, Any] = {
     "bucket_influencers": BLOB,
     "driftline": {
         "properties": {
-            **_keywords("job_version", "snapshot_id", "quality", "key", "kind", "damped"),
+            **_keywords("job_version", "snapshot_id", "quality", "key", "kind", "damped", "template"),
             **dict.fromkeys(("in_sample", "learning"), BOOL),
             "sentence": {"type": "keyword", "index": False, "doc_values": False},
             "event": {

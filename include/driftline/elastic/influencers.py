@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from driftline.core.categorization import MLCATEGORY
+from driftline.core.shapes import terms as words_of
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic.client import explained
 from driftline.elastic.query import SPLITS, field_of, filtered, searched
@@ -67,6 +69,11 @@ def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, An
     for kind in SPLITS:
         if name := record.get(f"{kind}_field_name"):
             if name in job.datafeed.script_fields:
+                continue
+            if name == MLCATEGORY:
+                # what has all its words; in a keyword these cannot be looked for, and then nobody is blamed
+                words = {"query": words_of(record["driftline"].get("template", "")), "operator": "and"}
+                query["bool"]["filter"].append({"match": {job.categorization_field_name: words}})
                 continue
             value = record[f"{kind}_field_value"]
             missing = {"bool": {"must_not": {"exists": {"field": name}}}}

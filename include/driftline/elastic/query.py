@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from driftline.core.categorization import MLCATEGORY
 from driftline.core.metric import canonical
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Split:
     def keyed(self) -> list[str]:
         """Which of partition, by and over there are."""
         return [name for name, given in zip(SPLITS, self.fields, strict=True) if given]
+
+    @property
+    def category(self) -> int | None:
+        """Which of partition, by and over is the kind of message; None where there is no such split."""
+        return self.fields.index(MLCATEGORY) if MLCATEGORY in self.fields else None
 
     @property
     def names(self) -> list[str]:

@@ -21,6 +21,7 @@ from driftline.core.errors import ClusterDownError
 from driftline.core.timespan import Window
 from driftline.elastic.aggregated import read_aggregated
 from driftline.elastic.client import explained, search_raw
+from driftline.elastic.messages import joined, read_messages
 from driftline.elastic.query import CONTENT, SPLITS, VALUE, composite, fingerprint, text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
+    from driftline.elastic.messages import Kind, Sample
     from driftline.elastic.query import Split
 
 # The same copy of each shard answers all that a read asks, so that a fingerprint belongs to what is read after it.
@@ -51,6 +53,7 @@ class Cells:
         docs: (n,) int64, documents.
         values: Sub-aggregation → (n,) float64; the document count itself is not among them.
         intervals: Numbers of the intervals, of some buckets each, that these are all the cells of.
+        samples: Where keys hold shapes of messages, what is told of these.
     """
 
     keys: list[SplitKey]
@@ -59,11 +62,12 @@ class Cells:
     docs: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
     intervals: list[int] = field(default_factory=list)
+    samples: dict[Kind, Sample] = field(default_factory=dict)
 
     def where(self, chosen: NDArray[np.bool_]) -> Cells:
         """Some of the cells, with all keys."""
         values = {name: column[chosen] for name, column in self.values.items()}
-        return Cells(self.keys, self.row[chosen], self.bucket[chosen], self.docs[chosen], values, self.intervals)
+        return replace(self, row=self.row[chosen], bucket=self.bucket[chosen], docs=self.docs[chosen], values=values)
 
     def within(self, intervals: Collection[int], wide: int) -> Cells:
         """The cells of some intervals, each `wide` buckets."""
@@ -88,15 +92,21 @@ def merge(parts: list[Cells]) -> Cells:
     # one key, and a sort that uses what is in order already: parts come as they were read, by time
     order = np.argsort(row * (bucket.max(initial=0) + 1) + bucket, kind="stable")
     values = {name: np.concatenate([part.values[name] for part in parts])[order] for name in parts[0].values}
-    return Cells(pairs, row[order], bucket[order], docs[order], values, [i for part in parts for i in part.intervals])
+    intervals, samples = [i for part in parts for i in part.intervals], joined([part.samples for part in parts])
+    return Cells(pairs, row[order], bucket[order], docs[order], values, intervals, samples)
 
 
-def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window) -> Cells:
+def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window, wide: int = 1) -> Cells:
     """The buckets of a split in a window that is aligned to the bucket span, in the order of time.
+
+    What is read of messages is limited by intervals of `wide` buckets, which the window holds whole.
 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
+    if split.category is not None:
+        columns, samples = read_messages(client, job, split, window, wide)
+        return Cells(*columns, samples=samples)
     if job.datafeed.aggregations and split.detectors:
         return Cells(*read_aggregated(client, job, split, window))
     table = pa.concat_tables(_pages(client, job, split, window))

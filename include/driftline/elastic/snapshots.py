@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 MAX_SNAPSHOTS = 1000
+CATEGORIES = "categories"  # in `detail.ranges`: the chunk holds categories of messages
 MGET = 8  # chunks a request, some 4 MB
 
 
@@ -73,7 +74,8 @@ def write(client: Elasticsearch, manifest: Manifest, chunks: Iterable[bytes]) ->
 
     Args:
         client: The cluster.
-        manifest: What describes it; `detail.ranges` may hold each chunk's `key_range`, or the number of the detector it is of.
+        manifest: What describes it; `detail.ranges` may hold each chunk's `key_range`, the number of the detector it is of, or
+            `CATEGORIES`.
         chunks: Models of some series each, as JSON.
 
     Raises:
@@ -174,6 +176,17 @@ def detector_chunk(client: Elasticsearch, manifest: Manifest, detector: int) -> 
     ranges = manifest["detail"].get("ranges") or []
     ids = [id_ for id_, of in zip(_chunk_ids(manifest), ranges, strict=False) if of == detector and not isinstance(of, list)]
     return next((model["numbers"] for model in _fetched(client, manifest, ids, None)), None)
+
+
+def category_chunks(client: Elasticsearch, manifest: Manifest, fields: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The categories of messages that a snapshot knows, chunk by chunk; `fields` as of `chunks`.
+
+    Raises:
+        SnapshotError: A chunk is missing.
+    """
+    ranges = manifest["detail"].get("ranges") or []
+    ids = [id_ for id_, of in zip(_chunk_ids(manifest), ranges, strict=False) if of == CATEGORIES]
+    yield from _fetched(client, manifest, ids, [f"model.{name}" for name in fields] if fields else None)
 
 
 def _fetched(client: Elasticsearch, manifest: Manifest, ids: list[str], asked: list[str] | None) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from driftline.core.aggregations import histogram_path, inner_of
 from driftline.core.errors import DefinitionError
 from driftline.core.functions import find_function
 from driftline.core.timespan import format_span
-from driftline.interop.elastic_jobs import READING, TIMING, plain_id
+from driftline.interop.elastic_jobs import CATEGORIES, PARTITIONS, READING, TIMING, plain_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ _OLD_FORMATS = [("format", "delimited")]
 _STANDS_FOR = {
     "std_deviation": "varp", "high_std_deviation": "high_varp", "low_std_deviation": "low_varp", "c": "count",
 }  # fmt: skip
+_ANALYSIS = ("summary_count_field_name", "model_prune_window", *CATEGORIES)
 CHECKED_MOST = timedelta(hours=24)  # Elastic's longest look for late data
 _OURS = {"training", "forecast", "quality", "markers", "time_zone", "paused", "loudml"}
 # of a detector: without these it would look for something else
@@ -61,7 +62,8 @@ def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
             "bucket_span": format_span(job.bucket_span),
             "detectors": _detectors(job, notes),
             "influencers": job.influencers,
-            **{name: written[name] for name in ("summary_count_field_name", "model_prune_window") if name in written},
+            **{name: written[name] for name in _ANALYSIS if name in written},
+            **_partitions(job),
             **_taken(kept.get("analysis_config", {})),
         },
         "data_description": {"time_field": job.time_field, **_taken(kept.get("data_description", {}))},
@@ -73,6 +75,13 @@ def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
     ]
     notes += _clashes(job)
     return {**out, **_taken(kept.get("job", {}))}, notes
+
+
+def _partitions(job: Job) -> dict[str, Any]:
+    """Whether each partition has categories of its own, and what was said of that besides."""
+    said = {"enabled": True} if job.per_partition_categorization.enabled else {}
+    said |= job.elastic.get(PARTITIONS, {})
+    return {PARTITIONS: said} if said else {}
 
 
 def _detectors(job: Job, notes: list[str]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,11 @@ INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
 # Fields that are ours, too.
 _OWN = ("description", "groups", "model_snapshot_retention_days")
 _JOB = {"job_id", *_OWN, "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
-_ANALYSIS = {"bucket_span", "detectors", "influencers", "summary_count_field_name", "model_prune_window"}
+CATEGORIES = ("categorization_field_name", "categorization_filters")
+PARTITIONS = "per_partition_categorization"
+_ANALYSIS = {
+    "bucket_span", "detectors", "influencers", "summary_count_field_name", "model_prune_window", *CATEGORIES, PARTITIONS,
+}  # fmt: skip
 _DETECTOR = {
     "function", "field_name", "by_field_name", "over_field_name", "partition_field_name", "use_null", "exclude_frequent",
     "detector_description", "custom_rules",
@@ -71,6 +75,8 @@ _IDLE = {
     "format": "documents are read from an index",
     "field_delimiter": "documents are read from an index",
     "quote_character": "documents are read from an index",
+    "categorization_analyzer": "messages are cut into words by rules of our own; see categorization_filters",
+    "stop_on_warn": "categorisation goes on whatever its quality",
     "detector_index": "detectors are numbered in their order",
     "state": "it is of another system",
     "node": "it is of another system",
@@ -83,13 +89,10 @@ _OLD_ACTIONS = {"filter_results": "skip_result", "skip_sampling": "skip_model_up
 _OLD_QUANTITIES = {
     "numerical_actual": "actual", "numerical_typical": "typical", "numerical_diff_abs": "diff_from_typical", "time": "time",
 }  # fmt: skip
-_NEEDED_ANALYSIS = (
-    "categorization_field_name",
-    "categorization_filters",
-    "categorization_analyzer",
-    "per_partition_categorization",
-    "multivariate_by_fields",
-)
+_NEEDED_ANALYSIS = {
+    "multivariate_by_fields": "each by value has a model of its own here, and what several do together is told as a job event; "
+    "leave it out",
+}
 
 
 @dataclass
@@ -161,7 +164,9 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         detectors.append({name: value for name, value in detector.items() if name in _DETECTOR})
         detectors[-1] |= _rules(detector, place, notes, refused)
         refused += _function(detector["function"], place)
-    _refuse(analysis, _NEEDED_ANALYSIS, "analysis_config.", refused)
+    refused += [f"analysis_config.{name} is not supported: {why}" for name, why in _NEEDED_ANALYSIS.items() if analysis.get(name)]
+    partitions = _mapping(analysis.get(PARTITIONS) or {}, PARTITIONS)
+    kept[PARTITIONS] = _idle(partitions, {"enabled"}, f"analysis_config.{PARTITIONS}.", notes)
     feed = _datafeed(found, analysis, about, index_pattern, kept, notes, refused) | _latency(found, analysis, kept, notes)
     summary = None if "aggregations" in kept.get("datafeed", {}) else analysis.get("summary_count_field_name")
     definition: dict[str, Any] = {
@@ -174,6 +179,8 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         "datafeed": feed,
         **({"summary_count_field_name": summary} if summary else {}),
         **({"model_prune_window": window} if (window := analysis.get("model_prune_window")) else {}),
+        **{name: analysis[name] for name in CATEGORIES if analysis.get(name)},
+        **({PARTITIONS: {"enabled": True}} if partitions.get("enabled") else {}),
     }
     if plot := source.get("model_plot_config"):
         enabled = _mapping(plot, "model_plot_config").get("enabled", False)
@@ -264,17 +271,13 @@ def _only_counts(aggregations: object, about: Mapping[str, Any]) -> bool:
 
 
 def _idle(
-    given: Mapping[str, Any], known: set[str], place: str, notes: list[str], needed: tuple[str, ...] = ()
+    given: Mapping[str, Any], known: set[str], place: str, notes: list[str], needed: Collection[str] = ()
 ) -> dict[str, Any]:
     """What is not ours: kept, with a note of each."""
     out = {name: value for name, value in given.items() if name not in known and name not in needed}
     for name in out:
         notes.append(f"{place}{name} has no effect here: {_IDLE.get(name, 'it is not known')}")
     return out | {name: given[name] for name in needed if name in given and not given[name]}
-
-
-def _refuse(given: Mapping[str, Any], names: tuple[str, ...], place: str, refused: list[str]) -> None:
-    refused += [f"{place}{name} is not supported yet" for name in names if given.get(name)]
 
 
 def _rules(detector: Mapping[str, Any], place: str, notes: list[str], refused: list[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from driftline.elastic import snapshots
 from driftline.elastic.cellfile import encoded
 from driftline.elastic.query import splits
 from driftline.elastic.read import places
+from driftline.pipeline.categories import read_names, tell
 from driftline.pipeline.files import write_lines
 from driftline.pipeline.seen import Seen
 from driftline.pipeline.store import stored_cells
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from driftline.core.job import Job, Kind
     from driftline.core.progress import Progress
     from driftline.core.series import SeriesKey
+    from driftline.pipeline.store import Recast
     from driftline.scoring.rarity import Floats, Hashes
 
 KINDS: tuple[Kind, ...] = ("population", "rare", "time", "place", "given")
@@ -56,7 +58,14 @@ def compares(job: Job) -> bool:
 
 
 def stage(
-    client: Elasticsearch, job: Job, window: Window, *, uri: str, since: Window | None = None, progress: Progress | None = None
+    client: Elasticsearch,
+    job: Job,
+    window: Window,
+    *,
+    uri: str,
+    since: Window | None = None,
+    recast: Recast | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Reads the cells of a job's comparing detectors and stages them.
 
@@ -66,6 +75,7 @@ def stage(
         window: From when to when, in whole buckets.
         uri: Of the frame that they go with.
         since: The window for detectors that must know what was seen before; by default the same.
+        recast: Makes of cells those that count.
         progress: Told how far the read is.
 
     Returns:
@@ -78,7 +88,7 @@ def stage(
         if since and any(job.detectors[detector].kind == "given" for detector in split.detectors):
             before = window.start - looks.back(job.span_seconds) * job.bucket_span
             asked = Window(min(asked.start, before), asked.end)
-        cells, start = stored_cells(client, job, split, asked, most=CELLS_MOST, progress=progress)
+        cells, start = stored_cells(client, job, split, asked, most=CELLS_MOST, recast=recast, progress=progress)
         place = f"{uri}.{number}.cells"
         with whole(place) as file:
             file.write(encoded(cells))
@@ -177,10 +187,14 @@ def score_compared(
     client: Elasticsearch, job: Job, batch: dict[str, Any], plan: dict[str, Any], *, partitions: list[str] | None = None, out: str
 ) -> dict[str, Any]:
     """Judges the plan's interval for one detector and stages the records; as `score.score_batch`."""
-    seen = Seen.read(job, batch).without(hidden=True)
     manifests = snapshots.manifests(client, job.job_id)
     lines, scored, unscored = [], 0, 0
+    read: tuple[str, Seen] | None = None
     for segment in plan["segments"]:
+        mine = batch.get("frames", {}).get(segment["snapshot_id"], batch)
+        if read is None or read[0] != mine["uri"]:
+            read = mine["uri"], Seen.read(job, {**batch, **mine}).without(hidden=True)
+        seen, names = read[1], read_names(mine.get("names"))
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
         numbers = snapshots.detector_chunk(client, manifest, batch["detector"])
         asked = seen.between(segment["start"], segment["end"])
@@ -188,7 +202,7 @@ def score_compared(
         groups = len(np.unique(seen.group[asked]))
         known = manifest["detail"].get("groups", {}).get(str(batch["detector"]), 0)
         scored, unscored = max(scored, known), max(unscored, groups - known)
-        records = [record(job, each, segment) for each in _most(found) if _wanted(each.key, partitions)]
+        records = tell([record(job, each, segment) for each in _most(found) if _wanted(each.key, partitions)], names)
         lines.append({"snapshot_id": segment["snapshot_id"], "records": records, "together": {}, "plots": NO_PLOTS})
     write_lines(out, lines)
     return {"uri": out, "scored": scored, "unscored": max(0, unscored), "records": sum(len(line["records"]) for line in lines)}

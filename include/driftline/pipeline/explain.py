@@ -20,6 +20,7 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import QUALITY
 from driftline.models.trained import Trained
+from driftline.pipeline.categories import of_snapshot
 from driftline.pipeline.compared import given_series
 from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
@@ -97,7 +98,8 @@ def explain(
     known = _known(client, manifest)
     read = Window(floor_time(window.start, DAY) - look_back(job), window.end)
     uri = staging_uri(job.job_id, "explain", f"{window.start:%Y%m%dT%H%M%S}.parquet")
-    handle = read_series(client, job, read, uri=uri, keys=known, cells=(window, window), progress=progress)
+    naming = of_snapshot(client, job, manifest) if job.categorises and manifest else None
+    handle = read_series(client, job, read, uri=uri, keys=known, cells=(window, window), naming=naming, progress=progress)
     frame, given = SeriesFrame.read(handle["uri"]), given_series(client, job, handle["compared"], manifest, window)
     rows = _rows(job, frame, partition, list(given))
     earlier = Window(window.start - EVENT_LONGEST, window.end)

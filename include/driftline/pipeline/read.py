@@ -10,6 +10,8 @@ import numpy as np
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic.fields import check_fields
+from driftline.pipeline.categories import learn_categories
+from driftline.pipeline.categories import stage as stage_categories
 from driftline.pipeline.compared import notes, stage
 from driftline.pipeline.store import read_stored
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.pipeline.categories import Naming
 
 # A mapped task costs Airflow about half a second; these take ten times as long, and half a gigabyte.
 BATCH = 20_000
@@ -33,6 +36,7 @@ def read_series(
     uri: str,
     keys: list[SeriesKey] | None = None,
     cells: tuple[Window, Window] | None = None,
+    naming: Naming | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Reads a job's series over a window and stages them as Parquet.
@@ -44,24 +48,53 @@ def read_series(
         uri: Where the frame is written.
         keys: Series that must be in the frame even if they are silent in the window.
         cells: What detectors that compare must see, and those of them that must know what was seen before; by default the window.
+        naming: The categories of messages; by default those of the window are learned.
         progress: Told how far the read is.
 
     Returns:
         A handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`, `job_version`, `engine` (who is going to fit them),
-        `compared` (of each detector that compares, what is staged for it).
+        `compared` (of each detector that compares, what is staged for it), `names` and `categories` (what is staged of these, if
+        any).
 
     Raises:
         SourceIndexError: An index or a field is missing or of the wrong type.
     """
     check_fields(client, job)
-    frame = _limited(read_stored(client, job, window, progress=progress), job)
+    staged: dict[str, Any] = {}
+    if job.categorises and naming is None:
+        naming = learn_categories(client, job, window, progress=progress)
+        staged["categories"] = stage_categories(naming, f"{uri}.categories")
+    recast = naming.recast if naming else None
+    frame = _limited(read_stored(client, job, window, recast=recast, progress=progress), job)
     if keys:
         frame = _with_silent(frame, keys)
     inside, since = cells or (window, window)
-    compared = stage(client, job, inside, uri=uri, since=since, progress=progress)
+    compared = stage(client, job, inside, uri=uri, since=since, recast=recast, progress=progress)
     frame.notes = [*frame.notes, *notes(job, compared, window)]
+    if naming:
+        frame.notes += naming.notes
+        staged["names"] = naming.write(f"{uri}.names")
+        compared = [{**each, "names": staged["names"]} for each in compared]
     frame.write(uri)
-    return handle_of(frame, uri) | {"job_version": job.version, "engine": job.training.engine, "compared": compared}
+    facts = {"job_version": job.version, "engine": job.training.engine, "compared": compared}
+    return handle_of(frame, uri) | facts | staged
+
+
+def together(handles: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What was staged for the categories of several snapshots as one handle, that of the last: snapshot → its own in `frames`."""
+    last = list(handles.values())[-1]
+    if len(handles) == 1:
+        return last
+    frames = {snapshot: _where(handle) for snapshot, handle in handles.items()}
+    compared = [
+        {**each, "frames": {snapshot: _where(handle["compared"][number]) for snapshot, handle in handles.items()}}
+        for number, each in enumerate(last["compared"])
+    ]
+    return {**last, "frames": frames, "compared": compared}
+
+
+def _where(handle: dict[str, Any]) -> dict[str, Any]:
+    return {"uri": handle["uri"], "names": handle["names"]}
 
 
 def handle_of(frame: SeriesFrame, uri: str) -> dict[str, Any]:
@@ -112,9 +145,12 @@ def batches(handle: dict[str, Any], size: int | None = None) -> list[dict[str, A
     if size is None and handle.get("engine") == "prophet":
         most = min(most, BATCH_BY_PROPHET)
     total = handle["series"]
+    if "frames" in handle:  # each of a few thousand categories, and one of them may be several in the next
+        most = max(1, total)
     count = max(1, -(-total // most))
     edges = [total * number // count for number in range(count + 1)]
-    series = [{"uri": handle["uri"], "first": first, "last": last, "part": str(first)} for first, last in pairwise(edges)]
+    shared = {name: handle[name] for name in ("uri", "names", "frames") if name in handle}
+    series = [{**shared, "first": first, "last": last, "part": str(first)} for first, last in pairwise(edges)]
     compared = [{**staged, "part": f"detector-{staged['detector']}"} for staged in handle.get("compared", [])]
     version = {"job_version": handle["job_version"]} if "job_version" in handle else {}
     return [batch | version for batch in (*(series if total or not compared else []), *compared)]

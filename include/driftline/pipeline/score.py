@@ -14,12 +14,14 @@ from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
 from driftline.models.trained import Trained
 from driftline.pipeline import gate, late
+from driftline.pipeline.categories import of_snapshot, read_names, tell
 from driftline.pipeline.compared import score_compared
 from driftline.pipeline.files import write_lines
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.plan import Model, prepare
 from driftline.pipeline.publish import write
 from driftline.pipeline.read import batches, read_series
+from driftline.pipeline.read import together as as_one
 from driftline.pipeline.segment import Segment, newcomers, plots, records, score_segment, together
 from driftline.pipeline.window import resolve
 from driftline.scoring.calibration import WIDTH
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.pipeline.categories import Naming
 
 __all__ = ["known_keys", "prepare", "read_plan", "score", "score_batch", "write"]
 
@@ -57,11 +60,27 @@ def read_plan(
     """
     window = Window.parse(plan["read_start"], plan["end"])
     interval = Window.parse(plan["start"], plan["end"])
-    fresh = [parse_time(segment["training_end"]) for segment in plan["segments"] if not segment["in_sample"]]
-    since = Window(max(min([interval.start, *fresh]), interval.start - job.training.window), interval.end)
-    keys = known_keys(client, job, plan)
-    handle = read_series(client, job, window, uri=uri, keys=keys, cells=(interval, since), progress=progress)
-    return {**handle, "interval": {"start": plan["start"], "end": plan["end"]}}
+    handles: dict[str, dict[str, Any]] = {}
+    for number, (snapshot_id, segments, naming) in enumerate(_parts(client, job, plan)):
+        fresh = [parse_time(segment["training_end"]) for segment in segments if not segment["in_sample"]]
+        since = Window(max(min([interval.start, *fresh]), interval.start - job.training.window), interval.end)
+        keys, place = known_keys(client, job, {"segments": segments}), f"{uri}.{number}" if number else uri
+        seen = (interval, since)
+        handles[snapshot_id] = read_series(
+            client, job, window, uri=place, keys=keys, cells=seen, naming=naming, progress=progress
+        )
+    return {**as_one(handles), "interval": {"start": plan["start"], "end": plan["end"]}}
+
+
+def _parts(client: Elasticsearch, job: Job, plan: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]], Naming | None]]:
+    """What is read by itself: all, or where messages are put in categories what each snapshot scores."""
+    if not job.categorises:
+        yield "", plan["segments"], None
+        return
+    manifests = snapshots.manifests(client, job.job_id)
+    for snapshot_id in dict.fromkeys(segment["snapshot_id"] for segment in plan["segments"]):
+        segments = [segment for segment in plan["segments"] if segment["snapshot_id"] == snapshot_id]
+        yield snapshot_id, segments, of_snapshot(client, job, snapshots.find(manifests, snapshot_id, job.job_id))
 
 
 def score_batch(
@@ -76,29 +95,33 @@ def score_batch(
     """
     if "detector" in batch:
         return score_compared(client, job, batch, plan, partitions=partitions, out=out)
-    frame = SeriesFrame.read(batch["uri"], rows=(batch["first"], batch["last"]))
-    place = {key: row for row, key in enumerate(frame.keys)}
     manifests = snapshots.manifests(client, job.job_id)
-    scored: set[SeriesKey] = set()
-    lines = []
+    scored, seen = set[SeriesKey](), set[SeriesKey]()
+    lines, at = [], None
     for segment in plan["segments"]:
+        mine = batch.get("frames", {}).get(segment["snapshot_id"], batch)
+        if mine["uri"] != at:  # as a rule all segments have the same
+            rows = (batch["first"], batch["last"]) if mine is batch else None
+            at, frame, names = mine["uri"], SeriesFrame.read(mine["uri"], rows=rows), read_names(mine.get("names"))
+        place = {key: row for row, key in enumerate(frame.keys)}
+        seen |= place.keys()
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
         usual, marked = [np.empty((0, WIDTH))], anew(job, frame.keys, segment)
         for trained in _models(client, manifest, place.keys() - marked if marked else place):
             scored |= set(trained.keys)
             usual.append(trained.usual)
             part = frame.take([place[key] for key in trained.keys])
-            lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions))
+            lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions, names))
         known = _known(client, manifest, frame.keys) - marked
         for day in _days(segment) if len(known) < len(frame.keys) else []:
             made = newcomers(job, frame, known, np.concatenate(usual), day)
             if made is not None:
                 scored |= set(made.keys)
                 part = frame.take([place[key] for key in made.keys])
-                lines.append(_line(job, score_segment(job, part, made, day, new=True), day, partitions, new=True))
+                lines.append(_line(job, score_segment(job, part, made, day, new=True), day, partitions, names, new=True))
     write_lines(out, lines)
     found = sum(len(line["records"]) for line in lines)
-    return {"uri": out, "scored": len(scored), "unscored": len(frame.keys) - len(scored), "records": found}
+    return {"uri": out, "scored": len(scored), "unscored": len(seen) - len(scored), "records": found}
 
 
 def _models(client: Elasticsearch, manifest: dict[str, Any], keys: Collection[SeriesKey]) -> Iterator[Trained]:
@@ -117,12 +140,18 @@ def _known(client: Elasticsearch, manifest: dict[str, Any], keys: list[SeriesKey
 
 
 def _line(
-    job: Job, scored: Segment, segment: dict[str, Any], partitions: list[str] | None, *, new: bool = False
+    job: Job,
+    scored: Segment,
+    segment: dict[str, Any],
+    partitions: list[str] | None,
+    names: dict[str, str],
+    *,
+    new: bool = False,
 ) -> dict[str, Any]:
     """What is staged of a scored segment: records of the partitions named; what all did together, newcomers left out."""
     line = {
         "snapshot_id": segment["snapshot_id"],
-        "records": records(job, scored, segment, partitions or ()),
+        "records": tell(records(job, scored, segment, partitions or ()), names),
         "together": {} if new else together(job, scored),
     }
     wanted = set(partitions or ())

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import fsspec
 import numpy as np
@@ -27,8 +27,10 @@ import pyarrow as pa
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri, whole
 from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.shapes import VERSION as SHAPES
 from driftline.core.timespan import Window
 from driftline.elastic.cellfile import decoded, described, encoded
+from driftline.elastic.messages import joined
 from driftline.elastic.query import all_documents, splits
 from driftline.elastic.read import Cells, Mark, SplitKey, fingerprints, merge, read_cells
 
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.elastic.messages import Kind, Sample
     from driftline.elastic.query import Split
 
+    Recast = Callable[[Cells, Split], Cells]
+
+T = TypeVar("T")
 FOLDER = "store"
 FORMAT = 3
 READERS = 3  # reads at once: Elasticsearch works on two while one is made into columns
@@ -57,26 +63,50 @@ MANIFEST = "manifest.json"
 Marks = dict[int, Mark]  # interval since the epoch → its fingerprint
 
 
-def read_stored(client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None) -> SeriesFrame:
+def read_stored(
+    client: Elasticsearch, job: Job, window: Window, *, recast: Recast | None = None, progress: Progress | None = None
+) -> SeriesFrame:
     """All series of a job over a window, from the store as far as it is up to date.
 
     Empty buckets of counts and sums are 0 from a series' first appearance in the window on; for the other functions they are NaN.
-    Series are in the order of their keys. `window` must be aligned to the bucket span.
+    Series are in the order of their keys. `window` must be aligned to the bucket span. `recast` makes of cells those that count.
 
     Raises:
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
         DataError: What was just written cannot be read.
     """
+    return _attempted(lambda trusting: _Store(client, job, window, trusting=trusting, recast=recast).frame(progress))
+
+
+def _attempted(work: Callable[[bool], T]) -> T:
     for attempt in range(1, ATTEMPTS):
         try:
-            return _Store(client, job, window, trusting=attempt == 1).frame(progress)
+            return work(attempt == 1)
         except (DataError, FileNotFoundError):  # somebody deleted or damaged files of it, or its folder while it was written
             continue
-    return _Store(client, job, window, trusting=False).frame(progress)
+    return work(False)
+
+
+def stored_shapes(
+    client: Elasticsearch, job: Job, window: Window, *, progress: Progress | None = None
+) -> tuple[dict[Kind, int], dict[Kind, Sample]]:
+    """How many documents of each shape of message there are, and what is told of these, of all of a job's splits by category.
+
+    Raises:
+        As `read_stored`.
+    """
+    return _attempted(lambda trusting: _Store(client, job, window, trusting=trusting).shapes(progress))
 
 
 def stored_cells(
-    client: Elasticsearch, job: Job, split: Split, window: Window, *, most: int, progress: Progress | None = None
+    client: Elasticsearch,
+    job: Job,
+    split: Split,
+    window: Window,
+    *,
+    most: int,
+    recast: Recast | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Cells, datetime]:
     """The non-empty buckets of one split, of the newest days of a window that do not hold more than `most` cells together.
 
@@ -86,18 +116,14 @@ def stored_cells(
     Raises:
         As `read_stored`.
     """
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return _Store(client, job, window, trusting=attempt == 1).cells(split, most, progress)
-        except (DataError, FileNotFoundError):
-            continue
-    return _Store(client, job, window, trusting=False).cells(split, most, progress)
+    return _attempted(lambda trusting: _Store(client, job, window, trusting=trusting, recast=recast).cells(split, most, progress))
 
 
 class _Store:
     """What is kept of a job's series over a window; who does not trust it reads and writes all of it anew."""
 
-    def __init__(self, client: Elasticsearch, job: Job, window: Window, *, trusting: bool) -> None:
+    def __init__(self, client: Elasticsearch, job: Job, window: Window, *, trusting: bool, recast: Recast | None = None) -> None:
+        self.recast = recast or (lambda cells, _: cells)
         self.client, self.job, self.window, self.trusting = client, job, window, trusting
         self.seconds = job.span_seconds * -(-INTERVAL // job.span_seconds)
         self.wide = self.seconds // job.span_seconds  # buckets in an interval
@@ -123,7 +149,7 @@ class _Store:
         total, since = 0, self.window.start
         for day in days:
             parts = self._refreshed(split, {i: mark for i, mark in marks.items() if i * self.seconds // DAY == day}, progress)
-            found = [part.cells(self.first, self.length) for part in parts]
+            found = [self.recast(part.cells(self.first, self.length), split) for part in parts]
             total += sum(len(cells.row) for cells in found)
             if total > most and read:
                 since = datetime.fromtimestamp((day + 1) * DAY, UTC)
@@ -132,6 +158,25 @@ class _Store:
         nothing = np.empty(0, np.int64)
         empty = Cells([], nothing.astype(np.int32), nothing, nothing, {name: np.empty(0) for name in split.names})
         return merge([*reversed(read), empty]), since
+
+    def shapes(self, progress: Progress | None) -> tuple[dict[Kind, int], dict[Kind, Sample]]:
+        marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
+        grouped = self.job.per_partition_categorization.enabled
+        docs: dict[Kind, int] = {}
+        samples: list[dict[Kind, Sample]] = []
+        for split in (each for each in splits(self.job) if each.category is not None):
+            here: dict[Kind, int] = {}
+            for part in self._refreshed(split, marks, progress):
+                cells = part.cells(self.first, self.length)
+                counts = np.bincount(cells.row, cells.docs, len(cells.keys)).astype(np.int64).tolist()
+                for key, count in zip(cells.keys, counts, strict=True):
+                    if count:
+                        kind = (key[0] if grouped else "", key[split.category or 0])
+                        here[kind] = here.get(kind, 0) + count
+                samples.append(cells.samples)
+            # splits see the same documents
+            docs |= {kind: max(count, docs.get(kind, 0)) for kind, count in here.items()}
+        return docs, joined(samples)
 
     def _edges(self) -> tuple[int, int]:
         """The intervals that the window lies in, first and last + 1."""
@@ -149,6 +194,9 @@ class _Store:
             extra["summary"] = self.job.summary_count_field_name
         if any(split.queries):
             extra["queries"] = split.queries
+        if split.category is not None:
+            extra["categories"] = [SHAPES, self.job.categorization_field_name, self.job.categorization_filters]
+            extra["categories"] += [True] if self.job.per_partition_categorization.enabled else []
         what += [extra] if extra else []
         name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
         return staging_uri(FOLDER, name, str(np.datetime64(day, "D")))
@@ -176,7 +224,7 @@ class _Store:
         return [part for day in sorted(days) for part in days[day].parts(marks, self.wide)]
 
     def _read(self, split: Split, run: list[int]) -> Cells:
-        return read_cells(self.client, self.job, split, self._between(run[0], run[-1] + 1))
+        return read_cells(self.client, self.job, split, self._between(run[0], run[-1] + 1), self.wide)
 
     def _stale(self, days: dict[int, _Day], marks: Marks) -> Iterator[list[int]]:
         """Runs of neighbouring intervals that must be read, each to be read in one go."""
@@ -203,12 +251,14 @@ class _Store:
     ) -> dict[int, tuple[list[SeriesKey], NDArray[np.float64]]]:
         """Detector → its series and their (N, T) values."""
         partition, by, _ = split.fields
-        found = {pair for part in parts for pair in part.keys(self.first, self.length)}
+        named = split.category is not None
+        read = [self.recast(part.cells(self.first, self.length), split) for part in parts] if named else []
+        found = {pair for each in (read if named else ()) for pair in each.keys}
+        found |= set() if named else {pair for part in parts for pair in part.keys(self.first, self.length)}
         pairs = sorted(found if partition or by else {("", "", "")})
         place = {pair: row for row, pair in enumerate(pairs)}
         matrices = {number: np.full((len(pairs), self.length), np.nan) for number in split.detectors}
-        for part in parts:
-            cells = part.cells(self.first, self.length)
+        for cells in read if named else (part.cells(self.first, self.length) for part in parts):
             rows = np.array([place.get(pair, -1) for pair in cells.keys], dtype=np.int64)
             at = rows[cells.row] * self.length + (cells.bucket - self.first)
             if docs is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from driftline.elastic.fields import check_fields, data_range
 from driftline.models.baseline.fleet import pack, unpack
 from driftline.pipeline import gate
 from driftline.pipeline.backtest import MIN_BUCKETS, backtest, judge
+from driftline.pipeline.categories import define, staged
 from driftline.pipeline.compared import MAX_LISTED, fit_compared
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import check_job_options, fit
@@ -171,15 +172,16 @@ def promote(
     failures = [failure for head in heads for failure in head["failures"]]
     fallbacks = [fallback for part in parts for fallback in part["fallbacks"]]
     groups = sum(head["groups"] for head in compared)
-    keys, models = (sum(part[name] for part in parts) + groups for name in ("series", "fitted"))
+    keys, fits = (sum(part[name] for part in parts) + groups for name in ("series", "fitted"))
     keys += sum(head["failed"] for head in compared)
+    learned_categories, category_chunks = staged(handle)
     manifest |= {
         "state": "promoted" if outcome["promoted"] else "rejected",
         "engine": job.training.engine,
         "verdict": (verdict or {}).get("verdict", "pass"),
         "series": keys,
-        "trained": models,
-        "failed": keys - models,
+        "trained": fits,
+        "failed": keys - fits,
         "description": outcome["reason"],
         "detail": {
             "valid": [{"from": iso(window.end)}] if outcome["promoted"] else [],
@@ -188,16 +190,24 @@ def promote(
             "fallbacks": fallbacks[:MAX_LISTED],
             "notes": [*handle["notes"], *job.notes],
             "docs_per_bucket": handle["docs"] / max(1, handle["buckets"]),
-            "ranges": [between for head in heads for between in head.get("ranges", [head.get("detector")])],
+            "ranges": [
+                *(between for head in heads for between in head.get("ranges", [head.get("detector")])),
+                *([snapshots.CATEGORIES] * learned_categories.get("chunks", 0)),
+            ],
+            **({"categories": learned_categories} if learned_categories else {}),
             "groups": {str(head["detector"]): head["groups"] for head in compared},
             "together": _together(job, handle, parts),
             "grades": {grade: sum(part["grades"][grade] for part in parts) for grade in GRADES},
             "unpredictable": [key for part in parts for key in part["unpredictable"]][:MAX_LISTED],
         },
     }
-    snapshots.write(client, manifest, (chunk for part in fitted for chunk in islice(read_lines(part["uri"]), 1, None)))
+    models = (chunk for part in fitted for chunk in islice(read_lines(part["uri"]), 1, None))
+    snapshots.write(client, manifest, chain(models, category_chunks))
     if outcome["promoted"]:
-        text = f"Model snapshot {manifest['snapshot_id']} is in force: {models} models, trained on {window}."
+        if learned_categories:
+            stored = snapshots.manifests(client, job.job_id)
+            define(client, job, snapshots.find(stored, manifest["snapshot_id"], job.job_id))
+        text = f"Model snapshot {manifest['snapshot_id']} is in force: {fits} models, trained on {window}."
         annotate(client, job.job_id, Window(window.end, window.end), text, event=STORED, about=manifest["snapshot_id"])
     facts = {key: manifest[key] for key in ("job_id", "job_version", "snapshot_id", "state", "verdict")}
     state.journal(client, run, "train", started, **facts, window_start=iso(window.start), window_end=iso(window.end))

@@ -12,7 +12,7 @@ from scipy.ndimage import maximum_filter1d
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
 from driftline.scoring.kinds import KINDS, TOLD
-from driftline.scoring.sentence import duration, sentence
+from driftline.scoring.sentence import duration, messages_of, sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
     CHANGE_MOST,
@@ -313,7 +313,8 @@ def _said(job: Job, worst: dict[str, Any], lasted: timedelta, kind: str, zone: t
     if kind in TOLD or "over_field_value" in worst or job.detectors[worst["detector_index"]].other:
         return f"{ours['sentence'].removesuffix(remark)}, for {duration(lasted)}{remark}"
     time = datetime.fromtimestamp(worst["timestamp"] / 1000, UTC)
-    return sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone) + remark
+    said = sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone)
+    return said + messages_of(ours.get("template")) + remark
 
 
 def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: int, zone: tzinfo) -> SeriesEvent:
@@ -337,6 +338,8 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
     }
     if remarked := next((each for each in (worst, *filter(is_real, records)) if "feedback" in each["driftline"]), None):
         document["driftline"]["feedback"] = remarked["driftline"]["feedback"]
+    if "template" in worst["driftline"]:
+        document["driftline"]["template"] = worst["driftline"]["template"]
     document |= {"anomaly_score": score, "initial_anomaly_score": score, "probability": worst["probability"]}
     document |= {"actual": worst["actual"], "typical": worst["typical"]}
     return SeriesEvent(maker.id(start, key), document, records)

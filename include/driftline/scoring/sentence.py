@@ -10,6 +10,7 @@ from driftline.core.results import readable
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 SETTLED = 0.5
+TEMPLATE_MOST = 200  # characters of what is told of messages
 _BEFORE = {"level_shift": "a new level: ", "ramp": "drifting away: ", "variance": "it varies as it never did: "}
 
 
@@ -51,6 +52,11 @@ def compare(actual: float, typical: float, when: str = "") -> str:
     ratio = max(actual / typical, typical / actual) if typical > 0 and actual > 0 else 1.0
     times = "" if ratio < 1.5 else f"{ratio:.1f} times " if ratio < 3 else f"{ratio:,.0f} times "
     return f"{times}{direction} than expected{when} {pair}"
+
+
+def messages_of(template: str | None) -> str:
+    """What kind of messages it is about, to follow a sentence: `; messages 'Accepted password for <*>'`."""
+    return f"; messages '{template[:TEMPLATE_MOST]}{'…' * (len(template) > TEMPLATE_MOST)}'" if template else ""
 
 
 def weekday_and_time(time: datetime, zone: tzinfo = UTC) -> str:

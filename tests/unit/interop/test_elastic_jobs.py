@@ -90,7 +90,8 @@ def test_a_manifest_names_ids_and_the_pattern_and_opens_no_path(tmp_path):
         ({"detectors": [{"function": "rare"}]}, "function 'rare' needs a by_field_name: the field whose values may be rare"),
         ({"detectors": [{"function": "cuont"}]}, "detectors.0.function: unknown function 'cuont'; did you mean 'count'?"),
         ({"detectors": [{"function": "nzc", "over_field_name": "ip"}]}, "function 'nzc' takes no over_field_name; use count"),
-        ({"categorization_field_name": "message"}, "analysis_config.categorization_field_name is not supported yet"),
+        ({"categorization_field_name": "message"}, "categorization_field_name is set, but no detector uses 'mlcategory'"),
+        ({"multivariate_by_fields": True}, "analysis_config.multivariate_by_fields is not supported: each by value has a model"),
         ({"summary_count_field_name": "doc_count"}, "doc_count is what aggregations of a datafeed answer; there are none"),
         ({"detectors": []}, "detectors"),
         ({"detectors": [3]}, "detectors.0: a mapping was expected, not int"),
@@ -211,3 +212,38 @@ def test_all_public_jobs_are_taken_over():
     assert jobs["experimental-high-sum-by-host-problemchild"].job.datafeed.indices[0] == "endgame-*"
     exfiltration = jobs["http_exfiltration"].job.detectors[0]
     assert (exfiltration.kind, exfiltration.exclude_frequent) == ("population", "all")
+
+
+def test_a_job_with_categories_is_taken_over_there_and_back(tmp_path):
+    analysis = {
+        "bucket_span": "30m",
+        "detectors": [{"function": "rare", "by_field_name": "mlcategory", "partition_field_name": "host"}],
+        "influencers": ["mlcategory", "host"],
+        "categorization_field_name": "message",
+        "categorization_filters": ["\\[statement:.*\\]"],
+        "per_partition_categorization": {"enabled": True, "stop_on_warn": True},
+    }
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": FEED})])
+    made = to_job(found)
+    job = made.job
+    assert job is not None
+    assert (job.categorization_field_name, job.categorization_filters) == ("message", [r"\[statement:.*\]"])
+    assert job.per_partition_categorization.enabled
+    assert "analysis_config.per_partition_categorization.stop_on_warn has no effect here: categorisation goes on" in " ".join(
+        made.notes
+    )
+    assert to_elastic(job)["analysis_config"] == analysis
+
+
+def test_an_analyzer_of_messages_is_kept_and_has_no_effect(tmp_path):
+    analyzer = {"tokenizer": "ml_standard", "filter": [{"type": "stop", "stopwords": ["Monday"]}]}
+    analysis = {
+        "bucket_span": "5m",
+        "detectors": [{"function": "count", "by_field_name": "mlcategory"}],
+        "categorization_field_name": "message",
+        "categorization_analyzer": analyzer,
+    }
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": analysis, "datafeed_config": FEED})])
+    made = to_job(found)
+    assert "analysis_config.categorization_analyzer has no effect here: messages are cut into words" in " ".join(made.notes)
+    assert to_elastic(made.job)["analysis_config"]["categorization_analyzer"] == analyzer

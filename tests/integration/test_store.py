@@ -104,9 +104,9 @@ def test_whatever_happens_to_documents_a_read_gives_what_there_is(client, index,
 def counted_reads(monkeypatch):
     reads = []
 
-    def counting(client, job, split, window):
+    def counting(client, job, split, window, *more):
         reads.append(window)
-        return store_read(client, job, split, window)
+        return store_read(client, job, split, window, *more)
 
     store_read = store.read_cells
     monkeypatch.setattr(store, "read_cells", counting)

@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from driftline.core.job import Job
+from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window
-from driftline.elastic import results, snapshots
+from driftline.elastic import query, results, snapshots
 from driftline.elastic.bulk import bulk, index_action
+from driftline.elastic.fields import has_words
+from driftline.pipeline import view
+from driftline.pipeline.explain import explain
 from driftline.pipeline.jobs import reset, save
 from driftline.pipeline.score import score
 from driftline.pipeline.train import train
@@ -210,3 +214,30 @@ def test_the_command_lists_them(client, scored):
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"})
     assert "Session of <*> closed after <n> s" in shown.stdout
     client.delete(index="driftline-jobs", id=f"job:{job.job_id}", refresh=True)
+
+
+def test_a_category_can_be_looked_at_and_its_documents_are_those_with_its_words(client, scored):
+    job, records = scored["planted"]
+    (record,) = loud(records, 0)
+    key = SeriesKey(0, None, record["by_field_value"])
+    hour = Window(START + BURST * HOUR, START + (BURST + 1) * HOUR)
+    seen = view.view_series(client, job, key, hour)
+    assert seen["actual"] == record["actual"]
+    assert seen["typical"][0] < 10
+    behind = view.documents(client, job, key, hour, size=500)
+    assert behind["total"] == record["actual"][0]
+    assert all("closed after" in each["_source"]["message"] for each in behind["documents"])
+    why = explain(client, job, record["by_field_value"], hour.start)
+    assert why["series"][0]["record"]["record_score"] == record["record_score"]
+
+
+@pytest.mark.parametrize("kind", ["text", "keyword"])
+def test_messages_are_found_by_their_words_whatever_the_field_is(client, prefix, kind):
+    client.indices.create(index=prefix, mappings={"properties": {"message": {"type": kind}}})
+    said = ["disk a*b\\\\c is full", "disk x is full", "is full disk"]
+    bulk(client, (index_action(prefix, None, {"message": text}) for text in said))
+    client.indices.refresh(index=prefix)
+    job = job_of("words", prefix)
+    clause = query.messages(job, "disk <*> is full", words=has_words(client, job))
+    assert client.count(index=prefix, query=clause)["count"] == (3 if kind == "text" else 2)
+    assert client.count(index=prefix, query=query.messages(job, "<n>", words=has_words(client, job)))["count"] == 3

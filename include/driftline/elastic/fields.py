@@ -10,7 +10,7 @@ from driftline.core.aggregations import aggregation_names
 from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SourceIndexError
 from driftline.core.timespan import Window, parse_time
-from driftline.elastic.client import explained
+from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.query import DOCS, searched
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ def _require(fields: dict[str, Any], name: str, where: str, types: set[str] | No
             )
         if types is not None and kind not in types and kind != "script":
             raise SourceIndexError(f"field '{name}' is of type {kind}", where=where, expected=wanted)
+
+
+@talks_to_cluster
+def has_words(client: Elasticsearch, job: Job) -> bool:
+    """Whether the words of the job's messages can be searched for, rather than parts of one long value."""
+    name = job.categorization_field_name or ""
+    found = client.field_caps(index=job.datafeed.indices, fields=name, **searched(job, {})).body["fields"]
+    return bool({"text", "match_only_text"} & set(found.get(name, {})))
 
 
 def data_range(client: Elasticsearch, job: Job) -> Window:

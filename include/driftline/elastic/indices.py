@@ -162,7 +162,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 5
+TEMPLATE_VERSION = 6
 
 
 @talks_to_cluster

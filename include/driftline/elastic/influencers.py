@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.categorization import MLCATEGORY
-from driftline.core.shapes import terms as words_of
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic.client import explained
-from driftline.elastic.query import SPLITS, field_of, filtered, searched
+from driftline.elastic.fields import has_words
+from driftline.elastic.query import SPLITS, field_of, filtered, messages, searched
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -46,8 +46,9 @@ def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, An
 
 def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields: list[str]) -> None:
     searches: list[dict[str, Any]] = []
+    words = job.categorises and has_words(client, job)
     for record in records:
-        searches += [{"index": job.datafeed.indices}, _search(job, record, fields)]
+        searches += [{"index": job.datafeed.indices}, _search(job, record, fields, words)]
     with explained(f"job {job.job_id}, influencers"):
         answers = client.msearch(searches=searches)["responses"]
     for record, answer in zip(records, answers, strict=True):
@@ -61,7 +62,7 @@ def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields:
                 record["influencers"].append({"influencer_field_name": field, "influencer_field_values": values})
 
 
-def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+def _search(job: Job, record: dict[str, Any], fields: list[str], words: bool) -> dict[str, Any]:
     start = parse_time(record["timestamp"] / 1000)
     query = filtered(job, Window(start, start + job.bucket_span))
     if narrowed := job.detectors[record["detector_index"]].query:
@@ -71,9 +72,7 @@ def _search(job: Job, record: dict[str, Any], fields: list[str]) -> dict[str, An
             if name in job.datafeed.script_fields:
                 continue
             if name == MLCATEGORY:
-                # what has all its words; in a keyword these cannot be looked for, and then nobody is blamed
-                words = {"query": words_of(record["driftline"].get("template", "")), "operator": "and"}
-                query["bool"]["filter"].append({"match": {job.categorization_field_name: words}})
+                query["bool"]["filter"].append(messages(job, record["driftline"].get("template", ""), words=words))
                 continue
             value = record[f"{kind}_field_value"]
             missing = {"bool": {"must_not": {"exists": {"field": name}}}}

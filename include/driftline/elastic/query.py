@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import orjson
 
 from driftline.core.categorization import MLCATEGORY
 from driftline.core.metric import canonical
+from driftline.core.shapes import terms
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -160,6 +162,21 @@ def _measured(job: Job, metric: str, field_name: str, query: str) -> dict[str, A
 def filtered(job: Job, window: Window) -> dict[str, Any]:
     """The datafeed's query, restricted to the window."""
     return {"bool": {"filter": [job.datafeed.query, between(job.time_field, window)]}}
+
+
+def messages(job: Job, template: str, *, words: bool) -> dict[str, Any]:
+    """The query clause for messages of a category: those with all words of its template, in order if the field is a keyword.
+
+    Args:
+        job: The job.
+        template: The category's.
+        words: Whether the field is analysed.
+    """
+    said, name = terms(template), str(job.categorization_field_name)
+    if words:
+        return {"match": {name: {"query": said, "operator": "and", "zero_terms_query": "all"}}}
+    parts = [re.sub(r"([\\*?])", r"\\\1", word) for word in said.split()]
+    return {"wildcard": {name: {"value": "*".join(["", *parts, ""]) or "*"}}}
 
 
 def between(field: str, window: Window) -> dict[str, Any]:

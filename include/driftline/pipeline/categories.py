@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from driftline.core.categorization import MLCATEGORY, field_names
+from driftline.core.categorization import MLCATEGORY, categorises, field_names
 from driftline.core.results import Maker, milliseconds
 from driftline.core.shapes import OTHER, pattern, terms
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results, snapshots
+from driftline.elastic.client import talks_to_cluster
+from driftline.elastic.fields import has_words
+from driftline.elastic.indices import RESULTS
 from driftline.elastic.messages import EXAMPLES, SHAPES_MOST, Sample
+from driftline.elastic.query import SPLITS, messages
 from driftline.elastic.read import Cells, SplitKey
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.store import stored_shapes
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.core.series import SeriesKey
     from driftline.elastic.messages import Kind
     from driftline.elastic.query import Split
 
@@ -124,6 +129,30 @@ def of_snapshot(client: Elasticsearch, job: Job, manifest: dict[str, Any]) -> Na
     """The categories that a snapshot knows."""
     known = _known(client, manifest)
     return Naming(job, Categories(known), overflow=bool(manifest["detail"].get("categories", {}).get("overflow")))
+
+
+def in_force(client: Elasticsearch, job: Job, moment: datetime) -> Naming:
+    """The categories of the snapshot that is in force at a point in data time, or else of the newest; none if there is none."""
+    found = [each for each in snapshots.manifests(client, job.job_id) if each["job_version"] == job.version]
+    chosen = snapshots.choose(found, job.version, moment) or next(iter(found), None)
+    return of_snapshot(client, job, chosen) if chosen else Naming(job, Categories([]))
+
+
+@talks_to_cluster
+def category_clauses(client: Elasticsearch, job: Job, key: SeriesKey) -> list[dict[str, Any]]:
+    """Query clauses for the documents of a series' category, none where it has none: those with the words of its template."""
+    detector = job.detectors[key.detector_index]
+    if not categorises(detector):
+        return []
+    split = SPLITS[field_names(detector).index(MLCATEGORY)]
+    number = key[1:][SPLITS.index(split)] or ""
+    clauses = [{"term": {"job_id": job.job_id}}, {"term": {"driftline.job_version": job.version}}]
+    of_record = {"bool": {"filter": [{"term": {f"{split}_field_name": MLCATEGORY}}, {"term": {f"{split}_field_value": number}}]}}
+    query = {"bool": {"filter": clauses, "should": [{"term": {"mlcategory": number}}, of_record], "minimum_should_match": 1}}
+    asked: dict[str, Any] = {"ignore_unavailable": True, "allow_no_indices": True, "source_includes": ["driftline.template"]}
+    hits = client.search(index=f"{RESULTS}-*", query=query, size=10, **asked)["hits"]["hits"]
+    template = next((hit["_source"]["driftline"]["template"] for hit in hits if "driftline" in hit["_source"]), "")
+    return [messages(job, template, words=has_words(client, job))]
 
 
 def _known(client: Elasticsearch, manifest: dict[str, Any], *, told: bool = False) -> list[Category]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SnapshotError, WindowError
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
@@ -21,8 +22,11 @@ from driftline.elastic.query import SPLITS, splits
 from driftline.elastic.read import read_cells
 from driftline.elastic.results import of_type
 from driftline.models.trained import Trained
+from driftline.pipeline.categories import category_clauses, in_force
+from driftline.pipeline.compared import CELLS_MOST
 from driftline.pipeline.plan import segments_of
 from driftline.pipeline.segment import look_back, score_segment
+from driftline.pipeline.store import stored_cells
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -111,9 +115,13 @@ def _is_series(job: Job, key: SeriesKey) -> bool:
 
 
 def _frame(client: Elasticsearch, job: Job, key: SeriesKey, window: Window) -> SeriesFrame:
-    """The series alone: Elasticsearch is asked for its documents only."""
+    """The series alone: Elasticsearch is asked for its documents only, but for those of a category."""
     split = next(each for each in splits(narrowed(job, key)) if key.detector_index in each.detectors)
-    cells = read_cells(client, narrowed(job, key), split, window)
+    if split.category is None:
+        cells = read_cells(client, narrowed(job, key), split, window)
+    else:  # which category a document is of Elasticsearch does not know
+        recast = in_force(client, job, window.end).recast
+        cells, _ = stored_cells(client, job, split, window, most=CELLS_MOST, recast=recast)
     wanted = tuple(value or "" for value in key[1:])
     rows = [row for row, pair in enumerate(cells.keys) if pair == wanted]
     values, docs = np.full((1, window.buckets(job.bucket_span)), np.nan), np.zeros(window.buckets(job.bucket_span), np.int64)
@@ -133,7 +141,7 @@ def narrowed(job: Job, key: SeriesKey) -> Job:
     clauses: list[dict[str, Any]] = [job.datafeed.query]
     for split, value in zip(SPLITS, key[1:], strict=True):
         name = getattr(detector, f"{split}_field_name")
-        if name is None or value is None or name in job.datafeed.script_fields:
+        if name in (None, MLCATEGORY) or value is None or name in job.datafeed.script_fields:
             continue
         missing = {"bool": {"must_not": {"exists": {"field": name}}}}
         clauses.append({"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}})
@@ -261,9 +269,10 @@ def documents(
     Returns:
         `total` and `documents`: `_index`, `_id` and `_source` of each.
     """
+    clauses = category_clauses(client, job, key)
     job = narrowed(job, key)
     edges = {"gte": iso(window.start), "lt": iso(window.end)}
-    query = {"bool": {"filter": [job.datafeed.query, {"range": {job.time_field: edges}}]}}
+    query = {"bool": {"filter": [job.datafeed.query, {"range": {job.time_field: edges}}, *clauses]}}
     runtime: dict[str, Any] = {"runtime_mappings": job.datafeed.runtime_mappings} if job.datafeed.runtime_mappings else {}
     with explained(f"job {job.job_id}, datafeed.indices"):
         found = client.search(

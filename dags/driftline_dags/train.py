@@ -13,7 +13,10 @@ from driftline_dags.common import defaults, job_doc, time_param
 if TYPE_CHECKING:
     from driftline.core.job import Job
 
-PARAMS = {"as_of": time_param("Train on the history before this time. Default: the run's time, or the newest data.")}
+PARAMS = {
+    "as_of": time_param("Train on the history before this time. Default: the run's time, or the newest data."),
+    "start": time_param("Train on the history from this time on. Default: as much as training.window says."),
+}
 
 
 @task

@@ -18,6 +18,9 @@ def train(
     as_of: Annotated[
         str | None, typer.Option(help="Train as of this point in data time (ISO 8601, epoch, now-7d). Default: the newest data.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Train on what came from then on. Default: the job's training.window.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a job's models on its history, and put the snapshot in force unless its backtest is worse."""
@@ -27,7 +30,7 @@ def train(
 
     client = connect()
     with progress(json) as report:
-        outcome = run_train(client, load_job(job, client), as_of=as_of, progress=report)
+        outcome = run_train(client, load_job(job, client), as_of=as_of, start=start, progress=report)
     if json:
         return emit(outcome)
     state = "in force" if outcome["promoted"] else "kept, but not in force"

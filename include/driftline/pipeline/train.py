@@ -42,10 +42,13 @@ if TYPE_CHECKING:
 CHUNK = 1000  # series in one document of a snapshot: half a megabyte, little to read for who needs few series
 
 
-def training_window(client: Elasticsearch, job: Job, as_of: str | datetime | None = None) -> Window:
+def training_window(
+    client: Elasticsearch, job: Job, as_of: str | datetime | None = None, *, start: str | datetime | None = None
+) -> Window:
     """The history that a training as of a point in data time reads: whole buckets, at most `training.window` of them.
 
     Without `as_of` it ends with what is complete now, or with the newest document if that is older: old data trains as well.
+    With `start` it begins there, however long that is, or with the oldest document if that is newer.
 
     Raises:
         SourceIndexError: There is no history before that point.
@@ -65,7 +68,10 @@ def training_window(client: Elasticsearch, job: Job, as_of: str | datetime | Non
             f"there is no history before {iso(end)}; the oldest document is of {iso(data.start)}",
             where=f"job {job.job_id}, as_of",
         )
-    window = Window(max(first, floor_time(end - job.training.window, job.bucket_span)), end)
+    begin = floor_time(parse_time(start) if start else end - job.training.window, job.bucket_span)
+    if begin >= end:
+        raise WindowError(f"the history from {iso(begin)} to {iso(end)} is empty", where=f"job {job.job_id}, start")
+    window = Window(max(first, begin), end)
     if window.buckets(job.bucket_span) < MIN_BUCKETS:
         raise WindowError(
             f"the history {window} holds {window.buckets(job.bucket_span)} buckets of {format_span(job.bucket_span)}",
@@ -225,7 +231,13 @@ def promote(
 
 
 def train(
-    client: Elasticsearch, job: Job, *, as_of: str | datetime | None = None, run: str = "cli", progress: Progress | None = None
+    client: Elasticsearch,
+    job: Job,
+    *,
+    as_of: str | datetime | None = None,
+    start: str | datetime | None = None,
+    run: str = "cli",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The whole training in one process: read, gate, fit, backtest, promote.
 
@@ -236,7 +248,7 @@ def train(
         SourceIndexError, WindowError: There is nothing to train on.
         QualityStopError: The gate stops the run.
     """
-    window = training_window(client, job, as_of)
+    window = training_window(client, job, as_of, start=start)
     place = staging_uri(job.job_id, "train", f"{window.end:%Y%m%dT%H%M%S}-{run}")
     handle = read_series(client, job, window, uri=f"{place}/series.parquet", progress=progress)
     verdict = gate.check_series(client, job, handle, stage="train", run=run)

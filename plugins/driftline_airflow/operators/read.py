@@ -17,7 +17,7 @@ class ReadSeriesOperator(JobOperator):
     """Reads a job's series and stages them.
 
     Args:
-        plan: What `PlanScoreOperator` returned; without it the training window is read, as of the param `as_of`.
+        plan: What `PlanScoreOperator` returned; without it the training window is read, as of the param `as_of`, from `start` on.
         kwargs: As `JobOperator` takes them.
 
     Returns a handle: `uri`, `series`, `buckets`, `docs`, `start`, `end`, `notes`.
@@ -39,7 +39,7 @@ class ReadSeriesOperator(JobOperator):
         if self.plan is not None:
             handle = read_plan(client, job, self.plan, uri=uri, progress=self.progress())
         else:
-            window = training_window(client, job, training_time(context))
+            window = training_window(client, job, training_time(context), start=context["params"].get("start"))
             handle = read_series(client, job, window, uri=uri, progress=self.progress())
         self.log.info("%(series)s series of %(buckets)s buckets from %(docs)s documents, %(start)s to %(end)s", handle)
         for note in handle["notes"]:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from driftline import __version__
 from driftline.core.errors import ClusterDownError, ClusterError, DriftlineError, NodeError, ServiceError
-from driftline_airflow.web import api, assets
+from driftline_airflow.web import api, assets, loudml
 from driftline_airflow.web.pages import explorer, jobs, quality, reports, series
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def application() -> FastAPI:
     for page in (explorer, series, jobs, quality, reports, assets):
         app.include_router(page.router, include_in_schema=False)
     app.include_router(api.router())
+    app.include_router(loudml.router)
     return app
 
 

@@ -28,6 +28,7 @@ class Train(Asked):
     """A training."""
 
     as_of: str | None = Field(None, max_length=40, description="Learn from what came before; by default, all that is complete.")
+    start: str | None = Field(None, max_length=40, description="Learn from then on; by default, as training.window says.")
 
 
 class Score(Asked):

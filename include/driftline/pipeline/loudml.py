@@ -1,0 +1,104 @@
+"""loudml's models by the names that they have there: which there are, a new one, and what was found for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.errors import DefinitionError
+from driftline.core.job import Job
+from driftline.elastic import results
+from driftline.elastic.client import explained
+from driftline.elastic.indices import RESULTS
+from driftline.interop.elastic_files import Found
+from driftline.interop.elastic_jobs import plain_id
+from driftline.interop.loudml import Model, to_job, to_loudml
+from driftline.pipeline.jobs import list_definitions, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from elasticsearch import Elasticsearch
+
+CREATE = "model/create"
+
+
+def id_of(name: str) -> str:
+    """The id of the job that a model of that name becomes."""
+    return plain_id(name, [])
+
+
+def models(client: Elasticsearch) -> list[Job]:
+    """All jobs that came from loudml; broken ones are among Driftline's jobs."""
+    entries = [each for each in list_definitions(client) if each.kind == "job" and each.text is not None]
+    found = [Job.model_validate_json(each.text or "") for each in entries]
+    return [job for job in found if "name" in job.loudml]
+
+
+def find(client: Elasticsearch, name: str) -> Job:
+    """The job of a model.
+
+    Raises:
+        DefinitionError: There is no model of that name.
+    """
+    found = next((job for job in models(client) if job.loudml["name"] == name), None)
+    if found is None:
+        raise DefinitionError(f"there is no model '{name}'", where="name", fix="'model/list' says which there are.")
+    return found
+
+
+def create(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Job, list[str]]:
+    """Saves a new model as a job whose DAGs begin paused. Its index is looked at by its trainings.
+
+    Args:
+        client: The cluster.
+        given: The parameters of loudml's create call.
+
+    Returns:
+        The job, and what is to know of it.
+
+    Raises:
+        DefinitionError: A parameter is wrong, or the name is taken.
+    """
+    name = Model.parse(given, where=CREATE).name
+    made = to_job(Found(Path(CREATE), dict(given), name, origin="loudml"))
+    if made.job is None:
+        raise DefinitionError("; ".join(made.notes))
+    if any((each.kind, each.id) == ("job", made.job_id) for each in list_definitions(client)):
+        raise DefinitionError(
+            f"the name '{name}' is taken by job '{made.job_id}'", where=f"{CREATE}, name", expected="a new name"
+        )
+    save(client, made.job)
+    return made.job, made.notes
+
+
+def described(job: Job) -> dict[str, Any]:
+    """A model by the parameters of its create call; where its job says more than they can, `changed` tells what."""
+    try:
+        return to_loudml(job)
+    except DefinitionError as error:
+        return {"name": job.loudml["name"], "index": ",".join(job.datafeed.indices), "changed": str(error)}
+
+
+def anomalies(client: Elasticsearch, jobs: Iterable[Job], *, size: int) -> dict[str, Any]:
+    """The records of models with the highest scores, in the shape of an answer of Elasticsearch's search."""
+    names = [job.job_id for job in jobs]
+    with explained(f"index {RESULTS}-*"):
+        found = client.search(
+            index=f"{RESULTS}-*",
+            query={"bool": {"filter": [{"terms": {"job_id": names}}, {"term": {"result_type": "record"}}]}},
+            sort=[
+                {"record_score": {"order": "desc", "unmapped_type": "double"}},
+                {"timestamp": {"order": "asc", "unmapped_type": "date"}},
+            ],
+            size=size,
+            track_total_hits=True,
+            ignore_unavailable=True,
+            allow_no_indices=True,
+        ).body
+    return {name: found[name] for name in ("took", "timed_out", "hits")}
+
+
+def forget(client: Elasticsearch, jobs: Iterable[Job]) -> int:
+    """Deletes what was found for models: their results of all kinds, not what they have learned. Returns how many documents."""
+    return results.delete(client, f"{RESULTS}-*", {"terms": {"job_id": [job.job_id for job in jobs]}})

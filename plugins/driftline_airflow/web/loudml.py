@@ -1,0 +1,295 @@
+"""loudml's REST API, below `/loudml/api`: its models are jobs, its job ids stand for runs of their DAGs."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, HTTPException, Query, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from driftline.core.errors import DefinitionError, WindowError
+from driftline.core.job import Job
+from driftline.core.timespan import iso, parse_time
+from driftline.elastic import snapshots
+from driftline_airflow.web.access import STAGES, ClusterDep, Guarded, ReaderDep, may, of_job, require_read
+from driftline_airflow.web.airflow import AirflowDep, part
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+STEPS = {"train": "train", "score": "predict"}
+RUN = re.compile(r"([a-z0-9][a-z0-9_-]{0,63}\.(train|score))\.(loudml-[0-9a-f]{12})")
+MANY = 10_000  # documents in one answer: Elasticsearch's own limit
+
+
+class Told(Guarded):
+    """A route that answers 400 for wrong parameters, and says in `message` what was wrong."""
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler, and what becomes of its errors."""
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                wrong = [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
+                return _error(status.HTTP_400_BAD_REQUEST, "; ".join(wrong))
+            except HTTPException as error:
+                return _error(error.status_code, str(error.detail), error.headers)
+
+        return answered
+
+
+def _error(code: int, message: str, headers: Any = None) -> Response:  # noqa: ANN401 - as starlette takes them
+    return JSONResponse({"error": HTTPStatus(code).phrase, "message": message}, status_code=code, headers=headers)
+
+
+router = APIRouter(prefix="/loudml", tags=["loudml"], route_class=Told)
+
+
+class Asked(BaseModel):
+    """Query parameters; those that nobody knows are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Named(Asked):
+    """Which model."""
+
+    name: str = Field(min_length=1, max_length=1000)
+
+
+class Ranged(Named):
+    """Which model, and which range of time: seconds, ISO 8601 or date math."""
+
+    from_date: str | None = Field(None, max_length=40)
+    to_date: str | None = Field(None, max_length=40)
+
+
+class Run(Asked):
+    """Which run."""
+
+    job_id: str = Field(max_length=200)
+
+
+class Which(Asked):
+    """Which anomalies: those of a model, or of all."""
+
+    name: str | None = Field(None, max_length=1000)
+
+
+class Sized(Which):
+    """Which anomalies, and how many."""
+
+    size: int = Field(10, ge=0, le=MANY)
+
+
+def _model(client: ClusterDep, user: Any, name: str, *, change: bool = False) -> Job:  # noqa: ANN401 - a user
+    """A model that the user may see, or change."""
+    from driftline.pipeline.loudml import find, id_of
+
+    require_read(of_job(id_of(name)), user)
+    if change:
+        _require_change(id_of(name), user)
+    return find(client, name)
+
+
+def _require_change(job_id: str, user: Any) -> None:  # noqa: ANN401
+    if not may(user, "PUT", of_job(job_id)):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
+
+
+@router.post("/api/model/create", status_code=status.HTTP_201_CREATED)
+def create(
+    request: Request,
+    client: ClusterDep,
+    user: ReaderDep,
+    body: Annotated[dict[str, Any], Body(description="`features`; the other parameters are those of the query.")],
+) -> dict[str, Any]:
+    """Makes a model, which is stopped until somebody starts it."""
+    from driftline.pipeline.loudml import create as make
+
+    twice = sorted(set(body) & set(request.query_params))
+    if twice or "features" in request.query_params:
+        raise DefinitionError(f"{', '.join(twice) or 'features'}: given in the wrong place", expected="features in the body only")
+    try:
+        job, notes = make(client, {**body, **request.query_params})
+    except DefinitionError as error:
+        if "is taken by job" in error.what:
+            raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
+        raise
+    return {"name": job.loudml["name"], "created": True, "driftline_job": job.job_id, "notes": notes}
+
+
+@router.get("/api/model/list")
+def list_(client: ClusterDep, airflow: AirflowDep, user: ReaderDep) -> list[dict[str, Any]]:
+    """The models that you may see: their parameters, whether they are started, and until when they have learned."""
+    from driftline.pipeline.loudml import described, models
+
+    shown = []
+    for job in models(client):
+        if may(user, "GET", of_job(job.job_id)):
+            dag = airflow.dag(f"{job.job_id}.score")
+            known = [each for each in snapshots.manifests(client, job.job_id) if each["state"] == "promoted"]
+            started = dag is not None and not dag["is_paused"]
+            shown.append({**described(job), "started": started, "trained_until": known[0]["training_end"] if known else None})
+    return shown
+
+
+@router.api_route("/api/model/delete", methods=["POST", "DELETE"])
+def delete(client: ClusterDep, user: ReaderDep, asked: Annotated[Named, Query()]) -> dict[str, Any]:
+    """Deletes a model with all that it has learned and found."""
+    from driftline.pipeline.jobs import delete as remove
+
+    removed = remove(client, _model(client, user, asked.name, change=True).job_id)
+    return {"name": asked.name, "deleted": True, "removed": removed}
+
+
+@router.post("/api/model/train", status_code=status.HTTP_202_ACCEPTED)
+def train(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Ranged, Query()]) -> dict[str, Any]:
+    """Trains a model on exactly a range, or on the newest of its data."""
+    job = _model(client, user, asked.name, change=True)
+    start, end = _range(asked)
+    dag_id = f"{job.job_id}.train"
+    if _ready(airflow, dag_id)["is_paused"]:
+        airflow.pause(dag_id, False)  # Airflow runs nothing of a paused DAG
+    return _trigger(airflow, dag_id, asked.name, {"start": start, "as_of": end})
+
+
+@router.post("/api/model/predict", status_code=status.HTTP_202_ACCEPTED)
+def predict(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Ranged, Query()]) -> dict[str, Any]:
+    """Scores a range, or what is new, by the newest snapshot. For a stopped model it waits until that is started."""
+    job = _model(client, user, asked.name, change=True)
+    start, end = _range(asked)
+    dag_id = f"{job.job_id}.score"
+    waits = _ready(airflow, dag_id)["is_paused"]
+    told = _trigger(airflow, dag_id, asked.name, {"start": start, "end": end, "model": "latest"})
+    return {**told, "waiting": "The model is stopped: the run begins when it is started."} if waits else told
+
+
+@router.post("/api/model/start")
+def start(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Named, Query()]) -> dict[str, Any]:
+    """Predicts periodically from now on."""
+    return _switched(airflow, _model(client, user, asked.name, change=True), True)
+
+
+@router.post("/api/model/stop")
+def stop(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Named, Query()]) -> dict[str, Any]:
+    """Does nothing by itself any more."""
+    return _switched(airflow, _model(client, user, asked.name, change=True), False)
+
+
+@router.get("/api/job")
+def job(airflow: AirflowDep, user: ReaderDep, asked: Annotated[Run, Query()]) -> dict[str, Any]:
+    """How far a training or prediction is."""
+    path, _ = _run(asked.job_id, user)
+    return _told(airflow.call("GET", path), asked.job_id)
+
+
+@router.post("/api/job/cancel")
+def cancel(airflow: AirflowDep, user: ReaderDep, asked: Annotated[Run, Query()]) -> dict[str, Any]:
+    """Stops a training or prediction: what it has not written is not written."""
+    path, job_id = _run(asked.job_id, user)
+    _require_change(job_id, user)
+    return _told(airflow.call("PATCH", path, params={"update_mask": "state"}, json={"state": "failed"}), asked.job_id)
+
+
+@router.post("/api/ivoip/create")
+@router.post("/api/ivoip/train")
+def ivoip() -> Response:
+    """Signatures of many series, and what is far from their clusters: that is not there."""
+    raise HTTPException(
+        status.HTTP_501_NOT_IMPLEMENTED,
+        "Driftline does not make signatures yet. A model of time series can be made for each value of a term: "
+        "'model/create' with the parameter 'term'.",
+    )
+
+
+@router.get("/api/anomalies/_search")
+@router.get("/.loudml-anomalies/_search")
+def anomalies(client: ClusterDep, user: ReaderDep, asked: Annotated[Sized, Query()]) -> dict[str, Any]:
+    """The anomalies with the highest scores, in the shape of Elasticsearch's answers."""
+    from driftline.pipeline.loudml import anomalies as search
+    from driftline.pipeline.loudml import models
+
+    if asked.name is not None:
+        return search(client, [_model(client, user, asked.name)], size=asked.size)
+    return search(client, [each for each in models(client) if may(user, "GET", of_job(each.job_id))], size=asked.size)
+
+
+@router.delete("/api/anomalies")
+@router.delete("/.loudml-anomalies")
+def forget(client: ClusterDep, user: ReaderDep, asked: Annotated[Which, Query()]) -> dict[str, Any]:
+    """Deletes what was found for a model, or for all; what they have learned stays."""
+    from driftline.pipeline.loudml import forget as remove
+    from driftline.pipeline.loudml import models
+
+    if asked.name is not None:
+        return {"deleted": remove(client, [_model(client, user, asked.name, change=True)])}
+    return {"deleted": remove(client, [each for each in models(client) if may(user, "PUT", of_job(each.job_id))])}
+
+
+def _range(asked: Ranged) -> tuple[str | None, str | None]:
+    """Both ends as a run takes them."""
+    ends = {name: _moment(name, value) for name, value in (("from_date", asked.from_date), ("to_date", asked.to_date))}
+    start, end = ends.values()
+    if start and end and parse_time(start) >= parse_time(end):
+        raise WindowError("from_date is not before to_date", where=f"from_date {start}, to_date {end}")
+    return start, end
+
+
+def _moment(name: str, value: str | None) -> str | None:
+    try:
+        return iso(parse_time(value)) if value else None
+    except WindowError as error:
+        raise WindowError(error.what, where=name, expected=error.expected) from None
+    except (ValueError, OverflowError, OSError):
+        raise WindowError(f"'{value}' is beyond all times", where=name) from None
+
+
+def _ready(airflow: AirflowDep, dag_id: str) -> dict[str, Any]:
+    """The DAG; one that is new shows within seconds."""
+    dag = airflow.dag(dag_id)
+    if dag is None:
+        wait = {"Retry-After": "10"}
+        raise HTTPException(
+            status.HTTP_503_SERVICE_UNAVAILABLE, "The model's DAGs are being made: ask again in some seconds.", wait
+        )
+    return dag
+
+
+def _trigger(airflow: AirflowDep, dag_id: str, name: str, conf: dict[str, str | None]) -> dict[str, Any]:
+    run_id = f"loudml-{uuid.uuid4().hex[:12]}"  # Airflow's own names have signs that mean something else in an address
+    given = {key: value for key, value in conf.items() if value is not None}
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": given}
+    run = airflow.call("POST", f"dags/{part(dag_id)}/dagRuns", json=body)
+    return {"name": name, **_told(run, f"{dag_id}.{run_id}")}
+
+
+def _run(job_id: str, user: Any) -> tuple[str, str]:  # noqa: ANN401
+    """The run's place in Airflow, and the job that it is of."""
+    parts = RUN.fullmatch(job_id)
+    if parts is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"job_id: there is no run '{job_id[:200]}'.")
+    of = parts[1].removesuffix(f".{parts[2]}")
+    require_read(of_job(of), user)
+    return f"dags/{part(parts[1])}/dagRuns/{part(parts[3])}", of
+
+
+def _told(run: dict[str, Any], job_id: str) -> dict[str, Any]:
+    names = ("state", "queued_at", "start_date", "end_date")
+    stage = str(run["dag_id"]).rpartition(".")[2]
+    return {"job_id": job_id, "operation": STEPS[stage], "conf": run["conf"], **{name: run.get(name) for name in names}}
+
+
+def _switched(airflow: AirflowDep, job: Job, started: bool) -> dict[str, Any]:
+    for stage in STAGES:
+        _ready(airflow, f"{job.job_id}.{stage}")
+    for stage in STAGES:
+        airflow.pause(f"{job.job_id}.{stage}", not started)
+    return {"name": job.loudml["name"], "started": started}

@@ -76,6 +76,7 @@ def typed(site: str, token_of: Callable[[str], str], module_prefix: str) -> Call
         line = line.replace("curl", signed, 1).replace("localhost:8077", prefix).replace("localhost:9200", prefix)
         line = line.replace("name=foo", f"name={module_prefix}foo")
         done = subprocess.run(["bash", "-c", f"name={module_prefix}voip\n{line}"], capture_output=True, text=True, timeout=120)
+        assert done.stdout.startswith(("{", "[")), done
         return json.loads(done.stdout)
 
     return run

@@ -141,7 +141,8 @@ def list_(client: ClusterDep, airflow: AirflowDep, user: ReaderDep) -> list[dict
     return shown
 
 
-@router.api_route("/api/model/delete", methods=["POST", "DELETE"])
+@router.post("/api/model/delete")
+@router.delete("/api/model/delete")
 def delete(client: ClusterDep, user: ReaderDep, asked: Annotated[Named, Query()]) -> dict[str, Any]:
     """Deletes a model with all that it has learned and found."""
     from driftline.pipeline.jobs import delete as remove

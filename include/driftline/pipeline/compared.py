@@ -13,7 +13,7 @@ import numpy as np
 
 from driftline.core.paths import whole
 from driftline.core.ruling import reasons
-from driftline.core.timespan import Window, iso, parse_time
+from driftline.core.timespan import Window, iso
 from driftline.elastic import snapshots
 from driftline.elastic.cellfile import encoded
 from driftline.elastic.query import splits
@@ -79,7 +79,8 @@ def stage(
         progress: Told how far the read is.
 
     Returns:
-        Of each detector its `detector` number, `uri`, number of `cells`, and from when to when they are there.
+        Of each detector its `detector` number, `uri`, number of `cells`, from when to when they are there, and whether that was
+        `cut`.
     """
     out = []
     for number, split in enumerate(splits(job, KINDS)):
@@ -93,19 +94,20 @@ def stage(
         with whole(place) as file:
             file.write(encoded(cells))
         staged = {"uri": place, "cells": len(cells.row), **Window(max(start, asked.start), asked.end).as_dict()}
+        staged["cut"] = start > asked.start
         for detector in split.detectors:
             measured = {"metric": split.metrics[detector], "other": split.others.get(detector)}
             out.append({"detector": detector, **measured, **staged})
     return out
 
 
-def notes(job: Job, staged: list[dict[str, Any]], window: Window) -> list[str]:
-    """What a reader should know of what was staged for a training."""
-    short = [batch for batch in staged if parse_time(batch["start"]) > window.start]
+def notes(job: Job, staged: list[dict[str, Any]]) -> list[str]:
+    """What a reader should know of what was staged: where it is not all that was asked for."""
     return [
-        f"detector {batch['detector']} ({job.detectors[batch['detector']].description}) is trained on what came since "
-        f"{batch['start']}: {CELLS_MOST:,} non-empty buckets are the most that is read"
-        for batch in short
+        f"detector {batch['detector']} ({job.detectors[batch['detector']].description}) sees what came since {batch['start']}: "
+        f"{CELLS_MOST:,} non-empty buckets are the most that is read"
+        for batch in staged
+        if batch["cut"]
     ]
 
 

@@ -70,7 +70,7 @@ def read_series(
         frame = _with_silent(frame, keys)
     inside, since = cells or (window, window)
     compared = stage(client, job, inside, uri=uri, since=since, recast=recast, progress=progress)
-    frame.notes = [*frame.notes, *notes(job, compared, window)]
+    frame.notes = [*frame.notes, *notes(job, compared)]
     if naming:
         frame.notes += naming.notes
         staged["names"] = naming.write(f"{uri}.names")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import categorization, job, metric, rules, source
+from driftline.core import categorization, detector, job, metric, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -30,7 +30,7 @@ WIDTH = 116
 MODELS: dict[str, list[type[BaseModel]]] = {
     "jobs.md": [
         job.Job,
-        job.Detector,
+        detector.Detector,
         metric.Metric,
         job.Datafeed,
         job.Training,

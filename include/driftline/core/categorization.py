@@ -11,7 +11,8 @@ from pydantic import Field
 from driftline.core.definition import Definition
 
 if TYPE_CHECKING:
-    from driftline.core.job import Detector, Job
+    from driftline.core.detector import Detector
+    from driftline.core.job import Job
 
 MLCATEGORY = "mlcategory"  # the name of the field that categories are values of
 # What kinds of messages that turn out to be one category add up to is known for these alone.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from driftline.core.job import Detector, Job
+    from driftline.core.detector import Detector
+    from driftline.core.job import Job
     from driftline.core.rules import Action, Rule, ScheduledEvent
     from driftline.core.series import SeriesKey
 

@@ -15,7 +15,8 @@ from driftline.core.shapes import terms
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from driftline.core.job import Detector, Job, Kind
+    from driftline.core.detector import Detector, Kind
+    from driftline.core.job import Job
     from driftline.core.metric import Metric
     from driftline.core.timespan import Window
 

@@ -14,7 +14,8 @@ from driftline.interop.elastic_jobs import CATEGORIES, PARTITIONS, READING, TIMI
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from driftline.core.job import Detector, Job
+    from driftline.core.detector import Detector
+    from driftline.core.job import Job
 
 # What Elastic's API sets itself, or no longer takes.
 _NOT_TAKEN = {

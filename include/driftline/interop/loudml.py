@@ -15,7 +15,7 @@ from driftline.core.timespan import format_span
 from driftline.interop.elastic_jobs import Imported, plain_id
 
 if TYPE_CHECKING:
-    from driftline.core.job import Detector
+    from driftline.core.detector import Detector
     from driftline.interop.elastic_files import Found
 
 Metric = Literal["count", "min", "max", "sum", "avg", "variance", "std_deviation"]

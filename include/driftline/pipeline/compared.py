@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
-    from driftline.core.job import Job, Kind
+    from driftline.core.detector import Kind
+    from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.core.series import SeriesKey
     from driftline.pipeline.store import Recast

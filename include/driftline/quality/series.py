@@ -18,7 +18,8 @@ from driftline.quality.history import active, by_detector
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from driftline.core.job import Detector, Job
+    from driftline.core.detector import Detector
+    from driftline.core.job import Job
     from driftline.core.series import SeriesFrame
 
 MIN_LAG = timedelta(minutes=10)

@@ -15,7 +15,8 @@ from driftline.scoring.score import to_score
 from driftline.scoring.sentence import compare, weekday_and_time
 
 if TYPE_CHECKING:
-    from driftline.core.job import Detector, Job
+    from driftline.core.detector import Detector
+    from driftline.core.job import Job
     from driftline.core.series import SeriesKey
 
 LINEAGE = ("snapshot_id", "training_start", "training_end", "in_sample")

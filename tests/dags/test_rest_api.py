@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dag_definitions import PASSWORDS
 
+from driftline.core.job import Job
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -136,6 +138,25 @@ def test_what_is_wrong_with_a_job_is_said(
     checked = web.post("/driftline/api/v1/validate", json=definition, headers=as_("viewer")).json()
     assert checked["valid"] is False
     assert checked["problems"]
+
+
+def test_pages_open_where_some_jobs_have_no_data_yet(
+    web: TestClient, as_: Callable[[str], dict[str, str]], client: Elasticsearch, prefix: str, index: str
+) -> None:
+    from driftline.pipeline.jobs import delete, save
+
+    for name, source in (("there", index), ("to-come", f"{prefix}to-come")):
+        feed = {"indices": [source]}
+        save(
+            client, Job.parse({"job_id": f"{prefix}{name}", "detectors": [{"function": "count"}], "datafeed": feed}, where="test")
+        )
+    both = {"job": [f"{prefix}there", f"{prefix}to-come"]}
+    found = web.get("/driftline/api/v1/records", params=both, headers=as_("viewer")).json()
+    assert (found["count"], found["end"]) == (0, "2026-03-01T00:00:00.001Z")
+    page = web.get("/driftline/explorer", params={"job": f"{prefix}to-come"}, headers=as_("viewer"))
+    assert (page.status_code, "When, and what" in page.text) == (200, True)
+    for name in ("there", "to-come"):
+        delete(client, f"{prefix}{name}")
 
 
 def test_calendars_and_filters_are_kept(web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str) -> None:

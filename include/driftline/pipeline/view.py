@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from driftline.core.categorization import MLCATEGORY
-from driftline.core.errors import SnapshotError, WindowError
+from driftline.core.errors import SnapshotError, SourceIndexError, WindowError
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
@@ -44,17 +45,22 @@ FORECAST_FIELDS = ("timestamp", "forecast_lower", "forecast_prediction", "foreca
 def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
     """What a page opens on: from a historical job's first result to where it is scored, or else the newest two weeks of that.
 
-    Raises:
-        WindowError: There are no results yet, and no data either.
+    Before there are results it is the newest two weeks of the data, or, where there is none either, of the clock.
     """
-    found = result_range(client, jobs)
-    if found is None:
-        ranges = [data_range(client, job) for job in jobs]
-        found = Window(max(min(r.start for r in ranges), max(r.end for r in ranges) - RECENT), max(r.end for r in ranges))
+    found = result_range(client, jobs) or _of_data(client, jobs)
     until = [moment for job in jobs if (moment := state.scored_until(client, job))]
     found = Window(found.start, max([found.end, *until]))
     goes_on = any(job.by_clock or job.datafeed.after_source for job in jobs)
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found
+
+
+def _of_data(client: Elasticsearch, jobs: list[Job]) -> Window:
+    ranges = []
+    for job in jobs:
+        with suppress(SourceIndexError):  # a job whose data is still to come
+            ranges.append(data_range(client, job))
+    end = max((each.end for each in ranges), default=datetime.now(UTC))
+    return Window(max(min((each.start for each in ranges), default=end - RECENT), end - RECENT), end)
 
 
 def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 IDENTIFIER = r"^[a-z0-9](?:[a-z0-9_\-]{0,62}[a-z0-9])?$"
 IDENTIFIER_HINT = "lower-case letters, digits, '-' and '_', starting and ending with a letter or digit, at most 64 long"
-_NO_NAME = re.compile(r'["\\\x00-\x1f\x7f-\x9f]|\A\.\Z')  # what Elastic's field names cannot hold or be
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\.\Z")  # what a field's name cannot hold or be
 
 
 def identifier(value: str) -> str:
@@ -39,10 +39,10 @@ def check_name(name: str | None, place: str) -> None:
     """Checks the name of a field of documents.
 
     Raises:
-        ValueError: Elastic's jobs cannot have it: it holds a double quote, a backslash or a control character, or is a dot.
+        ValueError: It holds a control character, or is a dot.
     """
     if name is not None and _NO_NAME.search(name):
-        raise ValueError(f"{place}: {name!r} is no field's name: no double quotes, backslashes or control characters, not '.'")
+        raise ValueError(f"{place}: {name!r} is no field's name: no control characters, not '.'")
 
 
 class Definition(BaseModel):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.aggregations import histogram_path, inner_of
+from driftline.core.detector import SPLIT_FIELDS
 from driftline.core.errors import DefinitionError
 from driftline.core.functions import find_function
 from driftline.core.timespan import format_span
@@ -75,7 +76,14 @@ def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
         f"datafeed.{name} is Driftline's own: it is not exported" for name in sorted(_OUR_FEED & written["datafeed"].keys())
     ]
     notes += _clashes(job)
+    notes += [f"the name {name!r} holds a double quote or a backslash: Elastic refuses it" for name in sorted(_quoted(job))]
     return {**out, **_taken(kept.get("job", {}))}, notes
+
+
+def _quoted(job: Job) -> set[str]:
+    """Names of fields that only we take."""
+    named = {getattr(each, place) for each in job.detectors for place in ("field_name", *SPLIT_FIELDS)}
+    return {name for name in named | {job.summary_count_field_name} if name and not {'"', "\\"}.isdisjoint(name)}
 
 
 def _partitions(job: Job) -> dict[str, Any]:

@@ -131,7 +131,20 @@ def test_metrics_get_means_for_each_host_but_counters_and_codes_do_not(client, p
     all_can_run(client, found)
 
 
-HOSTILE = ["a: {b", "[bold]x[/]", "/etc/passwd", "ü nicode", "-", "line\nbreak", "\x1b[31mred", "'\"", "{prefix}", "x" * 300]
+HOSTILE = [
+    "a: {b",
+    "[bold]x[/]",
+    "/etc/passwd",
+    "ü nicode",
+    "-",
+    "line\nbreak",
+    "\x1b[31mred",
+    "'\"",
+    "{prefix}",
+    "x" * 300,
+    "count",
+    "by",
+]
 
 
 def test_hostile_names_of_fields_and_values_harm_neither_files_nor_the_screen(client, prefix, tmp_path):
@@ -141,7 +154,8 @@ def test_hostile_names_of_fields_and_values_harm_neither_files_nor_the_screen(cl
         for number in range(3000)
     ]
     index = fill(client, f"{prefix}hostile", documents)
-    _, found = suggest(client, index)
+    seen, found = suggest(client, index)
+    assert any(note.startswith("3 fields have names that no job takes") for note in seen.notes)
     assert sum(one.job.detectors[0].partition_field_name in HOSTILE for one in found) >= 3
     all_can_run(client, found)
     keep(client, found, save=False, folder=tmp_path / "jobs")

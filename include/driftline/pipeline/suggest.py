@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.errors import DefinitionError, SourceIndexError
-from driftline.core.job import Job
+from driftline.core.job import Detector, Job
 from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import check_fields, data_range
 from driftline.elastic.query import all_documents
@@ -80,8 +80,8 @@ class Surveyed:
         return self.held[name].values
 
     def names_things(self, name: str) -> bool:
-        """Whether several documents are about one value."""
-        return self.values(name) < max(2.0, UNIQUE * self.held[name].documents)
+        """Whether several documents are about one value, and documents can be split by it (`count`, say, is no split field)."""
+        return self.values(name) < max(2.0, UNIQUE * self.held[name].documents) and _possible(name, "by_field_name")
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,16 @@ def survey(client: Elasticsearch, index: str, *, time_field: str | None = None, 
     """
     _tell(progress, 0)
     indices = [part.strip() for part in index.split(",") if part.strip()]
-    kinds = field_kinds(client, indices)
+    there = field_kinds(client, indices)
+    kinds = {name: kind for name, kind in there.items() if _possible(name)}
     probe = _probe(indices, time_field or _time_field(client, indices, kinds))
     check_fields(client, probe)
     data = data_range(client, probe)
     newest = min(data.end, datetime.now(UTC))
     window = Window(max(data.start, newest - HISTORY), newest) if newest > data.start else data
     notes = [] if newest == data.end else [f"documents up to {iso(data.end)} are in the future, and left out"]
+    if len(kinds) < len(there):
+        notes.append(f"{len(there) - len(kinds)} fields have names that no job takes, with quotes or control characters")
     usable = _usable(kinds)
     chosen = usable[:FIELDS]
     if len(usable) > FIELDS:
@@ -160,6 +163,15 @@ def _time_field(client: Elasticsearch, indices: list[str], kinds: dict[str, str]
         raise SourceIndexError("no field of the index is a date", where=", ".join(indices), fix="Name one with --time-field.")
     having = {name: documents(client, indices, {"exists": {"field": name}}) for name in dates}
     return max(dates, key=lambda name: having[name])  # the first of equals: the usual one
+
+
+def _possible(name: str, place: str = "field_name") -> bool:
+    """Whether a detector takes the name of a field."""
+    try:
+        Detector.model_validate({"function": "sum" if place == "field_name" else "high_count", place: name})
+    except ValueError:
+        return False
+    return True
 
 
 def _usable(kinds: dict[str, str]) -> list[str]:

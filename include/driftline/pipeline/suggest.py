@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.errors import DefinitionError, SourceIndexError
-from driftline.core.job import Detector, Job
+from driftline.core.detector import Detector
+from driftline.core.job import Job
 from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import check_fields, data_range
 from driftline.elastic.query import all_documents

@@ -186,7 +186,7 @@ def test_there_and_back_says_the_same(tmp_path_factory, name, features, times, t
         (feature(name="a", metric="avg"), "features.0: metric 'avg' needs a field, or a script"),
         (feature(name="a", metric="count", script="1"), "features.0: script: metric 'count' counts documents"),
         (feature(name="a", metric="avg", feild="b"), "features.0.feild: unknown field; did you mean 'field'?"),
-        (feature(name='a"', metric="avg", script="1"), "features.0: name: 'a\"' is no field's name"),
+        (feature(name="a\n", metric="avg", script="1"), "features.0: name: 'a\\n' is no field's name"),
         (model(features=[{"name": "a", "metric": "avg", "field": "x"}] * 2), "features: each needs a name of its own"),
         (
             model(features=[{"name": "a", "metric": "avg", "script": "1"}, {"name": "b", "metric": "avg", "field": "a"}]),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.detector import Detector
+from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.job import Job
 from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import check_fields, data_range

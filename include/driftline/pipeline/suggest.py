@@ -126,7 +126,7 @@ def survey(client: Elasticsearch, index: str, *, time_field: str | None = None, 
     window = Window(max(data.start, newest - HISTORY), newest) if newest > data.start else data
     notes = [] if newest == data.end else [f"documents up to {iso(data.end)} are in the future, and left out"]
     if len(kinds) < len(there):
-        notes.append(f"{len(there) - len(kinds)} fields have names that no job takes, with quotes or control characters")
+        notes.append(f"{len(there) - len(kinds)} fields have names that no job takes, with control characters")
     usable = _usable(kinds)
     chosen = usable[:FIELDS]
     if len(usable) > FIELDS:

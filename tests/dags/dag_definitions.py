@@ -34,3 +34,19 @@ def write_job(folder: Path, job: Job) -> Path:
     path = folder / f"{job.job_id}.yaml"
     path.write_text(json.dumps(job.as_dict()))
     return path
+
+
+def airflow_knows(job_id: str) -> dict[str, Any]:
+    """Does what the DAG processor does once it has seen a job that is new, and gives the job's DAGs."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    bundle = manager.get_bundle("definitions")
+    bundle.initialize()
+    (stub,) = [path for path in bundle.path.rglob("*.py") if job_id.replace("-", "_") in path.stem]
+    bag = DagBag(dag_folder=str(stub), bundle_path=bundle.path, bundle_name="definitions")
+    assert bag.import_errors == {}
+    sync_bag_to_db(bag, "definitions", None)
+    return dict(bag.dags)

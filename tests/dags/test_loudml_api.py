@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
+from dag_definitions import airflow_knows
 
 from driftline.core.timespan import floor_time, iso, parse_time
 from driftline.elastic import results
@@ -112,18 +113,7 @@ def dags(model: str, client: Elasticsearch, site: str, call: Callable[..., httpx
         assert early.status_code == 503
         assert early.json()["message"] == "The model's DAGs are being made: ask again in some seconds."
         assert early.headers["retry-after"] == "10"
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
-    manager = DagBundlesManager()
-    manager.sync_bundles_to_db()
-    bundle = manager.get_bundle("definitions")
-    bundle.initialize()
-    (stub,) = [path for path in bundle.path.rglob("*.py") if model.replace("-", "_") in path.stem]
-    bag = DagBag(dag_folder=str(stub), bundle_path=bundle.path, bundle_name="definitions")
-    assert bag.import_errors == {}
-    sync_bag_to_db(bag, "definitions", None)
-    return dict(bag.dags)
+    return airflow_knows(model)
 
 
 def run_as_asked(dags: dict[str, Any], told: dict[str, Any]) -> DagRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
     from fastapi.testclient import TestClient
 
+OF_ELASTIC = ("names", "timestamp", "category_id", "datafeed_id", "event_id", "path:path")
+VALUES = {"stage": "score", "timestamp": "0", "category_id": "1"}
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 # Asking is no change: a reader may.
 ASKING = {"/api/v1/validate", "/api/v1/draft/preview"}
+# Elastic's API asks with POST, too; where a path ends so, it changes nothing.
+ASKED_ELASTIC = re.compile(
+    r"/elastic/_ml/(anomaly_detectors/(_validate(/detector)?|_estimate_model_memory|\{\w+\}/(results/.+|model_snapshots(/\{names\})?))"
+    r"|datafeeds/(\{\w+\}/)?_preview|calendars(/\{names\})?)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +61,15 @@ def routes() -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def only_asks(method: str, path: str) -> bool:
+    """Whether a route changes nothing, though it takes a body."""
+    return path in ASKING or (method == "POST" and ASKED_ELASTIC.fullmatch(path) is not None)
+
+
 def filled(path: str) -> str:
     """A path with something in place of its parameters."""
-    for name in ("job_id", "stage", "run_id", "snapshot_id", "calendar_id", "filter_id", "report_id", "name"):
-        path = path.replace(f"{{{name}}}", "score" if name == "stage" else "some-thing")
+    for name in ("job_id", "stage", "run_id", "snapshot_id", "calendar_id", "filter_id", "report_id", "name", *OF_ELASTIC):
+        path = path.replace(f"{{{name}}}", VALUES.get(name, "some-thing"))
     assert "{" not in path, path
     return f"/driftline{path}"
 
@@ -68,7 +81,7 @@ def test_the_anonymous_are_refused_everywhere(web: TestClient) -> None:
 
 def test_a_viewer_may_change_nothing(web: TestClient, as_: Callable[[str], dict[str, str]]) -> None:
     viewer = as_("viewer")
-    asked = [(method, path) for method, path in routes() if method in WRITING and path not in ASKING]
+    asked = [(method, path) for method, path in routes() if method in WRITING and not only_asks(method, path)]
     assert len(asked) > 10
     answers = {route: web.request(route[0], filled(route[1]), json={}, headers=viewer).status_code for route in asked}
     assert {route: code for route, code in answers.items() if code != 403} == {}

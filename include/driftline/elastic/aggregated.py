@@ -44,7 +44,7 @@ def read_aggregated(client: Elasticsearch, job: Job, split: Split, window: Windo
         DefinitionError: No aggregation has the name of a field.
         SourceIndexError, ClusterError, ClusterDownError: As `explained` tells.
     """
-    rows = pd.DataFrame(list(_rows(client, job, window)), columns=None)
+    rows = pd.DataFrame(list(read_rows(client, job, window)), columns=None)
     if rows.empty:
         rows = pd.DataFrame({"time": pd.Series(dtype=np.int64), DOCS: pd.Series(dtype=np.int64)})
     table = pd.DataFrame({"bucket": rows["time"] // (job.span_seconds * 1000)})
@@ -121,7 +121,7 @@ _METRICS: dict[str, Callable[[pd.Series[Any], Numbers, list[Any]], Numbers]] = {
 }
 
 
-def _rows(client: Elasticsearch, job: Job, window: Window) -> Iterator[Row]:
+def read_rows(client: Elasticsearch, job: Job, window: Window) -> Iterator[Row]:
     """What the aggregations answer, as rows with `time` in epoch milliseconds."""
     aggregations = job.datafeed.aggregations or {}
     path = histogram_path(aggregations)

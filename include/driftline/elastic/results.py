@@ -155,6 +155,46 @@ def top_records(
     return [{"_id": hit["_id"], **hit["_source"]} for hit in found["hits"]["hits"]]
 
 
+@talks_to_cluster
+def page(
+    client: Elasticsearch,
+    job: Job,
+    result_type: str,
+    window: Window,
+    *,
+    where: list[dict[str, Any]] | None = None,
+    sort: str = "timestamp",
+    descending: bool = False,
+    start: int = 0,
+    size: int = 100,
+) -> tuple[int, list[dict[str, Any]]]:
+    """A page of the results of one type of a job as it is defined now, and how many there are; those of equal rank by time.
+
+    Args:
+        client: The cluster.
+        job: Whose.
+        result_type: `record`, `bucket`, …
+        window: By `timestamp`.
+        where: More query clauses.
+        sort: A field.
+        descending: Whether the highest is first.
+        start: So many are left out.
+        size: So many are given.
+    """
+    order = {"order": "desc" if descending else "asc", "unmapped_type": "double"}
+    found = client.search(
+        index=f"{RESULTS}-*",
+        query={"bool": {"filter": [*interval(job, window), {"term": {"result_type": result_type}}, *(where or [])]}},
+        sort=[{sort: order}, {"timestamp": {"order": "asc", "unmapped_type": "date"}}],
+        from_=start,
+        size=size,
+        track_total_hits=True,
+        ignore_unavailable=True,
+        allow_no_indices=True,
+    )["hits"]
+    return int(found["total"]["value"]), [hit["_source"] for hit in found["hits"]]
+
+
 def of_type(
     client: Elasticsearch,
     job_id: str,

@@ -148,15 +148,24 @@ def _cells(job: Job, seen: Look, *, compared: bool) -> float:
 
 def _bytes(job: Job, seen: Look, series: int, kept: int) -> dict[str, float]:
     buckets, scored = seen.window.buckets(job.bucket_span), _scored(job)
-    batch = min(kept, BATCH, max(1, BATCH_VALUES // buckets)) * buckets
     compared = min(_cells(job, seen, compared=True), CELLS_MOST) * CELL
-    fit = FIT_VALUE * min(batch, BLOCK) + FRAME_VALUE * batch
     score = SCORE_VALUE * min(kept, CHUNK) * scored + FRAME_VALUE * kept * scored
     return {
         "snapshot": SNAPSHOT + SNAPSHOT_SERIES * kept,
-        "train": PROCESS + max(fit, FRAME_VALUE * series * buckets) + compared,
+        "train": _training(series, kept, buckets) + compared,
         "score": PROCESS + score + compared,
     }
+
+
+def _training(series: int, kept: int, buckets: int) -> float:
+    """Bytes of a training of `kept` of so many series."""
+    batch = min(kept, BATCH, max(1, BATCH_VALUES // buckets)) * buckets
+    return PROCESS + max(FIT_VALUE * min(batch, BLOCK) + FRAME_VALUE * batch, FRAME_VALUE * series * buckets)
+
+
+def training_bytes(job: Job, series: int) -> float:
+    """The most memory of one process that trains so many series over the job's training window."""
+    return _training(series, min(series, job.training.max_partitions), int(job.training.window / job.bucket_span))
 
 
 def _seconds(job: Job, seen: Look, kept: int) -> dict[str, float]:

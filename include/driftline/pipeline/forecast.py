@@ -15,7 +15,7 @@ from driftline.core.timespan import Window, floor_time, format_span, iso, parse_
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.bulk import AT_ONCE, bulk, index_action
 from driftline.elastic.client import explained
-from driftline.elastic.indices import FORECASTS, ensure_templates, monthly
+from driftline.elastic.indices import FORECASTS, RUNS, ensure_templates, monthly
 from driftline.pipeline.ahead import Part, Writing, left_out, parts
 
 if TYPE_CHECKING:
@@ -228,6 +228,15 @@ def forecasts(client: Elasticsearch, job_id: str) -> list[dict[str, Any]]:
     query = {"bool": {"filter": [{"term": {"job_id": job_id}}, {"term": {"result_type": STATS}}]}}
     found = [hit["_source"] for hit in results.scan(client, query, index=f"{FORECASTS}-*")]
     return sorted(found, key=lambda each: each["forecast_create_timestamp"], reverse=True)
+
+
+def made_by(client: Elasticsearch, job_id: str) -> dict[str, str]:
+    """Run → the forecast that it made."""
+    query = {"bool": {"filter": [{"term": {"job_id": job_id}}, {"term": {"kind": "forecast"}}]}}
+    with explained(f"index {RUNS}"):
+        client.indices.refresh(index=RUNS, ignore_unavailable=True, allow_no_indices=True)
+    found = (hit["_source"] for hit in results.scan(client, query, index=RUNS))
+    return {each["run"]: each["detail"]["forecast_id"] for each in found}
 
 
 def delete_forecasts(client: Elasticsearch, job_id: str, ids: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from driftline import __version__
 from driftline.core.errors import ClusterDownError, ClusterError, DriftlineError, NodeError, ServiceError
-from driftline_airflow.web import api, assets, loudml
+from driftline_airflow.web import api, assets, elastic, loudml
 from driftline_airflow.web.pages import explorer, jobs, quality, reports, series
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def application() -> FastAPI:
         app.include_router(page.router, include_in_schema=False)
     app.include_router(api.router())
     app.include_router(loudml.router)
+    app.include_router(elastic.router())
     return app
 
 

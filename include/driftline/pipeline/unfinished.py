@@ -1,0 +1,57 @@
+"""Elastic's jobs that have no datafeed, yet or any more: kept as they were given, since nothing can be run without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from driftline.core.job import Job
+from driftline.core.timespan import iso
+from driftline.elastic.client import talks_to_cluster
+from driftline.elastic.indices import JOBS, ensure_templates
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+KIND = "elastic_job"
+MOST = 10_000
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A job without a datafeed.
+
+    Attributes:
+        body: As Elastic's API takes it.
+        former: What it was while it had a datafeed: the results are those of this job. None where it never had one.
+    """
+
+    body: dict[str, Any]
+    former: Job | None
+
+
+@talks_to_cluster
+def keep(client: Elasticsearch, job_id: str, body: dict[str, Any], *, former: Job | None = None) -> None:
+    """Keeps a job until its datafeed comes."""
+    ensure_templates(client)
+    definition = {"body": body, "former": former.as_dict() if former else None}
+    document = {"id": job_id, "kind": KIND, "updated": iso(datetime.now(UTC)), "definition": definition}
+    client.index(index=JOBS, id=f"{KIND}:{job_id}", document=document, refresh="wait_for")
+
+
+@talks_to_cluster
+def drop(client: Elasticsearch, job_id: str) -> None:
+    """Forgets it: it has a datafeed now, or is deleted."""
+    client.options(ignore_status=404).delete(index=JOBS, id=f"{KIND}:{job_id}", refresh="wait_for")
+
+
+@talks_to_cluster
+def listed(client: Elasticsearch) -> dict[str, Unfinished]:
+    """All of them, by id."""
+    hits = client.search(index=JOBS, size=MOST, query={"term": {"kind": KIND}}, ignore_unavailable=True)["hits"]["hits"]
+    found = {hit["_source"]["id"]: hit["_source"]["definition"] for hit in hits}
+    return {
+        name: Unfinished(each["body"], Job.parse(each["former"], where=f"{JOBS}/{KIND}:{name}") if each["former"] else None)
+        for name, each in found.items()
+    }

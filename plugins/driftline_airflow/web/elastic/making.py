@@ -1,0 +1,116 @@
+"""Elastic's bodies as our jobs, and changes of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from driftline.core.definition import IDENTIFIER
+from driftline.core.errors import DefinitionError
+from driftline.core.job import Job
+from driftline_airflow.web.access import ClusterDep
+from driftline_airflow.web.elastic.names import Held
+from driftline_airflow.web.elastic.shape import wrong
+
+# Fields of a job and of a datafeed that are ours as well; the others are kept as they are said, without effect.
+JOB = {"description", "groups", "model_plot_config", "model_prune_window", "model_snapshot_retention_days",
+       "categorization_filters", "per_partition_categorization"}  # fmt: skip
+FEED = {"indices", "query", "query_delay", "frequency", "aggregations", "delayed_data_check_config", "runtime_mappings",
+        "script_fields"}  # fmt: skip
+SPELLINGS = {"indexes": "indices", "aggs": "aggregations"}
+ANY = "any-index"  # what is only validated reads nothing
+
+
+def named(name: str, body: dict[str, Any], field: str) -> None:
+    """Refuses an id that is none here, or that the body contradicts."""
+    if not re.fullmatch(IDENTIFIER, name):
+        raise wrong(
+            f"Invalid {field}; '{name}' can contain lowercase letters, digits, hyphens and underscores, up to 64 of them."
+        )
+    if body.get(field, name) != name:
+        raise wrong(
+            f"Inconsistent {field}; '{body[field]}' specified in the body differs from '{name}' specified as a URL argument."
+        )
+
+
+def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, index_pattern: str | None = None) -> Job:
+    """One of Elastic's jobs as ours; its DAGs begin paused, as Elastic's jobs begin closed.
+
+    Raises:
+        ElasticError: It is wrong, or looks for something that cannot be looked for here.
+    """
+    from driftline.interop.elastic_files import Found
+    from driftline.interop.elastic_jobs import to_job
+
+    imported = to_job(Found(Path(job_id), body, job_id, datafeed=feed), index_pattern=index_pattern)
+    if imported.job is None:
+        raise wrong("; ".join(imported.notes))
+    return imported.job.model_copy(update={"paused": True})
+
+
+def updated(job: Job, changes: dict[str, Any]) -> Job:
+    """A job with some of its fields changed, as Elastic's API takes them."""
+    definition = job.as_dict()
+    kept = dict(definition.get("elastic") or {})
+    for name, value in changes.items():
+        if name == "detectors":
+            definition["detectors"] = _detectors(definition["detectors"], value)
+        elif name in JOB:
+            definition[name] = _plot(value, kept) if name == "model_plot_config" else value
+        else:
+            kept["job"] = {**kept.get("job", {}), name: value}
+    return Job.parse({**definition, "elastic": kept}, where=f"job {job.job_id}")
+
+
+def _plot(value: object, kept: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DefinitionError("model_plot_config: a mapping was expected")
+    kept["model_plot_config"] = {name: each for name, each in value.items() if name != "enabled"}
+    return {"enabled": value.get("enabled", False)}
+
+
+def _detectors(detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
+    out = [dict(each) for each in detectors]
+    for change in changes if isinstance(changes, list) else [changes]:
+        index = change.get("detector_index") if isinstance(change, dict) else None
+        if not isinstance(index, int) or not 0 <= index < len(out):
+            raise DefinitionError(f"detectors: there are detectors 0 to {len(out) - 1}, and each change says a detector_index")
+        if unknown := change.keys() - {"detector_index", "description", "custom_rules"}:
+            raise DefinitionError(f"detectors: {', '.join(sorted(unknown))} cannot be changed")
+        names = {"description": "detector_description", "custom_rules": "custom_rules"}
+        out[index] |= {names[name]: value for name, value in change.items() if name in names}
+    return out
+
+
+def refed(job: Job, changes: dict[str, Any]) -> Job:
+    """A job with its datafeed changed."""
+    definition = job.as_dict()
+    feed, kept = dict(definition["datafeed"]), dict(definition.get("elastic") or {})
+    for name, value in ((SPELLINGS.get(name, name), value) for name, value in changes.items()):
+        if name in FEED:
+            feed[name] = value
+        elif name != "job_id":
+            kept["datafeed"] = {**kept.get("datafeed", {}), name: value}
+    return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}")
+
+
+def save(client: ClusterDep, job: Job) -> None:
+    """Stores a job that has its datafeed."""
+    from driftline.pipeline.jobs import save as store
+    from driftline.pipeline.unfinished import drop
+
+    store(client, job)
+    drop(client, job.job_id)
+
+
+def remove(client: ClusterDep, held: Held) -> None:
+    """Deletes a job with all that it has."""
+    from driftline.pipeline.jobs import delete, reset
+    from driftline.pipeline.unfinished import drop
+
+    if held.feed is not None:
+        delete(client, held.job_id)
+    else:
+        reset(client, held.job_id)
+    drop(client, held.job_id)

@@ -1,0 +1,166 @@
+"""Jobs and datafeeds by name: ids, groups, lists, wildcards and `_all`, as Elastic reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from fastapi import Depends, HTTPException, Path, status
+
+from driftline.core.job import Job
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, require_read
+from driftline_airflow.web.elastic.shape import ElasticError, conflict, missing
+
+ALL = ("", "_all", "*")
+T = TypeVar("T")
+Names = Annotated[str, Path(max_length=10_000)]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A job as this API has it.
+
+    Attributes:
+        job_id: Its id.
+        job: The job; where it has no datafeed any more what it was, and None where it never had one.
+        body: As Elastic's API takes it, without the datafeed.
+        feed: Its datafeed as Elastic has it; None where there is none.
+        origin: Where it is defined.
+    """
+
+    job_id: str
+    job: Job | None
+    body: dict[str, Any]
+    feed: dict[str, Any] | None
+    origin: Literal["file", "index"]
+
+    @property
+    def datafeed_id(self) -> str | None:
+        """The datafeed's id."""
+        return self.feed["datafeed_id"] if self.feed else None
+
+    def runnable(self) -> Job:
+        """The job with its datafeed.
+
+        Raises:
+            ElasticError: It has none.
+        """
+        if self.job is None or self.feed is None:
+            raise conflict(f"Job '{self.job_id}' has no datafeed, and nothing is posted here: put a datafeed first.")
+        return self.job
+
+    def changeable(self) -> Held:
+        """Itself.
+
+        Raises:
+            ElasticError: It is a file, which is under version control.
+        """
+        if self.origin == "file":
+            raise conflict(f"Job '{self.job_id}' is defined in a file, which is under version control.")
+        return self
+
+
+def of(job: Job, origin: Literal["file", "index"] = "index") -> Held:
+    """A job that has a datafeed."""
+    from driftline.interop.elastic_export import to_elastic
+
+    body = to_elastic(job)
+    feed = body.pop("datafeed_config")
+    feed = {"datafeed_id": f"datafeed-{job.job_id}", **feed, "job_id": job.job_id}
+    return Held(job.job_id, job, body, feed, origin)
+
+
+def every(client: ClusterDep, user: Any) -> dict[str, Held]:  # noqa: ANN401 - the auth manager's own kind of user
+    """All jobs that can be read and that the user may see, by id."""
+    from driftline.pipeline.jobs import list_definitions
+    from driftline.pipeline.unfinished import listed
+
+    found = {name: Held(name, each.former, each.body, None, "index") for name, each in listed(client).items()}
+    for entry in list_definitions(client):
+        if entry.kind == "job" and entry.text is not None:
+            found[entry.id] = of(Job.model_validate(orjson.loads(entry.text)), entry.origin)
+    return {name: found[name] for name in sorted(found) if may(user, "GET", of_job(name))}
+
+
+def one(client: ClusterDep, user: Any, job_id: str) -> Held:  # noqa: ANN401
+    """The job of an id.
+
+    Raises:
+        HTTPException: There is none (404), or the user may not see it (403).
+        DefinitionError: It is broken.
+    """
+    from driftline.pipeline.jobs import list_definitions, load_job
+    from driftline.pipeline.unfinished import listed
+
+    require_read(of_job(job_id), user)
+    entry = next((each for each in list_definitions(client) if (each.kind, each.id) == ("job", job_id)), None)
+    if entry is not None:
+        return of(load_job(job_id, client), entry.origin)
+    kept = listed(client).get(job_id)
+    if kept is None:
+        raise unknown(job_id)
+    return Held(job_id, kept.former, kept.body, None, "index")
+
+
+def unknown(job_id: str) -> ElasticError:
+    """There is no such job."""
+    return missing(f"No known job with id '{job_id}'")
+
+
+def held(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_length=1000)]) -> Held:
+    """The job of the path."""
+    return one(client, user, job_id)
+
+
+HeldDep = Annotated[Held, Depends(held)]
+
+
+def matching(
+    things: Mapping[str, T], expression: str, *, what: str, allow_no_match: bool = True, groups: Mapping[str, Iterable[str]] = {}
+) -> list[T]:
+    """Those that an expression names, in the order of `things`.
+
+    Args:
+        things: By id.
+        expression: Ids, patterns and groups with commas between; `_all`, `*` or nothing for all.
+        what: How an error calls them: `No known job with id`.
+        allow_no_match: Whether a pattern may match nothing. What is named without a pattern must be there.
+        groups: Id → groups of it.
+
+    Raises:
+        ElasticError: Something that is named is not there.
+    """
+    if expression in ALL:
+        if not things and not allow_no_match:
+            raise missing(f"{what} '{expression or '_all'}'")
+        return list(things.values())
+    chosen: set[str] = set()
+    for name in filter(None, expression.split(",")):
+        pattern = "*" if name == "_all" else name
+        found = {id_ for id_ in things if any(fnmatchcase(each, pattern) for each in (id_, *groups.get(id_, ())))}
+        if not found and ("*" not in pattern or not allow_no_match):
+            raise missing(f"{what} '{name}'")
+        chosen |= found
+    return [thing for id_, thing in things.items() if id_ in chosen]
+
+
+def jobs(client: ClusterDep, user: Any, expression: str, allow_no_match: bool = True) -> list[Held]:  # noqa: ANN401
+    """The jobs of an expression."""
+    found = every(client, user)
+    groups = {name: each.body.get("groups", []) for name, each in found.items()}
+    return matching(found, expression, what="No known job with id", allow_no_match=allow_no_match, groups=groups)
+
+
+def feeds(client: ClusterDep, user: Any, expression: str, allow_no_match: bool = True) -> list[Held]:  # noqa: ANN401
+    """The jobs whose datafeeds an expression names."""
+    found = {each.datafeed_id: each for each in every(client, user).values() if each.datafeed_id}
+    return matching(found, expression, what="No datafeed with id", allow_no_match=allow_no_match)
+
+
+def changing(user: Any, found: Iterable[Held]) -> None:  # noqa: ANN401
+    """Refuses a user who may not change one of them, with 403."""
+    if any(not may(user, "PUT", of_job(each.job_id)) for each in found):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")

@@ -457,9 +457,9 @@ def arguments(ml: MlClient, method: str) -> dict[str, Any]:
     objects = {"analysis_config": {"detectors": []}, "data_description": ABOUT, "detector": {"function": "count"}}
     objects |= {"events": [{"description": "x"}], "docs": [{}], "analysis": {"a": {}}, "dest": {"index": "x"}, "evaluation": {}}
     objects |= {"source": {"index": "x"}, "indices": ["x"], "data": [{}], "vocabulary": ["a"], "total_parts": 1, "part": 1}
-    objects |= {"total_definition_length": 1}
+    objects |= {"total_definition_length": 1, "definition": "x"}
     signature = inspect.signature(inspect.unwrap(getattr(ml, method))).parameters.values()
-    needed = [each.name for each in signature if each.name != "self" and each.default is each.empty]
+    needed = [each.name for each in signature if each.name != "self" and (each.default is each.empty or each.name in objects)]
     return {**{each: objects.get(each, "no-such") for each in needed}, **rather.get(method, {})}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.timespan import Window
+from driftline.core.timespan import Window, floor_time
 from driftline.elastic.aggregated import read_rows
 from driftline.elastic.client import explained
 from driftline.elastic.fields import data_range
@@ -33,7 +33,7 @@ def first_rows(
     """
     if start is None or end is None:
         whole = data_range(client, job)
-        start, end = start or whole.start, end or whole.end
+        start, end = start or floor_time(whole.start, job.bucket_span), end or whole.end  # aggregations want whole buckets
     window = Window(start, end)
     if job.datafeed.aggregations:
         near = Window(start, min(end, start + BUCKETS * job.bucket_span))

@@ -40,7 +40,6 @@ def root(user: ReaderDep) -> dict[str, Any]:
             "build_flavor": "default",
             "build_type": "driftline",
             "build_hash": __version__,
-            "build_date": "2025-01-01T00:00:00Z",
             "build_snapshot": False,
             "lucene_version": "10.0.0",
             "minimum_wire_compatibility_version": "8.0.0",

@@ -75,7 +75,7 @@ def test_a_summary_tells_what_was_read_and_what_was_not(run, prefix, tmp_path):
     assert "access_log" in done.stdout
     assert "5 rows indexed" in done.stdout
     assert "1 quarantined; quality: warn" in done.stdout
-    assert f"{prefix}a-quarantine has the reason" in done.stdout
+    assert f"Why: driftline quarantine list {prefix}a" in done.stdout
     assert "A last line is half written" in done.stdout
 
 

@@ -26,6 +26,7 @@ from driftline.cli import (
     node,
     planning,
     quality,
+    quarantine,
     results,
     services,
     snapshots,
@@ -58,6 +59,7 @@ app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(annotations_app, name="annotations")
 app.add_typer(forecasts.app, name="forecasts")
 app.add_typer(quality.app, name="quality")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(node.app, name="node")
 app.add_typer(bench.app, name="bench")
 

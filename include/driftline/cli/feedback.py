@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.output import JobArgument, Json, emit, safe, say, table
+from driftline.cli.output import JobArgument, Json, emit, safe, say, table, this_user
 
 
 def suppress(
@@ -114,7 +113,7 @@ def feedback(
     from driftline.pipeline import feedback as said
 
     client = connect()
-    name = _user() if by is None else by
+    name = this_user() if by is None else by
     if list_:
         return _said(said.list_feedback(client, job), job, json)
     if revoke:
@@ -137,13 +136,6 @@ def feedback(
 
 
 _AGAIN = "It counts from the next run on; what was scored already is scored again by: driftline score JOB --start … --end …"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        return ""
 
 
 def _said(found: list[dict[str, Any]], job: str, json: bool) -> None:

@@ -99,7 +99,7 @@ def _tell(summary: dict[str, Any]) -> None:
         f"{summary['quarantined']} quarantined; quality: {summary['verdict']}."
     )
     if summary["quarantined"]:
-        say(f"Why: index {safe(summary['index'])}-quarantine has the reason, file and line of each.")
+        say(f"Why: driftline quarantine list {safe(summary['source_id'])}")
     if summary["pending"]:
         say("A last line is half written; it is left for the next time (--final takes it as it is).")
     if summary.get("truth"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,14 @@ def moment(milliseconds: int) -> str:
     from driftline.core.timespan import iso, parse_time
 
     return iso(parse_time(milliseconds / 1000))
+
+
+def this_user() -> str:
+    """Who runs the command; nobody where a container's user has no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
 
 
 def safe(value: object) -> str:

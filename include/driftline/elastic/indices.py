@@ -15,6 +15,7 @@ JOBS, STATE, RUNS = "driftline-jobs", "driftline-state", "driftline-runs"
 SNAPSHOTS, MODELS = "driftline-snapshots", "driftline-models"
 RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
 QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
+DECISIONS = "driftline-decisions"
 ANNOTATIONS, FEEDBACK = "driftline-annotations", "driftline-feedback"
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
@@ -134,6 +135,12 @@ _LEDGER: dict[str, Any] = {
     "updated": DATE,
     "detail": BLOB,
 }
+# what a quarantine has of a row, which can be looked for in the same words, and what was decided
+_DECISIONS: dict[str, Any] = {
+    **_keywords("source_id", "index", "path", "fingerprint", "check", "reason", "document_id", "verdict", "by"),
+    **dict.fromkeys(("line", "offset", "raw_bytes"), LONG),
+    **dict.fromkeys(("time", "added", "decided"), DATE),
+}
 _QUALITY: dict[str, Any] = {
     **_keywords("report_id", "kind", "job_id", "source_id", "stage", "verdict", "run", "report"),
     **dict.fromkeys(("@timestamp", "start", "end", "window_start", "window_end", "created"), DATE),
@@ -155,6 +162,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     FORECASTS: _RESULTS,
     QUALITY: _QUALITY,
     LEDGER: _LEDGER,
+    DECISIONS: _DECISIONS,
     TRUTH: _TRUTH,
     ANNOTATIONS: _ANNOTATIONS,
     FEEDBACK: _FEEDBACK,
@@ -162,7 +170,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 6
+TEMPLATE_VERSION = 7
 
 
 @talks_to_cluster

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from driftline.quality.checks import CheckResult
     from driftline.sources.rows import Rows
 
-UNPARSED, UNFIT, GATE = "unparsed", "mapping", "gate"
+UNPARSED, UNFIT = "unparsed", "mapping"
 Counts = dict[str, Any]
 
 
@@ -49,9 +49,7 @@ class RowGate:
         found = check_rows(self._frame(rows), self.rules)
         add(counts, {**no_counts(), **found.counts(), "first": min(rows.times), "last": max(rows.times)})
         if bad := found.bad.nonzero()[0].tolist():
-            rows.bad += [
-                BadRow(rows.offsets[number], rows.lines[number], found.reasons[number], rows.raws[number], GATE) for number in bad
-            ]
+            rows.bad += [set_apart(rows, number, found.reasons[number], found.checks[number]) for number in bad]
             _drop(rows, set(bad))
         return counts
 
@@ -76,6 +74,13 @@ class RowGate:
         for name in set(self._source.quality.ranges) & set(columns):
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
         return frame
+
+
+def set_apart(rows: Rows, number: int, reason: str, check: str) -> BadRow:
+    """One of the rows as a bad one, with all that it takes to index it later all the same."""
+    own = rows.ids[number] if rows.ids else ""
+    place = (rows.offsets[number], rows.lines[number])
+    return BadRow(*place, reason, rows.raws[number], check, rows.times[number], rows.bodies[number], own)
 
 
 def no_counts() -> Counts:

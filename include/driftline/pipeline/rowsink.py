@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from driftline.core.errors import QualityStopError, WriteError
+from driftline.core.timespan import iso
 from driftline.elastic.bulk import bulk, delete_action, index_action
 from driftline.elastic.client import explained
 from driftline.elastic.results import delete
-from driftline.pipeline import ledger, target
-from driftline.pipeline.rowgate import UNFIT, add, no_counts, note_unread
+from driftline.pipeline import decisions, ledger, target
+from driftline.pipeline.rowgate import UNFIT, add, no_counts, note_unread, set_apart
 from driftline.sources import mapping, quarantine
-from driftline.sources.rows import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from driftline.core.source import Source
     from driftline.pipeline.ledger import Entry
     from driftline.pipeline.rowgate import Counts, RowGate
-    from driftline.sources.rows import Rows
+    from driftline.sources.rows import BadRow, Rows
 
 SMALL = 2_000  # rows: less is not worth two requests
 
@@ -107,11 +108,11 @@ class RowSink:
         delete(self._client, self._source.quarantine, {"bool": {"filter": mine}})
 
     def _write(self, rows: Rows, found: Counts) -> None:
-        index, ids = self._source.index, rows.ids or [f"{self._entry.fingerprint}-{offset}" for offset in rows.offsets]
+        bad = self._without_released(rows)
+        index, ids = self._source.index, rows.ids or [self._name(offset) for offset in rows.offsets]
         actions = _actions(index, ids, rows.bodies)
-        bad = list(rows.bad)
         if self._again and not rows.ids:
-            actions += [delete_action(index, f"{self._entry.fingerprint}-{row.offset}") for row in bad]
+            actions += [delete_action(index, self._name(row.offset)) for row in bad]
         unfit: list[dict[str, Any]] = []
         written = self._send(actions, unfit)
         if written + len(unfit) != len(actions):
@@ -129,6 +130,26 @@ class RowSink:
         add(self.counts["checks"], found)
         self._count(read, len(rows) - len(unfit), len(bad), rows)
 
+    def _name(self, offset: int) -> str:
+        return quarantine.name_of(self._entry.fingerprint, offset)
+
+    def _verdicts(self, bad: list[BadRow]) -> dict[str, str]:
+        names = [self._name(row.offset) for row in bad]
+        return decisions.verdicts(self._client, self._source.index, names) if names else {}
+
+    def _without_released(self, rows: Rows) -> list[BadRow]:
+        """The bad rows but for those that somebody released when they were read before: these are among the good ones again."""
+        verdicts, bad = self._verdicts(rows.bad), rows.bad
+        rows.bad = []
+        for row in bad:
+            if row.time is None or verdicts.get(self._name(row.offset)) != decisions.RELEASED:
+                rows.bad.append(row)
+                continue
+            rows.add(row.offset, row.line, row.time, row.body, row.raw)
+            if row.id:
+                rows.ids.append(row.id)
+        return list(rows.bad)
+
     def _send(self, actions: list[bytes], unfit: list[dict[str, Any]]) -> int:
         """Writes in two parts at once: one request keeps one thread of Elasticsearch busy. Returns how many were accepted."""
         middle = len(actions) // 2
@@ -138,21 +159,22 @@ class RowSink:
         return sum(outcome.total for outcome in outcomes)
 
     def _put_aside(self, bad: list[BadRow]) -> None:
+        verdicts = self._verdicts(bad)
+        bad = [row for row in bad if verdicts.get(self._name(row.offset)) != decisions.DISMISSED]
         if not bad:
             return
-        source, fingerprint = self._source, self._entry.fingerprint
+        source, fingerprint, now = self._source, self._entry.fingerprint, iso(datetime.now(UTC))
         if not self._quarantine_ready:
-            target.create(
+            target.ensure(
                 self._client, source.quarantine, {"number_of_shards": 1, "auto_expand_replicas": "0-1"},
                 {"dynamic": False, "properties": mapping.QUARANTINE},
             )  # fmt: skip
             self._quarantine_ready = True
-        names = [f"{fingerprint}-{row.offset}" for row in bad]
         documents = (
-            quarantine.document(source, row, path=self._entry.path, fingerprint=fingerprint, document_id=name)
-            for row, name in zip(bad, names, strict=True)
+            (self._name(row.offset), quarantine.document(source, row, path=self._entry.path, fingerprint=fingerprint, added=now))
+            for row in bad
         )
-        bulk(self._client, (index_action(source.quarantine, name, body) for name, body in zip(names, documents, strict=True)))
+        bulk(self._client, (index_action(source.quarantine, name, document) for name, document in documents))
 
     def _count(self, read: int, indexed: int, quarantined: int, rows: Rows) -> None:
         entry, counts = self._entry, self.counts
@@ -194,5 +216,5 @@ def _refused(rows: Rows, ids: list[str], unfit: list[dict[str, Any]]) -> list[Ba
         number, error = place[answer["_id"]], answer.get("error") or {}
         cause = (error.get("caused_by") or {}).get("reason") or ""
         reason = f"the index refuses it: {error.get('reason')} {cause}".strip()
-        found.append(BadRow(rows.offsets[number], rows.lines[number], reason, rows.raws[number], UNFIT))
+        found.append(set_apart(rows, number, reason, UNFIT))
     return found

@@ -30,13 +30,18 @@ def known_types(client: Elasticsearch, index: str) -> dict[str, str]:
 
 def prepare(client: Elasticsearch, source: Source, mappings: dict[str, Any]) -> None:
     """Makes the source's index, or adds the fields that it lacks; what it has is left as it is."""
-    if create(client, source.index, mapping.settings(source), mappings):
+    ensure(client, source.index, mapping.settings(source), mappings)
+
+
+def ensure(client: Elasticsearch, index: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
+    """Makes an index, or adds the fields that it lacks."""
+    if create(client, index, settings, mappings):
         return
-    have = known_types(client, source.index)
+    have = known_types(client, index)
     missing = {name: body for name, body in mappings["properties"].items() if name not in have}
     if missing:
-        with explained(f"index {source.index}"):
-            client.indices.put_mapping(index=source.index, properties=missing)
+        with explained(f"index {index}"):
+            client.indices.put_mapping(index=index, properties=missing)
 
 
 def create(client: Elasticsearch, index: str, settings: dict[str, Any], mappings: dict[str, Any]) -> bool:

@@ -90,6 +90,7 @@ class RowCheck:
         rows: How many were looked at.
         bad: (rows,) True where a row must not be indexed.
         reasons: Row number → why.
+        checks: Row number → the first check that it failed.
         failed: Check → how many rows failed it, also those that are indexed all the same.
         samples: Check → some of the offending values.
     """
@@ -97,6 +98,7 @@ class RowCheck:
     rows: int
     bad: NDArray[np.bool_]
     reasons: dict[int, str] = field(default_factory=dict)
+    checks: dict[int, str] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -151,6 +153,7 @@ def _note(outcome: RowCheck, frame: pd.DataFrame, plan: _Planned, result: dict[s
         outcome.bad[rows] = True
         for row, reason in zip(rows, told, strict=True):
             outcome.reasons[row] = f"{outcome.reasons[row]}; {reason}" if row in outcome.reasons else reason
+            outcome.checks.setdefault(row, plan.check)
     return rows
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from driftline.core.source import Source
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
+UNSEARCHED = {"type": "keyword", "index": False, "doc_values": False}
 LONG, DATE = {"type": "long"}, {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
 
 _ECS_WORDS = (
@@ -30,7 +31,7 @@ ECS: dict[str, dict[str, Any]] = {
     "network.forwarded_ip": {"type": "ip"},
     "source.geo.location": {"type": "geo_point"},
     # kept to be read, not to be searched: it would double the index
-    "event.original": {"type": "keyword", "index": False, "doc_values": False},
+    "event.original": UNSEARCHED,
 }
 """The fields of an access log."""
 
@@ -50,7 +51,8 @@ _AS = {
 QUARANTINE: dict[str, Any] = {
     **dict.fromkeys(("source_id", "index", "path", "fingerprint", "check", "reason", "document_id"), KEYWORD),
     **dict.fromkeys(("line", "offset", "raw_bytes"), LONG),
-    "raw": {"type": "keyword", "index": False, "doc_values": False},
+    **dict.fromkeys(("time", "added"), DATE),
+    **dict.fromkeys(("raw", "body"), UNSEARCHED),
     "truncated": {"type": "boolean"},
 }
 

@@ -21,6 +21,9 @@ class BadRow:
         reason: What is wrong, as a sentence.
         raw: The row as it was found.
         check: Which check it broke.
+        time: The row's time in milliseconds since the epoch, where it could be read.
+        body: The document as JSON, where it could be made.
+        id: The row's own id, where it has one.
     """
 
     offset: int
@@ -28,6 +31,9 @@ class BadRow:
     reason: str
     raw: bytes
     check: str = "unparsed"
+    time: int | None = None
+    body: bytes = b""
+    id: str = ""
 
 
 @dataclass(slots=True)

@@ -125,19 +125,19 @@ def _told(document: Doc, state: State) -> Doc:
 
 
 @talks_to_cluster
-def kept(client: Elasticsearch) -> list[Doc]:
-    """How many rows each source has in the quarantine of each index: `source_id`, `index`, `rows`."""
-    by_index = {"terms": {"field": "_index", "size": NAMES}}
+def kept(client: Elasticsearch, state: State = "open") -> list[Doc]:
+    """How many rows in that state each source has for each index: `source_id`, `index`, `rows`."""
+    by_index = {"terms": {"field": "index", "size": NAMES}}
     found = client.search(
-        index=_where(client, "open"),
-        query=Choice().query(),
+        index=_where(client, state),
+        query=Choice(state=state).query(),
         size=0,
         aggs={"sources": {"terms": {"field": "source_id", "size": NAMES}, "aggs": {"indices": by_index}}},
         ignore_unavailable=True,
         allow_no_indices=True,
     ).body
     return [
-        {"source_id": source["key"], "index": index["key"].removesuffix(QUARANTINE), "rows": index["doc_count"]}
+        {"source_id": source["key"], "index": index["key"], "rows": index["doc_count"]}
         for source in found.get("aggregations", {}).get("sources", {}).get("buckets", [])
         for index in source["indices"]["buckets"]
     ]
@@ -307,5 +307,5 @@ def _where(client: Elasticsearch, state: State) -> str:
 
 
 def _ours(properties: Doc) -> bool:
-    wanted = ("source_id", "fingerprint", "document_id", "check", "reason", "path")
+    wanted = ("source_id", "index", "fingerprint", "document_id", "check", "reason", "path")
     return all(properties.get(name, {}).get("type") == mapping.KEYWORD["type"] for name in wanted)

@@ -43,17 +43,29 @@ def of_job(job_id: str) -> str:
     return f"{job_id}.{STAGES[0]}"
 
 
+def of_source(source_id: str) -> str:
+    """The DAG whose rights are those of a source."""
+    return f"{source_id}.ingest"
+
+
+def dag_of(request: Request) -> str | None:
+    """The DAG whose rights are those of what the path names: a job or a source; None where it names neither."""
+    named = request.path_params
+    if job_id := named.get("job_id"):
+        return of_job(str(job_id))
+    return of_source(str(named["source_id"])) if named.get("source_id") else None
+
+
 def reader(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
-    """The user, who may read the job that the path names, if it names one."""
-    if job_id := request.path_params.get("job_id"):
-        require_read(of_job(str(job_id)), user)
+    """The user, who may read the job or source that the path names, if it names one."""
+    if dag_id := dag_of(request):
+        require_read(dag_id, user)
     return user
 
 
 def editor(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
-    """The user, who may change the job that the path names, or jobs in general, and whose request comes from no other site."""
-    job_id = request.path_params.get("job_id")
-    if not may(user, "PUT", of_job(str(job_id)) if job_id else None):
+    """The user, who may change the job or source that the path names, or jobs in general, and who asks from no other site."""
+    if not may(user, "PUT", dag_of(request)):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
     if "authorization" not in request.headers and not _from_our_pages(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "The request comes from another site.")

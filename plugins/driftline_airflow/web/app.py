@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from driftline import __version__
 from driftline.core.errors import ClusterDownError, ClusterError, DriftlineError, NodeError, ServiceError
 from driftline_airflow.web import api, assets, elastic, loudml
-from driftline_airflow.web.pages import explorer, jobs, quality, reports, series
+from driftline_airflow.web.pages import explorer, jobs, quality, quarantine, reports, series
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ def application() -> FastAPI:
     app.add_exception_handler(DriftlineError, _explained)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.middleware("http")(_guarded)
-    for page in (explorer, series, jobs, quality, reports, assets):
+    for page in (explorer, series, jobs, quality, quarantine, reports, assets):
         app.include_router(page.router, include_in_schema=False)
     app.include_router(api.router())
     app.include_router(loudml.router)

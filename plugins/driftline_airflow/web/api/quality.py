@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may, routes
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_source, routes
 
 router = routes(prefix="/quality", tags=["quality"])
 Name = Annotated[str | None, Query(max_length=64, description="A job or source.")]
@@ -40,5 +40,5 @@ def reports(
 def dag_of(found: dict[str, Any]) -> str:
     """The DAG whose readers may see a report."""
     if found.get("source_id"):
-        return f"{found['source_id']}.ingest"
+        return of_source(found["source_id"])
     return f"{found.get('job_id')}.{found.get('stage') or 'score'}"

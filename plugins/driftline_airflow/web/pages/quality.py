@@ -8,6 +8,7 @@ from fastapi import Response
 
 from driftline_airflow.web.access import ClusterDep, ReaderDep, may, routes
 from driftline_airflow.web.api.quality import dag_of
+from driftline_airflow.web.api.quarantine import readable
 from driftline_airflow.web.render import rendered
 
 router = routes()
@@ -17,6 +18,7 @@ router = routes()
 def quality(client: ClusterDep, user: ReaderDep) -> Response:
     """The latest verdict of each stage of each job and source, with its trend."""
     from driftline.pipeline.gate import latest
+    from driftline.pipeline.quarantine import kept
 
     found: list[dict[str, Any]] = [each for each in latest(client) if may(user, "GET", dag_of(each))]
-    return rendered("quality.html", title="Data quality", here="quality", found=found, sources=[])
+    return rendered("quality.html", title="Data quality", here="quality", found=found, sources=readable(kept(client), user))

@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 
 from driftline.core.job import Job
 from driftline_airflow.hook import DriftlineElasticsearchHook
+from driftline_airflow.web.audit import Handler, audited, event_of
 
 STAGES = ("score", "train", "forecast")
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
@@ -69,6 +70,7 @@ def editor(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
     if "authorization" not in request.headers and not _from_our_pages(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "The request comes from another site.")
+    request.state.editor = user  # for the audit log
     return user
 
 
@@ -89,12 +91,24 @@ def _from_our_pages(request: Request) -> bool:
 
 
 class Guarded(APIRoute):
-    """A route: what changes something is for editors, which is looked at first, unless it only `asks`."""
+    """A route: what changes something is for editors, which is looked at first, and is logged, unless it only `asks`."""
 
     def __init__(self, path: str, endpoint: Any, **options: Any) -> None:  # noqa: ANN401
-        if WRITING & set(options.get("methods") or ()) and not getattr(endpoint, "asks", False):
+        self.changes = bool(WRITING & set(options.get("methods") or ())) and not getattr(endpoint, "asks", False)
+        if self.changes:
             options["dependencies"] = [Depends(editor), *(options.get("dependencies") or ())]
         super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler, answered in the route's own way, and logged where it changes something."""
+        handle = self.answered(super().get_route_handler())
+        if not self.changes:
+            return handle
+        return audited(handle, self.path, event_of(self.endpoint), dag_of)
+
+    def answered(self, handle: Handler) -> Handler:
+        """A handler with a way of its own to answer errors; by default the application answers them."""
+        return handle
 
 
 def asks(endpoint: F) -> F:

@@ -11,8 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from driftline import __version__
-from driftline.core.errors import ClusterDownError, ClusterError, DriftlineError, NodeError, ServiceError
+from driftline.core.errors import DriftlineError
 from driftline_airflow.web import api, assets, elastic, loudml
+from driftline_airflow.web.errors import status_of
 from driftline_airflow.web.pages import explorer, jobs, quality, quarantine, reports, series
 
 if TYPE_CHECKING:
@@ -62,16 +63,9 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
 
 
 def _explained(_: Request, error: Exception) -> Response:
-    """A Driftline error as JSON: 503 when the cluster is away, 404 for what is not there, 400 when the request is wrong."""
+    """A Driftline error as JSON."""
     assert isinstance(error, DriftlineError)
-    code = status.HTTP_400_BAD_REQUEST
-    if isinstance(error, ClusterDownError | NodeError):
-        code = status.HTTP_503_SERVICE_UNAVAILABLE
-    elif isinstance(error, ClusterError | ServiceError):
-        code = status.HTTP_502_BAD_GATEWAY
-    elif error.what.startswith(("there is no ", "no snapshot ")):
-        code = status.HTTP_404_NOT_FOUND
-    return JSONResponse({**error.as_dict(), "message": str(error)}, status_code=code)
+    return JSONResponse({**error.as_dict(), "message": str(error)}, status_code=status_of(error))
 
 
 def _invalid(_: Request, error: Exception) -> Response:

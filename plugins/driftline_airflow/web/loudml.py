@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -19,8 +18,8 @@ from driftline.core.timespan import iso, parse_time
 from driftline.elastic import snapshots
 from driftline_airflow.web.access import STAGES, ClusterDep, Guarded, ReaderDep, may, of_job, require_read
 from driftline_airflow.web.airflow import AirflowDep, part
+from driftline_airflow.web.audit import Handler
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 STEPS = {"train": "train", "score": "predict"}
 RUN = re.compile(r"([a-z0-9][a-z0-9_-]{0,63}\.(train|score))\.(loudml-[0-9a-f]{12})")
 MANY = 10_000  # documents in one answer: Elasticsearch's own limit
@@ -29,11 +28,10 @@ MANY = 10_000  # documents in one answer: Elasticsearch's own limit
 class Told(Guarded):
     """A route that answers 400 for wrong parameters, and says in `message` what was wrong."""
 
-    def get_route_handler(self) -> Handler:
-        """FastAPI's handler, and what becomes of its errors."""
-        handle = super().get_route_handler()
+    def answered(self, handle: Handler) -> Handler:
+        """What becomes of errors."""
 
-        async def answered(request: Request) -> Response:
+        async def told(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError as error:
@@ -42,7 +40,7 @@ class Told(Guarded):
             except HTTPException as error:
                 return _error(error.status_code, str(error.detail), error.headers)
 
-        return answered
+        return told
 
 
 def _error(code: int, message: str, headers: Any = None) -> Response:  # noqa: ANN401 - as starlette takes them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -16,8 +16,8 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from driftline.core.errors import ClusterDownError, ClusterError, DefinitionError, DriftlineError, NodeError, WindowError
 from driftline.core.timespan import Window, parse_time
 from driftline_airflow.web.access import Guarded
+from driftline_airflow.web.audit import Handler
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 MEDIA = re.compile(r"application/vnd\.elasticsearch\+(?:x-nd)?json\s*;\s*compatible-with\s*=\s*(\d+)", re.IGNORECASE)
 VERSIONS = ("8", "9")  # of Elastic's API: paths and bodies of what is served here are the same in both
@@ -70,11 +70,10 @@ class Elastic(Guarded):
         options.update(response_model=None, include_in_schema=False)  # described by Elastic's own documents
         super().__init__(path, endpoint, **options)
 
-    def get_route_handler(self) -> Handler:
-        """FastAPI's handler, with what becomes of its errors."""
-        handle = super().get_route_handler()
+    def answered(self, handle: Handler) -> Handler:
+        """The handler with Elastic's headers, and what becomes of errors."""
 
-        async def answered(request: Request) -> Response:
+        async def told(request: Request) -> Response:
             try:
                 _check_version(request)
                 response = await handle(request)
@@ -89,7 +88,7 @@ class Elastic(Guarded):
                 response.headers["content-type"] = f"application/vnd.elasticsearch+json;compatible-with={version}"
             return response
 
-        return answered
+        return told
 
 
 def _version(header: str) -> str | None:

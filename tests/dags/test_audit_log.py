@@ -84,6 +84,18 @@ def test_loudmls_calls_are_logged_with_the_status_that_they_were_answered(
     assert {(row["event"], row["extra"]["query"]["name"]) for row in rows} == {("driftline.loudml.start", f"{prefix}gone")}
 
 
+def test_calls_of_elastics_api_are_logged_by_its_paths(
+    ask: Callable[..., httpx.Response], logged: Callable[..., list[dict[str, Any]]], prefix: str
+) -> None:
+    path = f"/driftline/elastic/_ml/filters/{prefix}f"
+    codes = [ask("admin", method, path, json=body).status_code for method, body in (("PUT", {"items": ["a"]}), ("PUT", {"x": 1}))]
+    codes.append(ask("admin", "DELETE", path).status_code)
+    rows = logged(f"{prefix}f")
+    assert [row["extra"]["status"] for row in rows] == codes == [200, 400, 200]
+    assert {row["extra"]["path"] for row in rows} == {"/elastic/_ml/filters/{filter_id}"}
+    assert rows[0]["event"].startswith("driftline.elastic.filters.")
+
+
 def test_a_change_of_a_job_names_its_dag_once_airflow_has_it(
     ask: Callable[..., httpx.Response], logged: Callable[..., list[dict[str, Any]]], prefix: str
 ) -> None:

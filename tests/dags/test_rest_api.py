@@ -68,7 +68,18 @@ def only_asks(method: str, path: str) -> bool:
 
 def filled(path: str) -> str:
     """A path with something in place of its parameters."""
-    for name in ("job_id", "stage", "run_id", "snapshot_id", "calendar_id", "filter_id", "report_id", "name", "source_id", *OF_ELASTIC):
+    for name in (
+        "job_id",
+        "stage",
+        "run_id",
+        "snapshot_id",
+        "calendar_id",
+        "filter_id",
+        "report_id",
+        "name",
+        "source_id",
+        *OF_ELASTIC,
+    ):
         path = path.replace(f"{{{name}}}", VALUES.get(name, "some-thing"))
     assert "{" not in path, path
     return f"/driftline{path}"

@@ -21,6 +21,7 @@ from driftline.pipeline.ingest import ingest, ingest_file, pending
 from driftline.pipeline.quarantine import Choice
 from driftline.pipeline.score import score
 from driftline.pipeline.train import train
+from driftline.sources import mapping
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -173,6 +174,35 @@ def test_an_interrupted_file_neither_undoes_a_release_nor_doubles_or_loses_a_row
     assert (done["rows"], done["indexed"], done["quarantined"]) == (5, 3, 2)
     assert documents(client, source.index) == {**before, one: BAD[1]}
     assert set(names(client, source)) == {unread, two}
+
+
+def test_rows_that_pass_when_they_are_read_again_are_in_quarantine_no_more(client, make):
+    source = make(BAD)
+    ingest(client, source)
+    dismissed, unread, _ = names(client, source)
+    dismiss(client, source, [dismissed])
+    client.indices.delete(index=source.index)
+    mended = make(quality={"ranges": {}, "max_bad_ratio": 0.9})
+    assert ingest(client, mended)["indexed"] == 4
+    assert names(client, source) == [unread]
+    assert len(documents(client, source.index)) == 4
+
+
+def test_what_an_older_version_put_aside_can_be_dismissed_but_not_released(client, make):
+    source = make(BAD)
+    old = {name: kind for name, kind in mapping.QUARANTINE.items() if name not in ("time", "added", "body")}
+    client.indices.create(index=source.quarantine, mappings={"dynamic": False, "properties": old})
+    row_ = {"source_id": source.source_id, "index": source.index, "path": "a", "line": 1, "offset": 0, "check": "gate",
+            "reason": "r", "raw": "x", "raw_bytes": 1, "truncated": False, "fingerprint": "f", "document_id": "f-0"}  # fmt: skip
+    client.index(index=source.quarantine, id="f-0", document=row_, refresh=True)
+    assert look(client, source)["total"] == 1
+    ingest(client, source)
+    found = look(client, source, start=datetime.now(UTC) - timedelta(minutes=5))
+    assert found["total"] == 3
+    assert look(client, source)["total"] == 4
+    assert "put aside before" in release(client, source, ["f-0"])["rows"][0]["reason"]
+    assert dismiss(client, source, ["f-0"])["dismissed"] == 1
+    assert look(client, source)["total"] == 3
 
 
 def test_a_row_with_an_id_of_its_own_is_released_by_it_and_replaces_no_other(client, make):

@@ -64,8 +64,7 @@ class RowSink:
             WriteError: Documents were refused for a reason that is not theirs.
         """
         name = self._entry.path.rpartition("/")[2] or self._entry.path
-        if self._again:
-            self._forget()
+        self._forget()
         judged = self._judged()
         # one thread sends while the next batch is parsed and judged: the answer of Elasticsearch takes as long as both
         with ThreadPoolExecutor(1) as pool:
@@ -103,7 +102,7 @@ class RowSink:
         return counts
 
     def _forget(self) -> None:
-        """Takes out of quarantine what is read again from here."""
+        """Takes out of quarantine what is read again from here: perhaps from a time when the index was another."""
         mine = [{"term": {"fingerprint": self._entry.fingerprint}}, {"range": {"offset": {"gte": self._entry.offset}}}]
         delete(self._client, self._source.quarantine, {"bool": {"filter": mine}})
 

@@ -13,7 +13,7 @@ from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import SHORT, Trained
-from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, noise_floor, rare, robust_sigma
+from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, noise_floor, rare, robust_sigma
 from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.together import Together
 from driftline.scoring.windows import Windows
@@ -49,7 +49,8 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     for rows, space, mean in _expected(fleet, frame.times, values):
         within, residuals = slice(rows.start, rows.stop), space - mean
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
-        mask = rare(burst_mask(residuals, sigma, frame.span), windows.day)
+        bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
+        mask = rare(bursts, windows.day)
         usual, z = calibrate(values[within], space, mean, sqrt[within], windows, mask)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
         parts.append(usual.numbers().astype(SHORT).astype(np.float64))

@@ -11,12 +11,14 @@ from driftline.scoring.residuals import absolute_quantile, deviation, noise_law
 from driftline.scoring.settings import (
     BULK,
     BURST_SHARE,
+    CURRENT,
     FAIR_BURSTS,
     FAIR_WANDER,
     MASK_DAYS,
     MASK_REACH,
     MASK_SHARE,
     MASK_SIGMA,
+    MEAN_BUCKETS,
     POOR_BURSTS,
     POOR_WANDER,
     RELATIVE_FLOOR,
@@ -26,7 +28,7 @@ from driftline.scoring.settings import (
     TAIL_QUANTILE,
     TAIL_WIDTH_LEAST,
 )
-from driftline.scoring.statistics import EVIDENCE, settled, statistics
+from driftline.scoring.statistics import EVIDENCE, recent_mean, running, settled, statistics
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
@@ -199,8 +201,29 @@ def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> Vector:
 def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.bool_]:
     """(N, T) True where a value is a sparse burst that would poison a fit; a new level is not masked, so it is learned."""
     far = np.abs(residuals) > MASK_SIGMA * sigma[:, None]
+    return far & _sparse(far, span)
+
+
+def _sparse(far: NDArray[np.bool_], span: timedelta) -> NDArray[np.bool_]:
+    """(N, T) whether few of the buckets around are far out."""
     reach = max(1, round(MASK_REACH / span))
     padded = np.pad(far.astype(np.float64), ((0, 0), (reach, reach)))
     total = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), axis=1)
     share = (total[:, 2 * reach + 1 :] - total[:, : -2 * reach - 1]) / (2 * reach + 1)
-    return far & (share < MASK_SHARE)
+    return np.asarray(share < MASK_SHARE)
+
+
+def long_bursts(residuals: Matrix, sigma: Vector, windows: Windows, span: timedelta) -> NDArray[np.bool_]:
+    """(N, T) True where an hour's mean is as far out as a burst, sparse as those are, though none of its buckets need be.
+
+    Counts of a minute are that noisy. Where an hour is few buckets, they are bursts themselves: nothing is found.
+    """
+    if windows.mean <= MEAN_BUCKETS:
+        return np.zeros(residuals.shape, dtype=bool)
+    z = residuals / sigma[:, None]
+    mean = recent_mean(z, windows.mean)
+    spread = np.maximum(absolute_quantile(mean, 0.5) * 1.4826, windows.mean**-0.5)  # no less than chance makes of a mean
+    way = np.where(np.abs(mean) > MASK_SIGMA * spread[:, None], np.sign(mean), 0.0)
+    # a burst begins before its mean is far out: what deviates the same way within the hour before is part of it
+    part = np.sign(running(way[:, ::-1], windows.mean)[:, ::-1]) * z >= CURRENT
+    return part & _sparse(part, span)

@@ -74,7 +74,7 @@ def speaking(z: Matrix, found: dict[str, Matrix], windows: Windows) -> dict[str,
 
 def recent_mean(z: Matrix, width: int) -> Matrix:
     """(N, T) mean of the last `width` residuals, each clipped; missing ones count as none."""
-    total = _running(np.clip(np.nan_to_num(z, nan=0.0), -MEAN_CLIP, MEAN_CLIP), width)
+    total = running(np.clip(np.nan_to_num(z, nan=0.0), -MEAN_CLIP, MEAN_CLIP), width)
     return np.where(np.isnan(z), np.nan, total / width)
 
 
@@ -92,11 +92,11 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
             break
         difference = ((space[:, lag:] - space[:, :-lag]) / sd[:, lag:]) ** 2
         known = ~np.isnan(difference)
-        total = _running(np.where(known, difference, 0.0), windows.shape)
+        total = running(np.where(known, difference, 0.0), windows.shape)
         if known.all():
             amount = np.minimum(np.arange(1, width - lag + 1), windows.shape)[None].astype(np.float64)
         else:
-            amount = _running(known.astype(np.float64), windows.shape)
+            amount = running(known.astype(np.float64), windows.shape)
         # half a stretch is the least to compare
         mean = np.where(amount >= windows.shape / 2, total / np.maximum(amount, 1.0), np.inf)
         np.minimum(best[:, lag:], mean, out=best[:, lag:])
@@ -109,8 +109,8 @@ def _swing(z: Matrix, width: int) -> Matrix:
     change[:, 1:] = np.minimum((z[:, 1:] - z[:, :-1]) ** 2, SWING_CLIP)
     known = ~np.isnan(change)
     known[:, 0] = False
-    amount = _running(known.astype(np.float64), width)
-    mean = _running(np.where(known, change, 0.0), width) / np.maximum(amount, 1.0)
+    amount = running(known.astype(np.float64), width)
+    mean = running(np.where(known, change, 0.0), width) / np.maximum(amount, 1.0)
     return np.where(amount >= width / 2, np.log(np.maximum(mean, 0.0) + SWING_LEAST), np.nan)
 
 
@@ -159,7 +159,7 @@ def _run(member: NDArray[np.bool_], weight: Matrix) -> Matrix:
     return np.where(member, total - before, 0.0)
 
 
-def _running(values: Matrix, width: int) -> Matrix:
+def running(values: Matrix, width: int) -> Matrix:
     """(N, T) sums of the last `width` values; the first ones see fewer."""
     total = np.cumsum(values, axis=1)
     out = total.copy()

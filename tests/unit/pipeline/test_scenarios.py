@@ -32,8 +32,8 @@ def expected(hours, level):
 
 
 def found(definition, keys, values, train=21 * 24, *, new=()):
-    """Records of what comes after the training, as a run of the job makes them."""
-    frame = SeriesFrame(START, HOUR, keys, values, np.ones(values.shape[1], dtype=np.int64))
+    """Records of what comes after the training (hours), as a run of the job makes them."""
+    frame = SeriesFrame(START, definition.bucket_span, keys, values, np.ones(values.shape[1], dtype=np.int64))
     known = [row for row in range(len(keys)) if row not in new]
     history = frame.take(known).slice(Window(START, START + train * HOUR))
     trained = fit(definition, history)
@@ -126,6 +126,19 @@ def test_a_peak_that_recurs_stops_alarming_after_some_times(every):
     alarmed = score[peaks] >= ALARM_SCORE
     assert alarmed[0]
     assert not alarmed[3:].any() or (every == 7 and alarmed[3:].sum() == 0)
+
+
+@pytest.mark.parametrize("hours", [1, 3, 5])
+def test_an_incident_that_a_training_saw_does_not_hide_the_next_in_noisy_minutes(hours):
+    minutes, hour = np.arange(17 * 24 * 60), 60
+    rate = np.random.default_rng(4).uniform(3, 30, 10)[:, None] * (1 + 0.6 * np.sin(2 * np.pi * minutes / 1440))
+    for begins in (12 * 24 + 8, 16 * 24 + 12):
+        rate[:, begins * hour : (begins + hours) * hour] *= 3
+    values = np.random.default_rng(5).poisson(rate).astype(float)
+    definition = Job.parse(job(split="status").as_dict() | {"bucket_span": "1m"}, where="test")
+    out = found(definition, [SeriesKey(0, str(row)) for row in range(10)], values, train=15 * 24)
+    loud = [record["partition_field_value"] for record in out if record["record_score"] >= ALARM_SCORE]
+    assert set(loud) == {str(row) for row in range(10)}
 
 
 def test_after_a_shift_was_reported_nothing_more_is_said():

@@ -111,6 +111,17 @@ def hits(
     _tell("hits", figures, json)
 
 
+@app.command(epilog="Example: driftline bench explorer --json")
+def explorer(
+    partitions: Annotated[int, typer.Option(min=10, help="How many partitions.")] = 20_000,
+    days: Annotated[int, typer.Option(min=2, max=366, help="How many days of results.")] = 30,
+    documents: Annotated[int, typer.Option(min=100, help="How many results.")] = 1_000_000,
+    json: Json = False,
+) -> None:
+    """What the explorer asks for when it opens, and when a stretch of time is selected, of a job with many results."""
+    _compared("explorer", json, partitions=partitions, days=days, documents=documents)
+
+
 @app.command(epilog="Example: driftline bench population --members 100000 --json")
 def population(
     members: Annotated[int, typer.Option(min=10, help="How many members.")] = 10_000,
@@ -131,11 +142,12 @@ def rare(
 
 
 def _compared(name: str, json: bool, **sizes: Any) -> None:  # noqa: ANN401
-    from driftline.bench import compared
+    from driftline.bench import compared, explorer
     from driftline.elastic.client import connect
 
+    run = explorer.run if name == "explorer" else getattr(compared, name)
     with progress(json) as report, connect() as client:
-        figures = getattr(compared, name)(client, progress=report, **sizes)
+        figures = run(client, progress=report, **sizes)
     _tell(name, figures, json)
 
 

@@ -124,8 +124,8 @@ def data_range(client: Elasticsearch, job: Job) -> Window:
     aggs = {"first": {"min": {"field": job.time_field}}, "last": {"max": {"field": job.time_field}}}
     with explained(f"job {job.job_id}, datafeed.indices {job.datafeed.indices}"):
         body = searched(job, {"query": job.datafeed.query, "size": 0, "aggs": aggs})
-        found = client.search(index=job.datafeed.indices, **body).body["aggregations"]
-    if found["first"]["value"] is None:
+        found = client.search(index=job.datafeed.indices, **body).body.get("aggregations")
+    if not found or found["first"]["value"] is None:  # no aggregations: no index of that pattern
         raise SourceIndexError(
             f"the index {', '.join(job.datafeed.indices)} holds no document that the query matches",
             where=f"job {job.job_id}, datafeed",

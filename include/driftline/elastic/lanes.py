@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from driftline.core.errors import ClusterError
 from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RESULTS
@@ -114,42 +115,56 @@ def lanes(client: Elasticsearch, chosen: Chosen, *, by: str, limit: int = LANES,
     """
     span = cell_span(chosen.jobs, chosen.window)
     window = Window(floor_time(chosen.window.start, span), chosen.window.end)
-    cells = {"date_histogram": {"field": "timestamp", "fixed_interval": f"{int(span.total_seconds())}s", "min_doc_count": 1}}
-    limit = min(limit, LANES_MOST)
     query, score, key = _laned(chosen, by)
-    top = {"max": {"field": score}}
-    inner = {"top": top, "cells": {**cells, "aggs": {"top": top}}}
-    terms = {"field": key, "size": after + limit, "order": {"top": "desc"}}
-    bodies: list[dict[str, Any]] = [
-        {"index": f"{RESULTS}-*", "ignore_unavailable": True, "allow_no_indices": True},
-        {
-            "size": 0,
-            "track_total_hits": False,
-            "query": {"bool": {"filter": chosen.clauses("bucket", "anomaly_score")}},
-            "aggs": {"cells": {**cells, "aggs": {"top": {"max": {"field": "anomaly_score"}}}}},
-        },
-        {"index": f"{RESULTS}-*", "ignore_unavailable": True, "allow_no_indices": True},
-        {
-            "size": 0,
-            "track_total_hits": False,
-            "query": query,
-            "aggs": {"lanes": {"terms": terms, "aggs": inner}, "total": {"cardinality": {"field": key}}},
-        },
-    ]
-    whole, parts = (_answered(answer) for answer in client.msearch(searches=bodies)["responses"])
-    overall = _cells(whole["cells"]["buckets"] if whole else [])
-    found = parts["lanes"]["buckets"][after:] if parts else []
+    # the highest are found by sorting: an aggregation would look into each of many thousand lanes
+    ranking = {
+        "size": min(limit, LANES_MOST),
+        "from": after,
+        "track_total_hits": False,
+        "query": {"bool": {"filter": [query, {"exists": {"field": key}}]}},
+        "sort": [{score: {"order": "desc", "unmapped_type": "double"}}, {key: {"order": "asc", "unmapped_type": "keyword"}}],
+        "collapse": {"field": key},
+        "_source": False,
+    }
+    whole, top, count = _search(
+        client,
+        _by_time({"bool": {"filter": chosen.clauses("bucket", "anomaly_score")}}, "anomaly_score", span),
+        ranking,
+        {"size": 0, "track_total_hits": False, "query": query, "aggs": {"total": {"cardinality": {"field": key}}}},
+    )
+    highest = {hit["fields"][key][0]: float(hit["sort"][0]) for hit in top["hits"]["hits"]}
+    found: dict[str, list[tuple[int, float]]] = {}
+    if highest:
+        within = {"bool": {"filter": [query, {"terms": {key: list(highest)}}]}}
+        lane = {"terms": {"field": key, "size": len(highest)}, "aggs": _by_time(within, score, span)["aggs"]}
+        (parts,) = _search(client, {"size": 0, "track_total_hits": False, "query": within, "aggs": {"lanes": lane}})
+        found = {each["key"]: _cells(each["cells"]["buckets"]) for each in parts["aggregations"]["lanes"]["buckets"]}
+    overall = _cells(whole["aggregations"]["cells"]["buckets"]) if "aggregations" in whole else []
     return {
         **window.as_dict(),
         "span": int(span.total_seconds()),
         "by": by,
         "overall": {"key": "overall", "max_score": max((score for _, score in overall), default=0.0), "cells": overall},
-        "lanes": [
-            {"key": str(lane["key"]), "max_score": lane["top"]["value"], "cells": _cells(lane["cells"]["buckets"])}
-            for lane in found
-        ],
-        "total": int(parts["total"]["value"]) if parts else 0,
+        "lanes": [{"key": str(key), "max_score": score, "cells": found.get(key, [])} for key, score in highest.items()],
+        "total": int(count["aggregations"]["total"]["value"]) if "aggregations" in count else 0,
     }
+
+
+def _by_time(query: dict[str, Any], score: str, span: timedelta) -> dict[str, Any]:
+    """The highest score of each cell of time."""
+    histogram = {"field": "timestamp", "fixed_interval": f"{int(span.total_seconds())}s", "min_doc_count": 1}
+    cells = {"date_histogram": histogram, "aggs": {"top": {"max": {"field": score}}}}
+    return {"size": 0, "track_total_hits": False, "query": query, "aggs": {"cells": cells}}
+
+
+def _search(client: Elasticsearch, *bodies: dict[str, Any]) -> list[dict[str, Any]]:
+    """Answers of several searches at once; where no month of results is there yet they hold no aggregations."""
+    head: dict[str, Any] = {"index": f"{RESULTS}-*", "ignore_unavailable": True, "allow_no_indices": True}
+    found: list[dict[str, Any]] = client.msearch(searches=[part for body in bodies for part in (head, body)])["responses"]
+    for answer in found:
+        if "error" in answer:
+            raise ClusterError(f"Elasticsearch could not answer: {answer['error'].get('reason')}", where=f"index {RESULTS}-*")
+    return found
 
 
 def _laned(chosen: Chosen, by: str) -> tuple[dict[str, Any], str, str]:
@@ -160,11 +175,6 @@ def _laned(chosen: Chosen, by: str) -> tuple[dict[str, Any], str, str]:
         return chosen.of_influencers(by.partition(":")[2]), "influencer_score", "influencer_field_value"
     key = "detector_index" if by == "detector" else SPLITS[by]
     return chosen.of_records(), "record_score", key
-
-
-def _answered(answer: dict[str, Any]) -> dict[str, Any] | None:
-    """The aggregations; None where no month of results is there yet."""
-    return answer.get("aggregations")
 
 
 def _cells(buckets: list[dict[str, Any]]) -> list[tuple[int, float]]:
@@ -179,14 +189,11 @@ def influencers(client: Elasticsearch, chosen: Chosen, *, limit: int = 10) -> di
         return {}
     scores = {"top": {"max": {"field": "influencer_score"}}, "sum": {"sum": {"field": "influencer_score"}}}
     terms = {"field": "influencer_field_value", "size": limit, "order": [{"top": "desc"}, {"sum": "desc"}]}
-    searches: list[dict[str, Any]] = []
-    for name in names:
-        searches.append({"index": f"{RESULTS}-*", "ignore_unavailable": True, "allow_no_indices": True})
-        aggs = {"values": {"terms": terms, "aggs": scores}}
-        searches.append({"size": 0, "track_total_hits": False, "query": chosen.of_influencers(name), "aggs": aggs})
+    aggs = {"values": {"terms": terms, "aggs": scores}}
+    bodies = [{"size": 0, "track_total_hits": False, "query": chosen.of_influencers(name), "aggs": aggs} for name in names]
     out = {}
-    for name, answer in zip(names, client.msearch(searches=searches)["responses"], strict=True):
-        found = _answered(answer)
+    for name, answer in zip(names, _search(client, *bodies), strict=True):
+        found = answer.get("aggregations")
         out[name] = [
             {
                 "value": each["key"],

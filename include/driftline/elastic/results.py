@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from driftline.core.timespan import Window
 
 PAGE = 10_000
+QUIET = {"term": {"driftline.event.alarm": False}}
+"""Events that do not alarm."""
 HITS = ["pit_id", "hits.hits._index", "hits.hits._id", "hits.hits._source", "hits.hits.sort"]
 
 

@@ -12,7 +12,7 @@ from fastapi import HTTPException, Query, Response, status
 from driftline.core.timespan import iso
 from driftline.elastic import lanes as stored
 from driftline.elastic.lanes import LANES, LANES_MOST, SPLITS
-from driftline.elastic.results import of_type
+from driftline.elastic.results import QUIET, of_type
 from driftline.scoring.aggregate import overall_buckets
 from driftline.scoring.score import severity
 from driftline_airflow.web.access import ClusterDep, routes
@@ -99,11 +99,13 @@ def _plain(cell: Any) -> Any:  # noqa: ANN401
 @router.get("/events")
 def events(client: ClusterDep, choice: ChosenDep, alarms: bool = False) -> dict[str, Any]:
     """Incidents by time, all or those that alarmed."""
+    without = QUIET if alarms else None
     found = [
-        each for job in choice.jobs for each in of_type(client, job.job_id, "event", version=job.version, window=choice.window)
+        each
+        for job in choice.jobs
+        for each in of_type(client, job.job_id, "event", version=job.version, window=choice.window, without=without)
     ]
-    shown = [each for each in found if not alarms or each["driftline"]["event"]["alarm"]]
-    return {"count": len(shown), **choice.window.as_dict(), "events": sorted(shown, key=lambda each: each["timestamp"])}
+    return {"count": len(found), **choice.window.as_dict(), "events": sorted(found, key=lambda each: each["timestamp"])}
 
 
 @router.get("/buckets")

@@ -19,6 +19,9 @@ SHARE = 0.2  # a value is named when it accounts for at least this much of what 
 MAX_RECORDS = 500  # the most surprising ones; the others keep their split fields as influencers
 PER_FIELD = 5
 SEARCHES = 50
+MOST = (
+    0.5  # of the documents below what is typical, where a mean falls: many small values pull it down, or large ones are missing
+)
 WEIGHED = {"sum", "mean"}  # measured by the field's sum; the other functions by the number of documents
 
 
@@ -36,12 +39,21 @@ def find_influencers(client: Elasticsearch, job: Job, records: list[dict[str, An
     if not asked:
         return
     # who is there when others are missing is not to blame: only a surplus is shared out
-    surplus = [record for record in records if "geo_results" in record or record["actual"][0] > record["typical"][0]]
+    surplus = [record for record in records if not _fell(record) or _diluted(job, record)]
     worst = sorted(surplus, key=lambda record: (-record["record_score"], record["timestamp"], record["probability"]))[
         :MAX_RECORDS
     ]
     for first in range(0, len(worst), SEARCHES):
         _ask(client, job, worst[first : first + SEARCHES], asked)
+
+
+def _fell(record: dict[str, Any]) -> bool:
+    return "geo_results" not in record and record["actual"][0] <= record["typical"][0]
+
+
+def _diluted(job: Job, record: dict[str, Any]) -> bool:
+    """Whether it may be that small values came in number: a mean that fell."""
+    return record["function_description"] == "mean" and _fell(record) and record["field_name"] not in job.datafeed.script_fields
 
 
 def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields: list[str]) -> None:
@@ -55,9 +67,10 @@ def _ask(client: Elasticsearch, job: Job, records: list[dict[str, Any]], fields:
         if "aggregations" not in answer:
             continue
         total = _amount(record, answer["aggregations"], answer["hits"]["total"]["value"])
+        least = (MOST if _fell(record) else SHARE) * total
         for number, field in enumerate(fields):
             buckets = answer["aggregations"][f"f{number}"]["buckets"]
-            values = [_text(b) for b in buckets if total > 0 and _amount(record, b, b["doc_count"]) >= SHARE * total]
+            values = [_text(b) for b in buckets if total > 0 and _amount(record, b, b["doc_count"]) >= least]
             if values:
                 record["influencers"].append({"influencer_field_name": field, "influencer_field_values": values})
 
@@ -79,7 +92,9 @@ def _search(job: Job, record: dict[str, Any], fields: list[str], words: bool) ->
             query["bool"]["filter"].append(
                 {"term": {name: value}} if value else {"bool": {"should": [missing, {"term": {name: ""}}]}}
             )
-    measure = {"amount": {"sum": field_of(job, record["field_name"])}} if record["function_description"] in WEIGHED else {}
+    if _fell(record):
+        query["bool"]["filter"].append({"range": {record["field_name"]: {"lt": record["typical"][0]}}})
+    measure = {"amount": {"sum": field_of(job, record["field_name"])}} if _weighed(record) else {}
     aggs: dict[str, Any] = dict(measure)
     for number, field in enumerate(fields):
         terms: dict[str, Any] = {**field_of(job, field), "size": PER_FIELD}
@@ -90,7 +105,11 @@ def _search(job: Job, record: dict[str, Any], fields: list[str], words: bool) ->
 
 
 def _amount(record: dict[str, Any], bucket: dict[str, Any], count: int) -> float:
-    return float(bucket["amount"]["value"] or 0.0) if record["function_description"] in WEIGHED else float(count)
+    return float(bucket["amount"]["value"] or 0.0) if _weighed(record) else float(count)
+
+
+def _weighed(record: dict[str, Any]) -> bool:
+    return record["function_description"] in WEIGHED and not _fell(record)
 
 
 def _text(bucket: dict[str, Any]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from alert_receivers import Receiver, connection, receiver
+from dag_definitions import PASSWORDS
 
 from driftline.core.alerts import Alert, Message
-from driftline.core.errors import AlertError, DefinitionError
+from driftline.core.errors import AlertError, DefinitionError, ServiceError
 from driftline.core.processes import free_port
+from driftline.services.api import AirflowApi
 from driftline_airflow.channels import TYPES, send
 
 if TYPE_CHECKING:
@@ -174,3 +177,21 @@ def test_a_connection_that_is_not_there_or_of_another_type_is_said(monkeypatch: 
     monkeypatch.setenv("AIRFLOW_CONN_A_SLACK", connection(conn_type="slack"))
     with pytest.raises(DefinitionError, match=r"of the type slack; expected slackwebhook"):
         send(alert("slack"), message())
+
+
+def test_the_command_line_has_airflow_send_a_test_and_asks_once(
+    site: str, there: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "passwords.json").write_text(json.dumps(PASSWORDS))
+    (tmp_path / "ops.yaml").write_text("alert_id: ops\nchannel: {kind: webhook, conn_id: a_webhook}\n")
+    monkeypatch.setenv("DRIFTLINE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("DRIFTLINE_ALERTS_DIR", str(tmp_path))
+    with AirflowApi(site) as api:
+        api.test_alert("ops")
+        there.status = 500
+        with pytest.raises(ServiceError, match="cannot be sent to webhook"):
+            api.test_alert("ops")
+        with pytest.raises(ServiceError, match="there is no alert 'opps'"):
+            api.test_alert("opps")
+    assert len(there.got) == 2

@@ -22,19 +22,19 @@ def list_(json: Json = False) -> None:
     found = overview(connect())
     if json:
         return emit(found)
-    columns = ["alert", "tells", "from", "of jobs", "to", "told last", "waiting", "problem"]
-    table("Alerts", columns, [_row(each) for each in found])
+    table("Alerts", ["alert", "tells", "of", "to", "told last", "waiting"], [_row(each) for each in found if not each["broken"]])
+    for each in found:
+        if problem := each["broken"] or each["error"]:
+            say(f"{safe(each['alert_id'])}: {safe(problem)}")
     return None
 
 
 def _row(found: dict[str, Any]) -> list[object]:
-    if found["broken"]:
-        return [found["alert_id"], *[""] * 6, found["broken"]]
     alert = found["definition"]
-    channel, tells = alert["channel"], alert["tells"] if alert["enabled"] else "nothing: it is not enabled"
+    channel = alert["channel"]
+    tells = f"{alert['tells']}, from {alert['min_severity']} on" if alert["enabled"] else "nothing: it is not enabled"
     to = f"{channel['kind']}: {', '.join(channel['to']) or channel['conn_id']}"
-    last = [found["told"] or "never", found["waiting"], found["error"] or ""]
-    return [found["alert_id"], tells, alert["min_severity"], ", ".join(alert["jobs"]), to, *last]
+    return [found["alert_id"], tells, ", ".join(alert["jobs"]), to, found["told"] or "never", found["waiting"]]
 
 
 @app.command(epilog="Example: driftline alerts validate include/alerts/ops.yaml")

@@ -20,7 +20,10 @@ def page(path: str, **query: str) -> str:
 
 def address(path: str) -> str:
     """The same as a whole address, for those who are not there: where Airflow says that its users find it."""
-    return f"{_base() or 'http://localhost:8080'}{PREFIX}/{path}"
+    from airflow.sdk.configuration import conf
+
+    base = _base() or f"http://localhost:{conf.get('api', 'port', fallback='8080')}"
+    return f"{base}{PREFIX}/{path}"
 
 
 def _base() -> str:

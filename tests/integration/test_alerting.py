@@ -145,6 +145,25 @@ def test_what_is_too_mild_is_not_told(house: House) -> None:
     assert house.tell(house.found(0, score=60.0), house.alert(min_severity="major"))["told"] == 1
 
 
+def test_an_incident_is_told_when_it_becomes_severe_enough(house: House) -> None:
+    alert = house.alert(min_severity="critical")
+    assert house.tell(house.found(0, score=60.0), alert)["told"] == 0
+    assert house.tell(house.found(0, 1, score=80.0), alert, owner="run 2")["told"] == 1
+
+
+def test_what_many_series_do_at_once_is_one_message_for_whoever_waits_for_one_of_them(house: House) -> None:
+    paths = [f"/p{n}" for n in range(12)]
+    events = event_results(house.job, [_record(0, path, 80.0) for path in paths], len(paths))
+    window = Window(NOON, NOON + SPAN)
+    encoded = ((id_, each["timestamp"], orjson.dumps(each)) for id_, each in events)
+    results.replace(house.client, house.job, window, encoded, types=["event"])
+    findings = Findings(house.client, "run", job=house.job, window=window)
+    assert house.tell(findings, house.alert(partitions=["/p7"]))["told"] == 1
+    assert house.sent[0].title.startswith(f"{house.job.job_id}: the job as a whole: 12 series at once")
+    assert "Among them: /p0" in house.sent[0].text
+    assert house.tell(findings, house.alert(alert_id=f"{house.prefix}other", partitions=["/q*"]))["told"] == 0
+
+
 def test_an_edit_of_the_job_tells_no_incident_again(house: House) -> None:
     house.tell(house.found(0, 1))
     edited = house.job_of(influencers=["ip"])

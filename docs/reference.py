@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import categorization, detector, job, metric, rules, source
+from driftline.core import alerts, categorization, detector, job, metric, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs"
 WIDTH = 116
 MODELS: dict[str, list[type[BaseModel]]] = {
+    "alerts.md": [alerts.Alert, alerts.Quiet, alerts.Channel],
     "jobs.md": [
         job.Job,
         detector.Detector,
@@ -46,6 +47,8 @@ MODELS: dict[str, list[type[BaseModel]]] = {
 }
 # What a field means where its name says it so plainly that the model has no description.
 MEANING = {
+    "Alert.alert_id": "The alert's name, as an id of a job.",
+    "Alert.description": "One line for people.",
     "Job.job_id": "The job's name: lower-case letters, digits, '-' and '_', at most 64.",
     "Job.description": "One line for people; the DAGs show it.",
     "Job.groups": "Words to find the job by; they become tags of its DAGs.",
@@ -99,7 +102,15 @@ def meaning(model: type[BaseModel], name: str) -> str:
 
 def kind(annotation: Any, name: str = "") -> str:  # noqa: ANN401 - an annotation may be any typing construct
     """The type of a field in words."""
-    plain = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "span", datetime: "time"}
+    plain = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        timedelta: "span",
+        datetime: "time",
+        time: "time of day",
+    }
     if name == "schedule":
         return "cron, or `none`"
     if annotation in plain:
@@ -149,7 +160,7 @@ def table(model: type[BaseModel]) -> str:
     """The table of one model's fields."""
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        cells = (f"`{name}`", kind(field.annotation, name), default(model, name), meaning(model, name))
+        cells = (f"`{field.alias or name}`", kind(field.annotation, name), default(model, name), meaning(model, name))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 

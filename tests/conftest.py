@@ -6,6 +6,8 @@ DRIFTLINE_TEST_CLUSTER=http://127.0.0.1:9200 saves the node's start by using one
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import os
 import shutil
 import tempfile
@@ -117,3 +119,30 @@ def write() -> Callable[[Path, str], Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture(scope="session")
+def certificate() -> tuple[bytes, bytes]:
+    """A key and a certificate for 127.0.0.1."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "driftline test")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem, signed.public_bytes(serialization.Encoding.PEM)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import Param, TriggerRule
 
+from driftline.core.paths import alerts_dir
 from driftline.core.timespan import format_span
+from driftline_airflow.operators import AlertOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
     from driftline.core.job import Job
 
 # early, because a manual run dated before it would "succeed" without running a task
@@ -62,3 +67,16 @@ def partitions_param() -> Param:
     return Param(
         None, type=["null", "array"], items={"type": "string"}, description="Only these partition or by values. Default: all."
     )
+
+
+def alerted(last: BaseOperator, **about: Any) -> None:  # noqa: ANN401 - as AlertOperator takes them
+    """Ends a DAG with the telling of what was found, where there are alerts: also of a run that the gate stopped.
+
+    A run is what its last tasks are. It has failed where its work has, and not where only a message could not be sent, which the
+    next run makes good.
+    """
+    if not any(alerts_dir().glob("*.y*ml")):
+        return
+    tell = AlertOperator(task_id="alert", trigger_rule=TriggerRule.ALL_DONE, **about)
+    last >> EmptyOperator(task_id="worked")
+    last >> tell >> EmptyOperator(task_id="told", trigger_rule=TriggerRule.ALL_DONE)

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, TriggerRule
 
 from driftline_airflow.operators import FinishIngestOperator, IndexRowsOperator, PendingFilesOperator
 from driftline_airflow.schedules import cron, source_asset
-from driftline_dags.common import defaults
+from driftline_dags.common import alerted, defaults
 
 if TYPE_CHECKING:
     from driftline.core.source import Source
@@ -32,7 +32,7 @@ def ingest_dag(source: Source, where: str) -> DAG:
             handle=files
         )
         # a file that cannot be read must not keep the others from those who wait for them …
-        FinishIngestOperator(
+        finished = FinishIngestOperator(
             task_id="finish",
             source=source,
             results=indexed.output,
@@ -41,4 +41,5 @@ def ingest_dag(source: Source, where: str) -> DAG:
         )
         # … but the run has failed, and says so
         indexed >> EmptyOperator(task_id="all_read")
+        alerted(finished, source_id=source.source_id)
     return dag

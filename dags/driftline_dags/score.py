@@ -15,7 +15,7 @@ from driftline_airflow.operators import (
 )
 from driftline_airflow.operators.write import trained_alias
 from driftline_airflow.schedules import score_schedule
-from driftline_dags.common import defaults, job_doc, partitions_param, time_param
+from driftline_dags.common import alerted, defaults, job_doc, partitions_param, time_param
 from driftline_dags.train import batches
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def score_dag(job: Job, where: str) -> DAG:
         cut = batches(handle)
         verdict >> cut
         scored = ScoreBatchOperator.partial(task_id="score", job=job, plan=plan).expand(batch=cut)
-        WriteResultsOperator(
+        written = WriteResultsOperator(
             task_id="write", job=job, plan=plan, scored=scored.output, verdict=verdict, outlets=[trained_alias(job)]
         )
+        alerted(written, job=job, written=written.output)
     return dag

@@ -8,7 +8,7 @@ from airflow.sdk import DAG, task
 
 from driftline_airflow.operators import FitBatchOperator, PromoteSnapshotOperator, QualityGateOperator, ReadSeriesOperator
 from driftline_airflow.schedules import snapshot_asset, train_schedule
-from driftline_dags.common import defaults, job_doc, time_param
+from driftline_dags.common import alerted, defaults, job_doc, time_param
 
 if TYPE_CHECKING:
     from driftline.core.job import Job
@@ -42,7 +42,7 @@ def train_dag(job: Job, where: str) -> DAG:
         cut = batches(handle)
         verdict >> cut
         fitted = FitBatchOperator.partial(task_id="fit", job=job).expand(batch=cut)
-        PromoteSnapshotOperator(
+        promoted = PromoteSnapshotOperator(
             task_id="promote",
             job=job,
             handle=handle,
@@ -50,4 +50,5 @@ def train_dag(job: Job, where: str) -> DAG:
             verdict=verdict,
             outlets=[snapshot_asset(job.job_id)],
         )
+        alerted(promoted, job=job)
     return dag

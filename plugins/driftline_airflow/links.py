@@ -15,10 +15,21 @@ PREFIX = "/driftline"
 
 def page(path: str, **query: str) -> str:
     """A page of ours on Airflow's own web server, below its base path when it has one."""
+    return f"{urlsplit(_base()).path}{PREFIX}/{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def address(path: str) -> str:
+    """The same as a whole address, for those who are not there: where Airflow says that its users find it."""
     from airflow.sdk.configuration import conf
 
-    base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
-    return f"{base}{PREFIX}/{path}" + (f"?{urlencode(query)}" if query else "")
+    base = _base() or f"http://localhost:{conf.get('api', 'port', fallback='8080')}"
+    return f"{base}{PREFIX}/{path}"
+
+
+def _base() -> str:
+    from airflow.sdk.configuration import conf
+
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 class QualityReportLink(BaseOperatorLink):

@@ -77,6 +77,27 @@ def test_only_reducing_tasks_have_outlets(dags: dict[str, DAG]) -> None:
         assert {task.task_id for task in dag.tasks if task.outlets} <= {"promote", "write"}
 
 
+def test_where_there_are_alerts_a_run_is_what_its_work_is_and_not_what_its_messages_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driftline.core.source import Source
+    from driftline_dags.ingest import ingest_dag
+    from driftline_dags.score import score_dag
+    from driftline_dags.train import train_dag
+
+    source = Source.parse({"source_id": "logs", "index": "logs", "files": {"paths": "/x/*.log"}}, where="here.yaml")
+    (tmp_path / "a.yaml").write_text("broken: true\n")
+    monkeypatch.setenv("DRIFTLINE_ALERTS_DIR", str(tmp_path))
+    for dag in (train_dag(make_job(), "x"), score_dag(make_job(), "x"), ingest_dag(source, "x")):
+        stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+        leaves = {task.task_id: task for task in stored.tasks if not task.downstream_task_ids}
+        assert leaves.keys() - {"all_read"} == {"worked", "told"}
+        (last,) = leaves["worked"].upstream_task_ids
+        assert last in stored.get_task("alert").upstream_task_ids
+        assert stored.get_task("alert").trigger_rule == leaves["told"].trigger_rule == "all_done"
+        assert leaves["worked"].trigger_rule == "all_success"
+
+
 def test_the_forecast_follows_a_retrain(dags: dict[str, DAG]) -> None:
     (asset,) = dags["by-clock.train"].get_task("promote").outlets
     for job in ("by-clock", "old-data", "after-logs"):

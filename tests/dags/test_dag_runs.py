@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DagRunState, TaskInstanceState
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from alert_receivers import Receiver, connection, receiver
 from dag_definitions import make_job, write_job
 from dag_traffic import END, SPIKE, TRAINED, rows
 from sqlalchemy import select
 
 from driftline.core.timespan import iso
 from driftline.elastic import results
+from driftline.elastic.indices import ALERTS
 from driftline.elastic.snapshots import manifests
 from driftline_airflow.operators import (
     FitBatchOperator,
@@ -134,6 +136,48 @@ def test_a_scoring_run_with_start_and_end_finds_the_spike(house: House) -> None:
     assert top["partition_field_value"] == "/cart"
     assert top["record_score"] > 75
     assert top["driftline"]["snapshot_id"] == manifests(house.client, house.job.job_id)[0]["snapshot_id"]
+
+
+@pytest.fixture
+def alerted(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Receiver]:
+    """Two alerts of the job, and who is told."""
+    common = {"jobs": [house.job.job_id], "max_age": "4000d", "channel": {"kind": "webhook", "conn_id": "a_hook"}}
+    for tells in ("event", "quality"):
+        alert = {"alert_id": f"{house.job.job_id}-{tells}"[-60:].lstrip("-"), "tells": tells, **common}
+        (tmp_path / f"{tells}.yaml").write_text(json.dumps(alert))
+    monkeypatch.setenv("DRIFTLINE_ALERTS_DIR", str(tmp_path))
+    with receiver() as kept:
+        monkeypatch.setenv("AIRFLOW_CONN_A_HOOK", connection(conn_type="http", port=kept.port))
+        yield kept
+    results.delete(house.client, ALERTS, {"term": {"name": house.job.job_id}})
+
+
+def test_an_incident_is_told_once_and_a_channel_that_fails_fails_no_scoring(house: House, alerted: Receiver) -> None:
+    before, dag = house.documents(), f"{house.job.job_id}.score"
+    alerted.status = 503
+    failed = house.run(dag, start=iso(TRAINED), end=iso(END))
+    assert failed.state == DagRunState.SUCCESS
+    assert states(failed)["alert"] == TaskInstanceState.FAILED
+    assert house.documents() == before
+    alerted.status, refused = 200, len(alerted.got)
+    run = house.run(dag, start=iso(TRAINED), end=iso(END))
+    assert (run.state, states(run)["alert"]) == (DagRunState.SUCCESS, TaskInstanceState.SUCCESS)
+    told = [body for _, _, body in alerted.got[refused:]]
+    assert len({body["event_id"] for body in told}) == len(told)
+    assert any(body["values"] == ["/cart"] and body["severity"] == "critical" for body in told)
+    assert alerted.got[0][2]["event_id"] in {body["event_id"] for body in told}
+
+
+def test_what_stops_a_run_is_told_and_the_run_has_failed_all_the_same(house: House, alerted: Receiver) -> None:
+    careful = make_job(**{**house.job.as_dict(), "quality": {"min_partition_ratio": 1.0, "partitions": "stop", "volume": "stop"}})
+    write_job(house.folder / "jobs", careful)
+    empty = END + (END - TRAINED)
+    run = house.run(f"{house.job.job_id}.score", start=iso(END), end=iso(empty))
+    write_job(house.folder / "jobs", house.job)
+    assert run.state == DagRunState.FAILED
+    assert (states(run)["gate"], states(run)["alert"]) == (TaskInstanceState.FAILED, TaskInstanceState.SUCCESS)
+    assert [(body["tells"], body["severity"]) for _, _, body in alerted.got] == [("quality", "critical")]
+    assert "/driftline/reports/" in alerted.got[0][2]["url"]
 
 
 def test_the_same_interval_again_leaves_the_same_documents(house: House) -> None:

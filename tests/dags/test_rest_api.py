@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alert_receivers import receiver
 from dag_definitions import PASSWORDS
 
 from driftline.core.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from elasticsearch import Elasticsearch
     from fastapi.testclient import TestClient
@@ -78,6 +80,7 @@ def filled(path: str) -> str:
         "report_id",
         "name",
         "source_id",
+        "alert_id",
         *OF_ELASTIC,
     ):
         path = path.replace(f"{{{name}}}", VALUES.get(name, "some-thing"))
@@ -162,6 +165,40 @@ def test_what_is_wrong_with_a_job_is_said(
     checked = web.post("/driftline/api/v1/validate", json=definition, headers=as_("viewer")).json()
     assert checked["valid"] is False
     assert checked["problems"]
+
+
+def test_an_alert_is_tried_by_those_who_may_change_something_and_shown_to_all(
+    web: TestClient, as_: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    for name, more in (("ops", ""), ("typo", "x: 1\n")):
+        text = f"alert_id: {name}\ndescription: {hostile}\n{more}channel: {{kind: webhook, conn_id: a_hook, path: in}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setenv("DRIFTLINE_ALERTS_DIR", str(tmp_path))
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as Airflow's API server sets it for itself
+    test, admin = "/driftline/api/v1/alerts/ops/test", as_("admin")
+    missing = web.post(test, headers=admin)
+    assert (missing.status_code, "airflow connections add a_hook" in missing.json()["fix"]) == (404, True)
+    with receiver() as kept:
+        # kept in Airflow's database, as somebody makes it in Airflow
+        made = {"connection_id": "a_hook", "conn_type": "http", "host": "127.0.0.1", "port": kept.port}
+        assert web.post("/api/v2/connections", json=made, headers=admin).status_code == 201
+        assert web.post(test, headers=as_("viewer")).status_code == 403
+        assert kept.got == []
+        assert web.post(test, headers=admin).json() == {"alert_id": "ops", "sent": True}
+        kept.status = 500
+        refused = web.post(test, headers=admin)
+        web.delete("/api/v2/connections/a_hook", headers=admin)
+    assert kept.got[0][0] == "/in"
+    assert kept.got[0][2]["title"] == "Test of the alert 'ops'"
+    assert (refused.status_code, refused.json()["error"]) == (502, "AlertError")
+    assert web.post("/driftline/api/v1/alerts/opps/test", headers=admin).status_code == 404
+    listed = web.get("/driftline/api/v1/alerts", headers=as_("viewer")).json()
+    assert [(each["alert_id"], bool(each["broken"])) for each in listed["alerts"]] == [("ops", False), ("typo", True)]
+    page = web.get("/driftline/alerts", headers=admin).text
+    assert hostile not in page
+    assert 'data-alert="ops"' in page
+    assert "data-alert" not in web.get("/driftline/alerts", headers=as_("viewer")).text
 
 
 def test_pages_open_where_some_jobs_have_no_data_yet(

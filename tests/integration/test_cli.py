@@ -284,3 +284,17 @@ def test_snapshots_annotations_and_forecasts_by_hand(job_file):
     assert "never" in run("forecasts", "list", path).stdout
     assert refused("forecasts", "delete", path)[0] == 2
     assert json.loads(run("forecasts", "delete", path, made["forecast_id"], "--json").stdout) == {"removed": 4}
+
+
+def test_alerts_are_listed_with_their_problems_and_checked(client, tmp_path, prefix):
+    (tmp_path / "ops.yaml").write_text(f"alert_id: {prefix}ops\nchannel: {{kind: slack, conn_id: a}}\n")
+    (tmp_path / "typo.yaml").write_text("alert_id: typo\nchanel: {}\n")
+    there = {"DRIFTLINE_ALERTS_DIR": str(tmp_path), "DRIFTLINE_STATE_DIR": str(tmp_path)}
+    checked = run("alerts", "validate", **there)
+    assert checked.returncode == 2
+    assert "did you mean 'channel'?" in checked.stderr
+    listed = run("alerts", "list", **there)
+    assert listed.returncode == 0
+    assert f"{prefix}ops" in listed.stdout
+    assert "unknown field" in listed.stdout
+    assert run("alerts", "test", f"{prefix}ops", **there).returncode == 1, "no Airflow runs there"

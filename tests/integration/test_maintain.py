@@ -13,7 +13,7 @@ from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
 from driftline.elastic import snapshots, state
 from driftline.elastic.annotations import DELAYED, USER, annotate, delete, of_job
-from driftline.elastic.indices import FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.elastic.indices import ALERTS, FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
 from driftline.pipeline.maintain import maintain
 
 pytestmark = pytest.mark.skipif(
@@ -75,18 +75,20 @@ def test_results_over_old_data_are_not_old_results(client, job_id):
     assert not client.indices.exists(index=index)
 
 
-def test_old_reports_runs_and_annotations_go(client, job_id):
+def test_old_reports_runs_annotations_and_alerts_go(client, job_id):
     annotate(client, job_id, Window(NOW - YEAR, NOW), "late", event=DELAYED)
     annotate(client, job_id, Window(NOW - YEAR, NOW), "release 42", event=USER)
     state.journal(client, "run", "score", NOW, job_id=job_id)
     client.index(index=QUALITY, id=job_id, document={"job_id": job_id, "created": NOW.isoformat()}, refresh=True)
+    client.index(index=ALERTS, id=job_id, document={"alert_id": job_id, "created": NOW.isoformat()}, refresh=True)
     client.indices.refresh(index=RUNS)
     maintain(client, [])
+    assert client.exists(index=ALERTS, id=job_id)
     assert client.exists(index=QUALITY, id=job_id)
     assert state.last_run(client, "score", job_id)
     assert len(of_job(client, job_id)) == 2
     removed = maintain(client, [], now=NOW + 2 * YEAR)
-    assert min(removed["reports"], removed["runs"], removed["annotations"]) >= 1
+    assert min(removed["reports"], removed["runs"], removed["annotations"], removed["alerts"]) >= 1
     assert [each["event"] for each in of_job(client, job_id)] == ["user"], "what people said stays"
     delete(client, job_id, [each["_id"] for each in of_job(client, job_id)])
     assert not client.exists(index=QUALITY, id=job_id)

@@ -12,6 +12,7 @@ import typer
 
 from driftline import __version__
 from driftline.cli import (
+    alerts,
     backtest,
     bench,
     calendars,
@@ -55,6 +56,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(modules.app, name="modules")
 app.add_typer(calendars.calendars, name="calendars")
 app.add_typer(calendars.filters, name="filters")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(annotations_app, name="annotations")
 app.add_typer(forecasts.app, name="forecasts")

@@ -90,6 +90,12 @@ class ServiceError(DriftlineError):
     exit_code = 1
 
 
+class AlertError(ServiceError):
+    """An alert could not be told: the mail server, Slack, PagerDuty or the webhook refuses or is away. Trying again may help."""
+
+    retry = True
+
+
 class WriteError(DriftlineError):
     """Documents that Elasticsearch rejected after all retries: `failed` of `total`, with a `sample` of reasons."""
 

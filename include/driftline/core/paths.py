@@ -44,6 +44,11 @@ def filters_dir() -> Path:
     return _place("DRIFTLINE_FILTERS_DIR", ROOT / "include" / "filters")
 
 
+def alerts_dir() -> Path:
+    """Alert files. `DRIFTLINE_ALERTS_DIR`, by default include/alerts."""
+    return _place("DRIFTLINE_ALERTS_DIR", ROOT / "include" / "alerts")
+
+
 def modules_dir() -> Path:
     """Folders of ready jobs. `DRIFTLINE_MODULES_DIR`, by default include/modules."""
     return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")

@@ -16,7 +16,7 @@ SNAPSHOTS, MODELS = "driftline-snapshots", "driftline-models"
 RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
 QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
 DECISIONS = "driftline-decisions"
-ANNOTATIONS, FEEDBACK = "driftline-annotations", "driftline-feedback"
+ANNOTATIONS, FEEDBACK, ALERTS = "driftline-annotations", "driftline-feedback", "driftline-alerts"
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
 DATE = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
@@ -122,6 +122,14 @@ _FEEDBACK: dict[str, Any] = {
     **dict.fromkeys(("record_score", "surprise", "deviation", "actual", "typical"), DOUBLE),
     "note": TEXT,
 }
+_ALERTS: dict[str, Any] = {
+    **_keywords("alert_id", "channel", "event_id", "name", "job_version", "about", "severity", "state", "run"),
+    "detector_index": LONG,
+    **dict.fromkeys(("start", "end", "created", "due", "told"), DATE),
+    "attempts": LONG,
+    "error": TEXT,
+    "message": BLOB,
+}
 _TRUTH: dict[str, Any] = {
     **_keywords("truth_id", "source_id", "kind", "function", "field_name", "partition_field_name", "partition_field_value"),
     "start": DATE,
@@ -166,11 +174,12 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     TRUTH: _TRUTH,
     ANNOTATIONS: _ANNOTATIONS,
     FEEDBACK: _FEEDBACK,
+    ALERTS: _ALERTS,
 }
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 7
+TEMPLATE_VERSION = 8
 
 
 @talks_to_cluster

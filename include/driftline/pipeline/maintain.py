@@ -12,7 +12,7 @@ from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.annotations import USER
 from driftline.elastic.client import explained
-from driftline.elastic.indices import ANNOTATIONS, FORECASTS, QUALITY, RESULTS, RUNS
+from driftline.elastic.indices import ALERTS, ANNOTATIONS, FORECASTS, QUALITY, RESULTS, RUNS
 from driftline.pipeline.store import FOLDER, counting
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def maintain(
         now: The present, for tests.
 
     Returns:
-        What was removed: `indices`, `forecasts`, `reports`, `runs`, `annotations`, `snapshots`, `staged`.
+        What was removed: `indices`, `forecasts`, `reports`, `runs`, `annotations`, `alerts`, `snapshots`, `staged`.
     """
     moment = now or datetime.now(UTC)
     return {
@@ -59,6 +59,7 @@ def maintain(
         "reports": results.delete(client, QUALITY, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "runs": results.delete(client, RUNS, {"range": {"@timestamp": {"lt": iso(moment - results_kept)}}}),
         "annotations": results.delete(client, ANNOTATIONS, _told_before(moment - results_kept)),
+        "alerts": results.delete(client, ALERTS, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(prune(client, job, snapshots_kept, superseded=moment - results_kept) for job in jobs),
         "staged": sweep(moment - staging_kept, reports=moment - results_kept, store=moment - max(STORE_KEPT, staging_kept)),
     }

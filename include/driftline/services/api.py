@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 120  # an API server on SQLite may keep one request waiting for half a minute while runs start
 PAGE = 100
+TEST_SECONDS = 300  # for a mail server that does not answer, all its retries included
 
 
 class AirflowApi:
@@ -86,6 +87,19 @@ class AirflowApi:
         )
         content = [] if answer.status_code == 404 else answer.json()["content"]
         return [line for entry in content for line in _log_lines(entry)][-lines:]
+
+    def test_alert(self, alert_id: str) -> None:
+        """Sends a test on an alert's channel.
+
+        Raises:
+            ServiceError: There is no such alert, or it cannot be sent.
+        """
+        # asked once, however long its channel takes: asked again, it would be sent again
+        where = f"/driftline/api/v1/alerts/{_path(alert_id)}/test"
+        answer = self._send("POST", where, also=(400, 404, 502), timeout=TEST_SECONDS)
+        if not answer.is_success:
+            said = answer.json()
+            raise ServiceError(said["what"], **{name: said.get(name, "") for name in ("where", "expected", "fix")})
 
     def link(self, task: dict[str, Any]) -> str:
         """The page of a task instance in the UI."""

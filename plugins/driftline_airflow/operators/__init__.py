@@ -1,5 +1,6 @@
 """Operators: one verb a file, each a thin cover over a function of `driftline.pipeline`."""
 
+from driftline_airflow.operators.alert import AlertOperator
 from driftline_airflow.operators.fit import FitBatchOperator
 from driftline_airflow.operators.forecast import ForecastOperator
 from driftline_airflow.operators.gate import QualityGateOperator
@@ -12,6 +13,7 @@ from driftline_airflow.operators.score import ScoreBatchOperator
 from driftline_airflow.operators.write import WriteResultsOperator
 
 __all__ = [
+    "AlertOperator",
     "FinishIngestOperator",
     "FitBatchOperator",
     "ForecastOperator",

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from driftline_airflow.web.api import draft, health, jobs, quality, quarantine, results, rules, runs, series, snapshots
+from driftline_airflow.web.api import alerts, draft, health, jobs, quality, quarantine, results, rules, runs, series, snapshots
 
 PREFIX = "/api/v1"
 RESOURCES = (
@@ -21,6 +21,7 @@ RESOURCES = (
     rules.router,
     quality.router,
     quarantine.router,
+    alerts.router,
 )
 
 

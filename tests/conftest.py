@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from elasticsearch import Elasticsearch
+    from playwright.sync_api import Browser
 
 NAME = "driftline-test-"
 STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
@@ -71,6 +72,20 @@ def client(cluster: str) -> Iterator[Elasticsearch]:
 
     with connect() as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The Chromium of this machine; none is downloaded."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # as root there is no sandbox
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from elasticsearch import Elasticsearch
-    from playwright.sync_api import Browser
 
     from driftline.core.job import Job
 
@@ -101,20 +99,6 @@ def token_of(site: str) -> Callable[[str], str]:
         return found
 
     return sign_in
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The Chromium of this machine; none is downloaded."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # as root there is no sandbox
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

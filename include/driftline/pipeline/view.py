@@ -43,13 +43,14 @@ FORECAST_FIELDS = ("timestamp", "forecast_lower", "forecast_prediction", "foreca
 
 
 def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
-    """What a page opens on: from a historical job's first result to where it is scored, or else the newest two weeks of that.
+    """What a page opens on: all that is scored of a historical job, or else the newest two weeks of it.
 
     Before there are results it is the newest two weeks of the data, or, where there is none either, of the clock.
     """
     found = result_range(client, jobs) or _of_data(client, jobs)
-    until = [moment for job in jobs if (moment := state.scored_until(client, job))]
-    found = Window(found.start, max([found.end, *until]))
+    scored = [known.window for job in jobs if (known := state.progress(client, job))]
+    # where nothing was unusual there are no results, but it was looked at
+    found = Window(min([found.start, *(each.start for each in scored)]), max([found.end, *(each.end for each in scored)]))
     goes_on = any(job.by_clock or job.datafeed.after_source for job in jobs)
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from dag_definitions import PASSWORDS
-from dag_explored import DAYS, FROM, HOSTILE, HOUR, START, TRAINED, accessible
+from dag_explored import DAYS, FROM, HOSTILE, HOUR, SPIKE, START, TRAINED, accessible
 
+from driftline.core.results import milliseconds as ms
 from driftline.core.timespan import iso
+from driftline.pipeline.feedback import list_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
 
     from driftline.core.job import Job
@@ -114,6 +117,52 @@ def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page
     page.get_by_label("Threshold").fill("1000000")
     assert "not within the forecast" in page.locator("#crossing").inner_text()
     accessible(page)
+
+
+@pytest.fixture
+def editor(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterator[Page]:
+    """A tab of somebody who may change jobs."""
+    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": token_of("admin"), "url": site}])
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    said: list[str] = []
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    yield tab
+    context.close()
+    assert said == []
+
+
+def test_what_an_anomaly_was_is_said_in_the_pages_and_taken_back(
+    editor: Page, explored: Job, client: Elasticsearch, browser: Browser, site: str, token_of: Callable[[str], str]
+) -> None:
+    editor.goto(f"/driftline/explorer?job={explored.job_id}")
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00").filter(has_text="/cart")
+    row.get_by_role("button", name="Nothing: /cart, 2026-03-18 10:00").focus()
+    editor.keyboard.press("Enter")
+    row.get_by_text("said to be nothing by admin").wait_for()
+    assert "was nothing" in editor.locator("#told[aria-live=polite]").inner_text()
+    assert editor.evaluate("document.activeElement.textContent") == "Undo"
+    (said,) = list_feedback(client, explored.job_id)
+    assert (said["verdict"], said["created_by"], said["timestamp"]) == ("nothing", "admin", ms(START + SPIKE[0] * HOUR))
+    viewer = browser.new_context(base_url=site)
+    viewer.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
+    tab = viewer.new_page()
+    tab.goto(f"/driftline/series?job={explored.job_id}&partition=/cart")
+    tab.get_by_text("said to be nothing by admin").wait_for()
+    assert tab.get_by_role("button", name="Undo").count() + tab.get_by_role("button", name="Real").count() == 0
+    viewer.close()
+    row.get_by_role("link", name="Series").click()
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00").filter(has_text="said to be nothing")
+    row.get_by_role("button", name="Undo").click()
+    editor.locator("#told", has_text="Taken back").wait_for()
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00")
+    row.get_by_role("button", name="Real").click()
+    row.get_by_text("said to be real by admin").wait_for()
+    accessible(editor)
+    row.get_by_role("button", name="Undo").click()
+    row.get_by_role("button", name="Real").wait_for()
+    assert list_feedback(client, explored.job_id, revoked=False) == []
 
 
 def test_the_pages_are_dark_where_airflow_is(page: Page, explored: Job, scheme: str) -> None:

@@ -25,6 +25,7 @@ from driftline.elastic.results import of_type
 from driftline.models.trained import Trained
 from driftline.pipeline.categories import category_clauses, in_force
 from driftline.pipeline.compared import CELLS_MOST
+from driftline.pipeline.feedback import with_verdicts
 from driftline.pipeline.plan import segments_of
 from driftline.pipeline.segment import look_back, score_segment
 from driftline.pipeline.store import stored_cells
@@ -95,7 +96,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
         "times": starts[kept].tolist(),
         **{name: numbers(columns[name][kept]) if name in columns else [] for name in ("actual", *BOUNDS)},
         "thinned": group,
-        "records": records,
+        "records": with_verdicts(client, records),
         "events": [e for e in of_type(client, job.job_id, "event", version=job.version, window=window) if _about_event(e, key)],
         "annotations": _annotations(client, job, window),
         "forecast": _forecast(client, job, key),

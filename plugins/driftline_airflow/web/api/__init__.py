@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from driftline_airflow.web.api import draft, health, jobs, quality, results, rules, runs, series, snapshots
+from driftline_airflow.web.api import draft, feedback, health, jobs, quality, results, rules, runs, series, snapshots
 
 PREFIX = "/api/v1"
 RESOURCES = (
@@ -17,6 +17,7 @@ RESOURCES = (
     results.router,
     series.router,
     runs.router,
+    feedback.router,
     snapshots.router,
     rules.router,
     quality.router,

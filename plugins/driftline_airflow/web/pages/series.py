@@ -50,6 +50,7 @@ def series(
         return rendered("message.html", title="Series", here="series", message=str(error), todo="", status_code=400)
     key = SeriesKey(detector, *(given[split] for split in SPLITS))
     ready = all(given[split] is not None for split, _ in fields)
+    may_edit = may(user, "PUT", of_job(chosen.job_id))
     state: dict[str, Any] = {
         "job": chosen.job_id,
         "detector": detector,
@@ -65,6 +66,6 @@ def series(
         detectors=[each.description for each in chosen.detectors],
         fields=fields,
         subtitle=f"{spec.description}: {key.label()}" if ready else "Choose a series",
-        may_edit=may(user, "PUT", of_job(chosen.job_id)),
-        state={**state, "ready": ready},
+        may_edit=may_edit,
+        state={**state, "ready": ready, "may_edit": [chosen.job_id] if may_edit else []},
     )

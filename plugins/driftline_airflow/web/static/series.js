@@ -1,5 +1,6 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
 import { $, api, fill, first, iso, make, number, query, root, score, severity, state, tell, time, times } from "./common.js";
+import { verdict } from "./feedback.js";
 
 const { job } = state;
 const key = { detector: state.detector, partition: state.partition, by: state.by, over: state.over };
@@ -117,7 +118,7 @@ function showRecords(records) {
         make("td", { class: "n" }, first(record.actual)),
         make("td", { class: "n" }, first(record.typical)),
         make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
-        make("td", {}, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents"))),
+        make("td", {}, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents")), verdict(record)),
       ),
     );
   $("records").replaceChildren(make("thead", {}, make("tr", {}, heads.map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));

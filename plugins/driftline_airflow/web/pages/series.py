@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from driftline.core.detector import Detector
 from driftline.core.errors import DriftlineError
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, iso
@@ -55,6 +56,8 @@ def series(
         "job": chosen.job_id,
         "detector": detector,
         **given,
+        "look": _look(spec),
+        "counts_members": spec.spec.family == "freq_rare",
         "start": iso(window.start),
         "end": iso(window.end),
     }
@@ -67,5 +70,13 @@ def series(
         fields=fields,
         subtitle=f"{spec.description}: {key.label()}" if ready else "Choose a series",
         may_edit=may_edit,
+        kind=spec.kind,
         state={**state, "ready": ready, "may_edit": [chosen.job_id] if may_edit else []},
     )
+
+
+def _look(spec: Detector) -> str | None:
+    """Which view of all at once a detector has besides that of each series."""
+    if "rare" in spec.spec.family:
+        return "rare"
+    return "population" if spec.kind == "population" else None

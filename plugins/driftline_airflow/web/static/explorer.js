@@ -144,7 +144,7 @@ function row(record) {
     make("td", { class: "n" }, first(record.actual)),
     make("td", { class: "n" }, first(record.typical)),
     make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
-    make("td", {}, make("span", { class: "actions" }, make("a", { href: series }, "Series")), verdict(record)),
+    make("td", { class: "do" }, make("span", { class: "actions" }, make("a", { href: series }, "Series")), verdict(record)),
   );
 }
 

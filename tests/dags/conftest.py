@@ -114,6 +114,18 @@ def explored(client: Elasticsearch, module_prefix: str) -> Iterator[Job]:
 
 
 @pytest.fixture(scope="module")
+def compared(client: Elasticsearch, module_prefix: str, explored: Job) -> Iterator[Job]:
+    """A job with a population and something rare, on the same documents."""
+    from dag_explored import compared_job
+
+    from driftline.pipeline.jobs import delete
+
+    made = compared_job(client, module_prefix, explored.datafeed.indices[0])
+    yield made
+    delete(client, made.job_id)
+
+
+@pytest.fixture(scope="module")
 def own_jobs(module_prefix: str, client: Elasticsearch) -> Iterator[str]:
     """A prefix for job ids; what the jobs of that prefix have left is removed afterwards."""
     yield module_prefix

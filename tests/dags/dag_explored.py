@@ -68,6 +68,23 @@ def explored_job(client: Elasticsearch, prefix: str) -> Job:
     return made
 
 
+def compared_job(client: Elasticsearch, prefix: str, index: str) -> Job:
+    """A job that compares clients with one another, and finds those that are new, on the same documents."""
+    definition = {
+        "job_id": f"{prefix}compared",
+        "bucket_span": "1h",
+        "detectors": [{"function": "high_count", "over_field_name": "ip"}, {"function": "rare", "by_field_name": "ip"}],
+        "datafeed": {"indices": [index], "on_request": True},
+        "training": {"schedule": "none"},
+    }
+    made = Job.parse(definition, where="test")
+    save(client, made)
+    end = START + TRAINED * 24 * HOUR
+    train(client, made, as_of=end)
+    score(client, made, window=Window(end, START + DAYS * 24 * HOUR))
+    return made
+
+
 def accessible(tab: Page) -> None:
     """axe finds no serious fault."""
     from axe_playwright_python.sync_playwright import Axe

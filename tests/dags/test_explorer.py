@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from dag_definitions import PASSWORDS
-from dag_explored import DAYS, FROM, HOSTILE, HOUR, START, TRAINED, accessible
+from dag_explored import DAYS, FROM, HOSTILE, HOUR, SPIKE, START, TRAINED, accessible
 
+from driftline.core.results import milliseconds as ms
 from driftline.core.timespan import iso
+from driftline.pipeline.feedback import list_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
 
     from driftline.core.job import Job
@@ -114,6 +117,130 @@ def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page
     page.get_by_label("Threshold").fill("1000000")
     assert "not within the forecast" in page.locator("#crossing").inner_text()
     accessible(page)
+
+
+def test_a_series_shows_what_its_model_is_made_of_and_what_to_know_of_its_forecast(page: Page, explored: Job) -> None:
+    page.goto(f"/driftline/series?job={explored.job_id}&partition=/cart")
+    page.get_by_text("Model: trend, seasons, holidays").click()
+    page.locator(".term .main-svg").nth(3).wait_for()
+    assert page.locator(".terms figcaption").all_inner_texts() == [
+        "trend",
+        "weekly, over a week (UTC)",
+        "daily, over a day (UTC)",
+    ]
+    told = page.locator("#model").inner_text()
+    assert "learned from 2026-03-02 00:00 to 2026-03-17 00:00 UTC" in told
+    assert "Predictability good" in told
+    assert explored.version in page.get_by_label("Snapshot").input_value()
+    assert not page.locator("#ahead").is_visible()
+    accessible(page)
+
+
+def test_the_terms_of_a_model_are_what_it_expects(page: Page, explored: Job) -> None:
+    asked = {"partition": "/cart", "start": iso(START + TRAINED * 24 * HOUR), "end": iso(START + DAYS * 24 * HOUR)}
+    path = f"/driftline/api/v1/jobs/{explored.job_id}/components"
+    found = json.loads(page.request.get(path, params=asked).text())
+    assert (found["space"], found["predictability"]) == ("sqrt", "good")
+    whole = np.sum([found["trend"], *(each["values"] for each in found["terms"])], axis=0)
+    np.testing.assert_allclose(whole**2, found["expected"], rtol=1e-4)
+    daily = next(each for each in found["terms"] if each["name"] == "daily")
+    assert daily["period"] == 1
+    hours = np.array(daily["cycle"]["times"]) / 3_600_000 % 24
+    assert np.corrcoef(daily["cycle"]["values"], np.sin(2 * np.pi * (hours - 6) / 24))[0, 1] > 0.95
+
+
+def test_a_population_shows_its_band_and_leads_to_its_members(page: Page, compared: Job) -> None:
+    page.goto(f"/driftline/series?job={compared.job_id}")
+    page.locator("#crowd .main-svg").first.wait_for()
+    names = page.locator("#crowd .legendtext").all_text_contents()
+    assert {"typical member", "5 to 95 of 100 members", "critical"} <= set(names)
+    row = page.locator("#crowd tbody tr", has_text=FROM)
+    told = row.locator("td").all_inner_texts()
+    assert told[2] == "2026-03-18 10:00"
+    assert float(told[3]) > 100 * float(told[4])
+    row.get_by_role("button", name=f"Documents: {FROM}").click()
+    page.locator("#raw-table tbody tr").first.wait_for()
+    assert FROM in page.locator("#raw-table").inner_text()
+    row.get_by_role("link", name="Values over time").click()
+    page.locator("#chart .main-svg").first.wait_for()
+    assert page.locator("#title").inner_text().endswith(FROM)
+    assert page.locator("#records tbody tr").count() == 1
+    accessible(page)
+
+
+def test_what_was_rare_tells_when_it_was_first_there_and_how_often_before(page: Page, compared: Job) -> None:
+    page.goto(f"/driftline/series?job={compared.job_id}&detector=1")
+    page.locator("#crowd .main-svg").first.wait_for()
+    assert {"documents", "first seen"} <= set(page.locator("#crowd .legendtext").all_text_contents())
+    told = page.locator("#crowd tbody tr", has_text=FROM).locator("td").all_inner_texts()
+    assert told[2:5] == ["2026-03-18 10:00", "2026-03-18 10:00", "0"]
+    assert int(told[5]) > 100
+    assert "never seen before" in told[7]
+    accessible(page)
+
+
+def test_what_members_have_is_what_the_index_holds(page: Page, compared: Job, client: Elasticsearch) -> None:
+    window = {"start": iso(START + SPIKE[0] * HOUR), "end": iso(START + (SPIKE[0] + 1) * HOUR)}
+    found = json.loads(page.request.get(f"/driftline/api/v1/jobs/{compared.job_id}/population", params=window).text())
+    query = {"range": {"@timestamp": {"gte": window["start"], "lt": window["end"]}}}
+    aggs = {"who": {"terms": {"field": "ip", "size": 1000}}}
+    who = client.search(index=compared.datafeed.indices, query=query, aggs=aggs, size=0)["aggregations"]["who"]["buckets"]
+    counts = [each["doc_count"] for each in who]
+    assert found["members"] == [len(counts)]
+    assert found["typical"] == [np.median(counts)]
+    assert found["high"] == [pytest.approx(np.quantile(counts, 0.95))]
+    (top,) = found["top"]
+    assert (top["over"], top["actual"]) == (FROM, max(counts))
+    assert top["share"] == pytest.approx(max(counts) / sum(counts))
+
+
+@pytest.fixture
+def editor(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterator[Page]:
+    """A tab of somebody who may change jobs."""
+    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": token_of("admin"), "url": site}])
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    said: list[str] = []
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    yield tab
+    context.close()
+    assert said == []
+
+
+def test_what_an_anomaly_was_is_said_in_the_pages_and_taken_back(
+    editor: Page, explored: Job, client: Elasticsearch, browser: Browser, site: str, token_of: Callable[[str], str]
+) -> None:
+    editor.goto(f"/driftline/explorer?job={explored.job_id}")
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00").filter(has_text="/cart")
+    row.get_by_role("button", name="Nothing: /cart, 2026-03-18 10:00").focus()
+    editor.keyboard.press("Enter")
+    row.get_by_text("said to be nothing by admin").wait_for()
+    assert "was nothing" in editor.locator("#told[aria-live=polite]").inner_text()
+    assert editor.evaluate("document.activeElement.textContent") == "Undo"
+    (said,) = list_feedback(client, explored.job_id)
+    assert (said["verdict"], said["created_by"], said["timestamp"]) == ("nothing", "admin", ms(START + SPIKE[0] * HOUR))
+    viewer = browser.new_context(base_url=site)
+    viewer.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
+    tab = viewer.new_page()
+    tab.goto(f"/driftline/series?job={explored.job_id}&partition=/cart")
+    tab.get_by_text("said to be nothing by admin").wait_for()
+    assert tab.get_by_role("button", name="Undo").count() + tab.get_by_role("button", name="Real").count() == 0
+    viewer.close()
+    row.get_by_role("link", name="Series").click()
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00").filter(has_text="said to be nothing")
+    row.get_by_role("button", name="Undo").click()
+    editor.locator("#told", has_text="Taken back").wait_for()
+    with editor.expect_request("**/forecast") as asked:
+        editor.get_by_role("button", name="Forecast now").click()
+    assert asked.value.post_data_json == {"duration": "7d", "partitions": ["/cart"]}
+    row = editor.locator("#records tbody tr", has_text="2026-03-18 10:00")
+    row.get_by_role("button", name="Real").click()
+    row.get_by_text("said to be real by admin").wait_for()
+    accessible(editor)
+    row.get_by_role("button", name="Undo").click()
+    row.get_by_role("button", name="Real").wait_for()
+    assert list_feedback(client, explored.job_id, revoked=False) == []
 
 
 def test_the_pages_are_dark_where_airflow_is(page: Page, explored: Job, scheme: str) -> None:

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
     from fastapi.testclient import TestClient
 
+OF_OURS = (
+    "source_id",
+    "alert_id",
+    "job_id",
+    "stage",
+    "run_id",
+    "snapshot_id",
+    "calendar_id",
+    "filter_id",
+    "report_id",
+    "feedback_id",
+    "name",
+)
 OF_ELASTIC = ("names", "timestamp", "category_id", "datafeed_id", "event_id", "path:path")
 VALUES = {"stage": "score", "timestamp": "0", "category_id": "1"}
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
@@ -70,19 +83,7 @@ def only_asks(method: str, path: str) -> bool:
 
 def filled(path: str) -> str:
     """A path with something in place of its parameters."""
-    for name in (
-        "job_id",
-        "stage",
-        "run_id",
-        "snapshot_id",
-        "calendar_id",
-        "filter_id",
-        "report_id",
-        "name",
-        "source_id",
-        "alert_id",
-        *OF_ELASTIC,
-    ):
+    for name in (*OF_OURS, *OF_ELASTIC):
         path = path.replace(f"{{{name}}}", VALUES.get(name, "some-thing"))
     assert "{" not in path, path
     return f"/driftline{path}"

@@ -10,7 +10,8 @@ import pytest
 from driftline.core.errors import DataError, SnapshotError, WindowError
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
-from driftline.core.timespan import iso
+from driftline.core.series import SeriesKey
+from driftline.core.timespan import Window, iso
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import FORECASTS
@@ -18,6 +19,7 @@ from driftline.pipeline import ahead
 from driftline.pipeline.forecast import delete_forecasts, forecast, forecasts
 from driftline.pipeline.jobs import reset
 from driftline.pipeline.train import train
+from driftline.pipeline.view import view_series
 
 START, HOUR = datetime(2026, 3, 1, tzinfo=UTC), timedelta(hours=1)
 WEEKS, USERS = 3, 12
@@ -153,6 +155,17 @@ def test_all_series_are_forecast_if_asked_and_what_is_left_out_is_told(client, m
     assert every["forecast_id"] != largest["forecast_id"]
     unlimited = make(split, forecast={"max_partitions": 0})
     assert forecast(client, unlimited, duration="3h")["forecast_id"] == every["forecast_id"]
+
+
+def test_a_history_too_short_for_the_forecast_or_a_season_is_told_with_it(client, make):
+    monthly = {"name": "monthly", "period": 30.5, "fourier_order": 2}
+    job = make([{"function": "count"}], training={"window": "21d", "schedule": "none", "prophet": {"seasonalities": [monthly]}})
+    train(client, job, as_of=START + WEEKS * 168 * HOUR)
+    short = "the history is 21d, less than 3 times the forecast: treat the far end with care"
+    chance = "the history is 21d, less than 2 cycles of the season 'monthly' (732h): it may be chance"
+    assert forecast(client, job, duration="8d")["notes"] == [short, chance]
+    shown = view_series(client, job, SeriesKey(0, None, None), Window(START, START + 24 * HOUR))
+    assert shown["forecast"]["notes"] == [short, chance]
 
 
 def test_a_long_forecast_is_made_in_pieces_that_fit_together(client, make, monkeypatch):

@@ -19,15 +19,15 @@ def put(client: Elasticsearch, id_: str, document: dict[str, Any]) -> None:
     client.index(index=FEEDBACK, id=id_, document=document, refresh=True)
 
 
-def of_job(client: Elasticsearch, job_id: str, *, revoked: bool = True) -> list[dict[str, Any]]:
-    """All that was said of a job's records, by the record's time, each with its `_id`.
+def of_job(client: Elasticsearch, *job_ids: str, revoked: bool = True) -> list[dict[str, Any]]:
+    """All that was said of records of a job, or of several, by the record's time, each with its `_id`.
 
     Args:
         client: The cluster.
-        job_id: Whose.
+        job_ids: Whose.
         revoked: Whether what was taken back is told, too.
     """
     taken_back = [] if revoked else [{"exists": {"field": "revoked"}}]
-    query = {"bool": {"filter": [{"term": {"job_id": job_id}}], "must_not": taken_back}}
+    query = {"bool": {"filter": [{"terms": {"job_id": list(job_ids)}}], "must_not": taken_back}}
     found = [{"_id": hit["_id"], **hit["_source"]} for hit in scan(client, query, index=FEEDBACK)]
     return sorted(found, key=lambda each: (each["timestamp"], each["_id"]))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.errors import DataError
-from driftline.core.feedback import ABOUT, WORDS
+from driftline.core.feedback import ABOUT, WORDS, Verdict
 from driftline.core.results import number, result_id
 from driftline.core.timespan import iso
 from driftline.elastic import feedback, results
@@ -115,10 +115,19 @@ def revoke_feedback(client: Elasticsearch, job_id: str, feedback_id: str, *, by:
 
 def own_verdicts(job: Job) -> dict[str, dict[str, Any]]:
     """What was said of each record itself, by the record's id; a record keeps its score."""
-    return {
-        each.record: {"id": each.id, "verdict": each.word, "note": each.note, "by": each.by, "created": each.created}
-        for each in job.known.feedback
-    }
+    return {each.record: _told(each) for each in job.known.feedback}
+
+
+def with_verdicts(client: Elasticsearch, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records with what was said of each itself as `feedback`, as `own_verdicts` has it; None where nothing was said."""
+    jobs = {str(each["job_id"]) for each in records}
+    said = feedback.of_job(client, *jobs, revoked=False) if jobs else []
+    known = {each["record_id"]: _told(Verdict.of(each["_id"], each)) for each in said}
+    return [{**each, "feedback": known.get(each["_id"])} for each in records]
+
+
+def _told(said: Verdict) -> dict[str, Any]:
+    return {"id": said.id, "verdict": said.word, "note": said.note, "by": said.by, "created": said.created}
 
 
 def _plain(text: str, most: int, what: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STATS = "model_forecast_request_stats"
 SHORT_CYCLES, SHORT_HORIZONS = 2, 3
+DAYS_A_YEAR = 365.25  # as Prophet counts
 
 
 def forecast(
@@ -72,7 +73,7 @@ def forecast(
     wanted = set(partitions or ())
     limit = 0 if every else job.forecast.max_partitions
     found, total, notes = _limited(client, job, manifest, wanted, window.end, limit)
-    notes += [*left_out(job), *_warnings(manifest, length)]
+    notes += [*left_out(job), *_warnings(job, manifest, length)]
     narrowed = [*sorted(wanted), *([f"the largest {limit}"] if limit and total > limit else [])]
     identity = _identity(job, manifest, window, steps, narrowed)
     index = monthly(FORECASTS, begin)  # of the start: one of years is not strewn over a hundred indices
@@ -208,7 +209,7 @@ class _Stats:
         }
 
 
-def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
+def _warnings(job: Job, manifest: dict[str, Any], length: timedelta) -> list[str]:
     """What a reader of the forecast should know about the history behind it."""
     history = parse_time(manifest["training_end"]) - parse_time(manifest["training_start"])
     notes = []
@@ -218,7 +219,20 @@ def _warnings(manifest: dict[str, Any], length: timedelta) -> list[str]:
         )
     if history < SHORT_CYCLES * timedelta(weeks=1):
         notes.append("the history holds fewer than two weeks: no weekly pattern is known")
+    for name, period in _seasons(job):
+        if history < SHORT_CYCLES * period:
+            told = f"the history is {format_span(history)}, less than {SHORT_CYCLES} cycles of the season '{name}'"
+            notes.append(f"{told} ({format_span(period)}): it may be chance")
     return notes
+
+
+def _seasons(job: Job) -> list[tuple[str, timedelta]]:
+    """Seasons that the job asks for, whatever its history, with their periods to the second: the daily and weekly ones apart."""
+    options = job.training.prophet
+    asked = [(str(each["name"]), float(each["period"])) for each in options.get("seasonalities", ())]
+    if options.get("yearly_seasonality", "auto") not in ("auto", False, 0):
+        asked.append(("yearly", DAYS_A_YEAR))
+    return [(name, timedelta(seconds=round(days * 86_400))) for name, days in asked]
 
 
 def forecasts(client: Elasticsearch, job_id: str) -> list[dict[str, Any]]:

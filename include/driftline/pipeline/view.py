@@ -25,6 +25,7 @@ from driftline.elastic.results import of_type
 from driftline.models.trained import Trained
 from driftline.pipeline.categories import category_clauses, in_force
 from driftline.pipeline.compared import CELLS_MOST
+from driftline.pipeline.feedback import with_verdicts
 from driftline.pipeline.plan import segments_of
 from driftline.pipeline.segment import look_back, score_segment
 from driftline.pipeline.store import stored_cells
@@ -74,7 +75,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
     Raises:
         WindowError: The window holds too many buckets, or none.
     """
-    window = _whole(job, window)
+    window = whole(job, window)
     read = Window(floor_time(window.start, timedelta(days=1)) - look_back(job), window.end)
     frame = _frame(client, job, key, read)
     skip = round((window.start - read.start) / job.bucket_span)
@@ -84,7 +85,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
     records = [each for each in of_type(client, job.job_id, "record", version=job.version, window=window) if _about(each, key)]
     starts = milliseconds(window.start) + np.arange(len(values)) * job.span_seconds * 1000
     marked = np.isin(starts, [each["timestamp"] for each in records])
-    kept, group = _thinned(columns["actual"], marked)
+    kept, group = thinned(columns["actual"], marked)
     return {
         "job_id": job.job_id,
         "key": key._asdict(),
@@ -96,7 +97,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
         "times": starts[kept].tolist(),
         **{name: numbers(columns[name][kept]) if name in columns else [] for name in ("actual", *BOUNDS)},
         "thinned": group,
-        "records": records,
+        "records": with_verdicts(client, records),
         "events": [e for e in of_type(client, job.job_id, "event", version=job.version, window=window) if _about_event(e, key)],
         "annotations": _annotations(client, job, window),
         "forecast": _forecast(client, job, key),
@@ -104,7 +105,12 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
     }
 
 
-def _whole(job: Job, window: Window) -> Window:
+def whole(job: Job, window: Window) -> Window:
+    """The window in whole buckets.
+
+    Raises:
+        WindowError: It holds too many, or none.
+    """
     start = floor_time(window.start, job.bucket_span)
     end = floor_time(window.end + job.bucket_span - timedelta(milliseconds=1), job.bucket_span)
     count = (end - start) / job.bucket_span
@@ -169,7 +175,7 @@ def _bounds(
         return {}, ["the job has no snapshot: nothing is known of what to expect"]
     notes, unknown = [], False
     for segment in segments:
-        trained = _model(client, snapshots.find(found, segment["snapshot_id"], job.job_id), frame.keys[0])
+        trained = model_of(client, snapshots.find(found, segment["snapshot_id"], job.job_id), frame.keys[0])
         if trained is None:
             unknown = True
             continue
@@ -187,7 +193,8 @@ def _bounds(
     return out, list(dict.fromkeys(notes))
 
 
-def _model(client: Elasticsearch, manifest: dict[str, Any], key: SeriesKey) -> Trained | None:
+def model_of(client: Elasticsearch, manifest: dict[str, Any], key: SeriesKey) -> Trained | None:
+    """The model of one series in a snapshot; None where it has none."""
     for chunk in snapshots.chunks(client, manifest, keys=[key]):
         rows = [row for row in chunk["fitted"] if SeriesKey(*chunk["keys"][row]) == key]
         if rows:
@@ -195,7 +202,7 @@ def _model(client: Elasticsearch, manifest: dict[str, Any], key: SeriesKey) -> T
     return None
 
 
-def _thinned(values: NDArray[np.float64], marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], int]:
+def thinned(values: NDArray[np.float64], marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], int]:
     """Which points are kept, and how many buckets they stand for: of each group the lowest, the highest, and marked ones."""
     group = -(-2 * len(values) // POINTS) if len(values) > POINTS else 1
     if group == 1:
@@ -231,7 +238,7 @@ def _annotations(client: Elasticsearch, job: Job, window: Window) -> list[dict[s
 
 @talks_to_cluster
 def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any] | None:
-    """The newest forecast that has the series."""
+    """The newest forecast that has the series, with what its reader should know of it as `notes`."""
     clauses: list[dict[str, Any]] = [of_jobs([job]), {"term": {"detector_index": key.detector_index}}]
     for split, value in zip(SPLITS, key[1:], strict=True):
         field = f"{split}_field_value"
@@ -250,8 +257,12 @@ def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any]
         query={"bool": {"filter": clauses}}, sort=by_time, size=10_000, source_includes=list(FORECAST_FIELDS), **asked
     )
     rows = [hit["_source"] for hit in found["hits"]["hits"]]
+    told = client.search(
+        query={"ids": {"values": [f"stats:{identity}"]}}, size=1, source_includes=["forecast_messages"], **asked
+    )["hits"]["hits"]
     return {
         "forecast_id": identity,
+        "notes": told[0]["_source"].get("forecast_messages", []) if told else [],
         "times": [row["timestamp"] for row in rows],
         **{name: [row[f"forecast_{name}"] for row in rows] for name in ("lower", "prediction", "upper")},
     }

@@ -55,7 +55,9 @@ def static(name: str, request: Request) -> Response:
     found = asset(name)
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
-    headers = {"ETag": f'"{found.tag}"', "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    # scripts import one another without a version: those are asked for again each time
+    fresh = "max-age=31536000, immutable" if request.query_params.get("v") == found.tag else "no-cache"
+    headers = {"ETag": f'"{found.tag}"', "Cache-Control": f"private, {fresh}", "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

@@ -94,7 +94,7 @@ class Group:
             features: (T, K) of the design.
             regressors: (n or 1, T, R) values of the regressors.
         """
-        mean, product = self._trend(times), np.ones((len(self.rows), 1))
+        mean, product = self.trend(times), np.ones((len(self.rows), 1))
         beta, by = self.numbers[:, SCALARS + self.changepoints.shape[1] :], self.design.multiplicative
         own = self._by_regressors(beta, regressors) if regressors is not None else (0.0, 0.0)
         if by.any():
@@ -111,16 +111,21 @@ class Group:
         self, beta: NDArray[np.float64], values: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n, T) what the regressors add, and what they multiply by; their columns among the features are 0."""
-        count = len(self.design.regressors)
-        scales = self.basis[:, self.basis.shape[1] - 2 * count :].reshape(-1, 1, count, 2)
-        standard = (values - scales[..., 0]) / scales[..., 1]
+        count, standard = len(self.design.regressors), self.standard(values)
         terms = np.zeros((2, len(beta), values.shape[1]))
         for number in range(count):
             column = beta.shape[1] - count + number
             terms[int(self.design.multiplicative[column])] += beta[:, column, None] * standard[:, :, number]
         return terms[0], terms[1]
 
-    def _trend(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    def standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of regressors (n or 1, T, R) in units of their standard deviations in the history."""
+        count = len(self.design.regressors)
+        scales = self.basis[:, self.basis.shape[1] - 2 * count :].reshape(-1, 1, count, 2)
+        return np.asarray((values - scales[..., 0]) / scales[..., 1])
+
+    def trend(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """(n, T) the trend alone, in units of `y_scale`; times as `Design.local` has them."""
         t, changes = self.scaled(times), self.changepoints
         if self.design.template.growth == "logistic":
             return self._logistic(t)

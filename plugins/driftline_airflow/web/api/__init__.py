@@ -6,7 +6,20 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from driftline_airflow.web.api import alerts, draft, health, jobs, quality, quarantine, results, rules, runs, series, snapshots
+from driftline_airflow.web.api import (
+    alerts,
+    draft,
+    feedback,
+    health,
+    jobs,
+    quality,
+    quarantine,
+    results,
+    rules,
+    runs,
+    series,
+    snapshots,
+)
 
 PREFIX = "/api/v1"
 RESOURCES = (
@@ -17,6 +30,7 @@ RESOURCES = (
     results.router,
     series.router,
     runs.router,
+    feedback.router,
     snapshots.router,
     rules.router,
     quality.router,

@@ -55,13 +55,15 @@ def influencers(client: ClusterDep, choice: ChosenDep, limit: Annotated[int, Que
 def records(
     client: ClusterDep, choice: ChosenDep, sort: Sort = "record_score", desc: bool = True, limit: Limit = 50, offset: Offset = 0
 ) -> dict[str, Any]:
-    """A page of records."""
+    """A page of records, each with what was said of it as `feedback`."""
+    from driftline.pipeline.feedback import with_verdicts
+
     total, found = stored.records(client, choice, sort=sort, descending=desc, size=limit, start=offset)
     by_id = {job.job_id: job for job in choice.jobs}
     for each in found:
         each["severity"] = severity(each["record_score"])
         each["detector"] = by_id[each["job_id"]].detectors[each["detector_index"]].description
-    return {"count": total, **choice.window.as_dict(), "records": found}
+    return {"count": total, **choice.window.as_dict(), "records": with_verdicts(client, found)}
 
 
 @router.get("/records.csv", response_class=Response)

@@ -84,6 +84,46 @@ def values(client: ClusterDep, job: JobDep, key: KeyDep, window: WindowDep) -> d
     return view_series(client, job, key, window)
 
 
+@router.get("/components")
+def components(
+    client: ClusterDep,
+    job: JobDep,
+    key: KeyDep,
+    window: WindowDep,
+    snapshot: Annotated[str | None, Query(max_length=100, description="By default the one in force at the window's end.")] = None,
+) -> dict[str, Any]:
+    """What a series' model is made of: its trend, each season over the window and over one cycle, holidays."""
+    from driftline.pipeline.components import components as terms
+
+    return terms(client, job, key, window, snapshot_id=snapshot)
+
+
+def crowd_of(job: JobDep, detector: Annotated[int, Query(ge=0)] = 0, partition: Value = None, by: Value = None) -> SeriesKey:
+    """The detector of the request, with the partition and by value whose members are meant."""
+    if detector >= len(job.detectors):
+        raise DataError(f"there is no detector {detector}", where=f"job {job.job_id}", expected=f"0 to {len(job.detectors) - 1}")
+    return SeriesKey(detector, partition, by, None)
+
+
+CrowdDep = Annotated[SeriesKey, Depends(crowd_of)]
+
+
+@router.get("/population")
+def population(client: ClusterDep, job: JobDep, key: CrowdDep, window: WindowDep) -> dict[str, Any]:
+    """What the members of a population have in each bucket, low, typical and high, and which of them are anomalies."""
+    from driftline.pipeline.crowd import view_population
+
+    return view_population(client, job, key, window)
+
+
+@router.get("/rare")
+def rare(client: ClusterDep, job: JobDep, key: CrowdDep, window: WindowDep) -> dict[str, Any]:
+    """What was rare: of each value when it was first there, how often before, and when besides."""
+    from driftline.pipeline.crowd import view_rare
+
+    return view_rare(client, job, key, window)
+
+
 @router.get("/series/documents")
 def documents(
     client: ClusterDep,

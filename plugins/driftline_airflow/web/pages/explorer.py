@@ -11,7 +11,7 @@ from driftline.core.errors import DriftlineError
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import lanes as stored
 from driftline.elastic.lanes import SPLITS, Chosen
-from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, readable_jobs, routes
+from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, may, of_job, readable_jobs, routes
 from driftline_airflow.web.render import rendered
 
 router = routes()
@@ -60,6 +60,7 @@ def explorer(
         "selected": {name: _ms(text) for name, text in zip(("start", "end"), selected, strict=True)} if selected else None,
         "lane": lane,
         "influencer": influencer or [],
+        "may_edit": [each.job_id for each in chosen if may(user, "PUT", of_job(each.job_id))],
         "lanes": stored.lanes(client, choice, by=view),
     }
     label = ", ".join(state["jobs"][:3]) + (f" and {len(chosen) - 3} more" if len(chosen) > 3 else "")

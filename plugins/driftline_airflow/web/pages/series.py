@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from driftline.core.detector import Detector
 from driftline.core.errors import DriftlineError
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, iso
@@ -50,10 +51,13 @@ def series(
         return rendered("message.html", title="Series", here="series", message=str(error), todo="", status_code=400)
     key = SeriesKey(detector, *(given[split] for split in SPLITS))
     ready = all(given[split] is not None for split, _ in fields)
+    may_edit = may(user, "PUT", of_job(chosen.job_id))
     state: dict[str, Any] = {
         "job": chosen.job_id,
         "detector": detector,
         **given,
+        "look": _look(spec),
+        "counts_members": spec.spec.family == "freq_rare",
         "start": iso(window.start),
         "end": iso(window.end),
     }
@@ -65,6 +69,14 @@ def series(
         detectors=[each.description for each in chosen.detectors],
         fields=fields,
         subtitle=f"{spec.description}: {key.label()}" if ready else "Choose a series",
-        may_edit=may(user, "PUT", of_job(chosen.job_id)),
-        state={**state, "ready": ready},
+        may_edit=may_edit,
+        kind=spec.kind,
+        state={**state, "ready": ready, "may_edit": [chosen.job_id] if may_edit else []},
     )
+
+
+def _look(spec: Detector) -> str | None:
+    """Which view of all at once a detector has besides that of each series."""
+    if "rare" in spec.spec.family:
+        return "rare"
+    return "population" if spec.kind == "population" else None

@@ -109,6 +109,7 @@ export const seriesOf = (record) => ({
 
 /** How far from what was expected: 17× lower. */
 export function times(record) {
+  if (["rare", "time"].includes(record.driftline?.kind)) return ""; // what is typical of these is a probability
   const actual = record.actual?.[0];
   const typical = record.typical?.[0];
   if (actual === undefined || typical === undefined || record.actual.length > 1) return "";

@@ -1,27 +1,23 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, query, root, score, severity, state, tell, time, times } from "./common.js";
+import { $, api, fill, first, iso, make, number, query, root, score, send, severity, state, tell, time, times } from "./common.js";
+import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
+import { crowd } from "./crowd.js";
+import { verdict } from "./feedback.js";
+import { model } from "./model.js";
 
 const { job } = state;
 const key = { detector: state.detector, partition: state.partition, by: state.by, over: state.over };
 const path = `jobs/${encodeURIComponent(job)}`;
 const PAGE = 50;
 let view = null;
-let raw = { start: null, end: null, offset: 0, columns: null };
-
-const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-/** A colour as the browser resolves it, so that Plotly knows it whatever the theme is. */
-function colour(name) {
-  const probe = make("span", { style: { color: `var(--${name})` } });
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
+let raw = { start: null, end: null, offset: 0, columns: null, of: key };
 
 function show(found) {
   view = found;
   $("notes").textContent = [found.thinned > 1 ? `Each point stands for ${found.thinned} buckets: their lowest and highest are shown.` : "", ...found.notes].filter(Boolean).join(" ");
+  const warned = found.forecast?.notes ?? [];
+  $("ahead").hidden = !warned.length;
+  $("ahead").textContent = `Of the forecast: ${warned.join("; ")}.`;
   drawChart();
   showRecords(found.records);
   showEvents(found);
@@ -32,52 +28,33 @@ function show(found) {
 function traces() {
   const at = view.times.map(iso);
   const out = [];
-  const spread = (times, lower, upper, name, fill) => [
-    { x: times, y: lower, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, connectgaps: false },
-    { x: times, y: upper, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: fill, name, hoverinfo: "skip" },
-  ];
-  const see = (name) => colour(name).replace(/^rgb\(/, "rgba(").replace(/\)$/, ", 0.3)");
   if (view.lower.length) {
-    out.push(...spread(at, view.lower, view.upper, "expected", see("band")));
+    out.push(...spread(at, view.lower, view.upper, "expected", tint("band")));
     out.push({ x: at, y: view.typical, mode: "lines", line: { width: 1, dash: "dot", color: colour("muted") }, name: "typical" });
   }
   const lines = view.kind === "series";
   out.push({ x: at, y: view.actual, mode: lines ? "lines" : "markers", line: { width: 1.4, color: colour("actual") }, marker: { size: 5, color: colour("actual") }, name: "actual", connectgaps: false });
   const value = new Map(view.times.map((when, n) => [when, view.actual[n]]));
-  for (const [name, symbol] of [["critical", "square"], ["major", "diamond"], ["minor", "triangle-up"], ["warning", "circle"]]) {
-    const found = view.records.filter((record) => severity(record.record_score) === name);
-    if (!found.length) continue;
-    out.push({ x: found.map((record) => iso(record.timestamp)), y: found.map((record) => value.get(record.timestamp) ?? record.actual?.[0]), mode: "markers", marker: { size: name === "critical" ? 11 : 9, symbol, color: colour(name), line: { width: 1, color: colour("ground") } }, name, text: found.map((record) => escape_(record.driftline?.sentence ?? "")), hovertemplate: "%{text}<extra>%{x}</extra>" });
-  }
+  out.push(...marks(view.records.map((record) => ({ x: iso(record.timestamp), y: value.get(record.timestamp) ?? record.actual?.[0], score: record.record_score, text: record.driftline?.sentence ?? "" }))));
   if (view.forecast) {
     const then = view.forecast.times.map(iso);
-    out.push(...spread(then, view.forecast.lower, view.forecast.upper, "forecast, 95 %", see("forecast")));
+    out.push(...spread(then, view.forecast.lower, view.forecast.upper, "forecast, 95 %", tint("forecast")));
     out.push({ x: then, y: view.forecast.prediction, mode: "lines", line: { width: 1.4, color: colour("forecast") }, name: "forecast" });
   }
   return out;
 }
 
-// Plotly reads a few tags in its texts.
-const escape_ = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-
 function drawChart() {
   if (!view || !globalThis.Plotly) return;
   const shapes = view.events.map((event) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: iso(Date.parse(event.driftline.event.start) || event.timestamp), x1: iso(Date.parse(event.driftline.event.end) || event.timestamp), fillcolor: colour(severity(event.anomaly_score)), opacity: 0.12, line: { width: 0 } }));
   const notes = view.annotations.map((each) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: iso(each.timestamp), x1: iso(each.timestamp), line: { width: 1, dash: "dash", color: colour("muted") } }));
-  const layout = {
-    margin: { l: 60, r: 20, t: 10, b: 30 },
-    paper_bgcolor: colour("ground"),
-    plot_bgcolor: colour("ground"),
-    font: { color: colour("ink"), family: "system-ui, sans-serif" },
-    xaxis: { type: "date", gridcolor: colour("line"), rangeslider: { visible: true, thickness: 0.08, bgcolor: colour("soft") }, rangeselector: { bgcolor: colour("soft"), activecolor: colour("line"), buttons: [{ count: 1, step: "day", label: "1 d" }, { count: 7, step: "day", label: "1 w" }, { count: 1, step: "month", label: "1 mo" }, { step: "all", label: "all" }] } },
-    yaxis: { gridcolor: colour("line"), rangemode: "tozero", fixedrange: false },
+  chart($("chart"), traces(), {
+    xaxis: { rangeslider: { visible: true, thickness: 0.08, bgcolor: colour("soft") }, rangeselector: { bgcolor: colour("soft"), activecolor: colour("line"), buttons: [{ count: 1, step: "day", label: "1 d" }, { count: 7, step: "day", label: "1 w" }, { count: 1, step: "month", label: "1 mo" }, { step: "all", label: "all" }] } },
+    yaxis: { rangemode: "tozero", fixedrange: false },
     legend: { orientation: "h", y: 1.12, x: 1, xanchor: "right" },
     hovermode: "x unified",
-    hoverlabel: { bgcolor: colour("soft") },
     shapes: [...shapes, ...notes, ...crossing()],
-    uirevision: "kept",
-  };
-  Plotly.react($("chart"), traces(), layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] });
+  });
   $("chart").on?.("plotly_click", ({ points }) => {
     const when = Date.parse(`${String(points[0].x).replace(" ", "T").replace(/Z?$/, "Z")}`);
     if (Number.isNaN(when)) return;
@@ -117,7 +94,7 @@ function showRecords(records) {
         make("td", { class: "n" }, first(record.actual)),
         make("td", { class: "n" }, first(record.typical)),
         make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
-        make("td", {}, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents"))),
+        make("td", { class: "do" }, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents")), verdict(record)),
       ),
     );
   $("records").replaceChildren(make("thead", {}, make("tr", {}, heads.map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, rows));
@@ -161,10 +138,10 @@ function told(each) {
   );
 }
 
-function documents(start, end, offset = 0) {
-  raw = { ...raw, start, end, offset };
+function documents(start, end, { offset = 0, of = key } = {}) {
+  raw = { ...raw, start, end, offset, of };
   $("raw-section").hidden = false;
-  fill($("raw-table"), api(`${path}/series/documents`, { ...key, start: iso(start), end: iso(end), limit: PAGE, offset }), showDocuments);
+  fill($("raw-table"), api(`${path}/series/documents`, { ...of, start: iso(start), end: iso(end), limit: PAGE, offset }), showDocuments);
   $("raw-section").scrollIntoView({ block: "nearest" });
 }
 
@@ -183,8 +160,8 @@ function showDocuments({ total, documents: found }) {
   raw.columns ??= names.slice(0, 8);
   $("raw-tools").replaceChildren(
     make("span", { class: "muted" }, `${total.toLocaleString("en-US")} documents from ${time(raw.start)} to ${time(raw.end)} UTC`),
-    make("button", { type: "button", disabled: !raw.offset, onclick: () => documents(raw.start, raw.end, raw.offset - PAGE) }, "Previous"),
-    make("button", { type: "button", disabled: raw.offset + PAGE >= total, onclick: () => documents(raw.start, raw.end, raw.offset + PAGE) }, "Next"),
+    make("button", { type: "button", disabled: !raw.offset, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset - PAGE }) }, "Previous"),
+    make("button", { type: "button", disabled: raw.offset + PAGE >= total, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset + PAGE }) }, "Next"),
     make("details", { class: "pick" }, make("summary", {}, "Columns"), make("fieldset", {}, make("legend", {}, "Columns"), names.map((name) => make("label", {}, make("input", { type: "checkbox", checked: raw.columns.includes(name), onchange: (event) => column(name, event.target.checked, { total, documents: found }) }), name)))),
   );
   $("raw-table").replaceChildren(
@@ -223,7 +200,27 @@ $("raw").addEventListener("click", () => {
   documents(at, at + view.bucket_span * 1000);
 });
 $("threshold").addEventListener("input", drawChart);
-document.addEventListener("theme", drawChart);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
-addEventListener("load", drawChart);
-if (state.ready) fill($("notes"), api(`${path}/series/values`, { ...key, start: state.start, end: state.end }), show);
+$("forecast")?.addEventListener("click", async () => {
+  const value = key.by ?? key.partition;
+  try {
+    const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
+    tell(`The forecast runs (${run.run_id}); it is shown when it is done.`);
+    await followed(run);
+  } catch (error) {
+    tell(error.message);
+  }
+});
+
+/** Waits for a run, and shows what it has made. */
+async function followed(run) {
+  const { state: now } = await api(`${path}/runs/forecast/${encodeURIComponent(run.run_id)}`);
+  if (now === "failed") return tell("The forecast failed: its log, in Airflow, says why.");
+  if (now === "success") return load();
+  setTimeout(() => followed(run).catch((error) => tell(error.message)), 3000);
+}
+
+const load = () => fill($("notes"), api(`${path}/series/values`, { ...key, start: state.start, end: state.end }), show);
+drawn(drawChart);
+if (state.look) crowd(path, (start, end, of) => documents(start, end, { of }));
+if ($("model")) model($("model"), path, { ...key, start: state.start, end: state.end });
+if (state.ready) load();

@@ -21,7 +21,7 @@ from driftline.elastic.indices import FORECASTS
 from driftline.elastic.lanes import Chosen, of_jobs, result_range
 from driftline.elastic.query import SPLITS, splits
 from driftline.elastic.read import read_cells
-from driftline.elastic.results import of_type
+from driftline.elastic.results import of_type, scan
 from driftline.models.trained import Trained
 from driftline.pipeline.categories import category_clauses, in_force
 from driftline.pipeline.compared import CELLS_MOST
@@ -40,7 +40,6 @@ POINTS = 4_000  # that a screen can tell apart, twice over
 BUCKETS_MOST = 200_000  # that one view reads: a year of five minutes, or four months of one
 RECENT = timedelta(days=14)  # what a page of a job that goes on opens on
 BOUNDS = ("lower", "typical", "upper")
-FORECAST_FIELDS = ("timestamp", "forecast_lower", "forecast_prediction", "forecast_upper")
 
 
 def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
@@ -236,6 +235,10 @@ def _annotations(client: Elasticsearch, job: Job, window: Window) -> list[dict[s
     return [each for each in of_job(client, job.job_id) if each["timestamp"] < end and each.get("end_timestamp", start) >= start]
 
 
+def _time(document: dict[str, Any]) -> int:
+    return int(document["timestamp"])
+
+
 @talks_to_cluster
 def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any] | None:
     """The newest forecast that has the series, with what its reader should know of it as `notes`."""
@@ -252,11 +255,9 @@ def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any]
         return None
     identity = last[0]["_source"]["forecast_id"]
     clauses.append({"term": {"forecast_id": identity}})
-    by_time = [{"timestamp": {"order": "asc", "unmapped_type": "date"}}]
-    found = client.search(
-        query={"bool": {"filter": clauses}}, sort=by_time, size=10_000, source_includes=list(FORECAST_FIELDS), **asked
-    )
-    rows = [hit["_source"] for hit in found["hits"]["hits"]]
+    rows = sorted((hit["_source"] for hit in scan(client, {"bool": {"filter": clauses}}, index=asked["index"])), key=_time)
+    step = -(-len(rows) // POINTS)
+    rows = [*rows[:-1:step], rows[-1]]
     told = client.search(
         query={"ids": {"values": [f"stats:{identity}"]}}, size=1, source_includes=["forecast_messages"], **asked
     )["hits"]["hits"]

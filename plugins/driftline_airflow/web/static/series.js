@@ -195,6 +195,7 @@ for (const name of ["job", "detector"]) {
 }
 $("why").addEventListener("click", () => explain($("at").value));
 $("raw").addEventListener("click", () => {
+  if (!view) return tell("The series is still being loaded.");
   const at = Math.floor(Date.parse($("at").value) / (view.bucket_span * 1000)) * view.bucket_span * 1000;
   if (Number.isNaN(at)) return tell("Which time? Write it as 2026-03-24T10:00Z, or click a point of the chart.");
   documents(at, at + view.bucket_span * 1000);

@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
 
+# Two at once, each with an Elasticsearch of its own; the tests of a file share what is slow to make, so they stay together.
+TWO := -n 2 --dist loadfile
+
 .PHONY: help
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -51,11 +54,11 @@ format: dev-env ## Put the code in shape
 
 .PHONY: test
 test: lint ## Pass all tests but the long ones
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" $(TWO)
 
 .PHONY: test-full
 test-full: lint ## Pass all tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 .PHONY: requirements
 requirements: dev-env ## Pin the dependencies of pyproject.toml anew

@@ -32,6 +32,11 @@ STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
 FOREIGN = ("DRIFTLINE_", "AIRFLOW_CONN_")
 
 
+def worker() -> int:
+    """Which of the processes this is that run tests side by side."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def pytest_configure() -> None:
     """Before any module is imported: Driftline and Airflow read these when they are."""
     shared = os.environ.get("DRIFTLINE_TEST_CLUSTER")
@@ -39,7 +44,9 @@ def pytest_configure() -> None:
         del os.environ[name]
     STATE.mkdir(exist_ok=True)
     os.environ["DRIFTLINE_STATE_DIR"] = str(STATE)
-    os.environ["DRIFTLINE_NODE_PORT"] = "19200"  # away from the node that the user may run
+    # away from what the user may run, and from what tests beside these do
+    os.environ["DRIFTLINE_NODE_PORT"] = str(19200 + 10 * worker())
+    os.environ["DRIFTLINE_AIRFLOW_PORT"] = str(18080 + 10 * worker())
     if shared:
         os.environ["DRIFTLINE_ELASTICSEARCH_URL"] = shared
 

@@ -73,9 +73,10 @@ def site(airflow_database: None, cluster: str) -> Iterator[str]:
 
     from driftline.core.processes import free_port
 
+    made = create_app()  # takes seconds, in which other tests might take the port
     port = free_port(28080)
     assert port is not None
-    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 120

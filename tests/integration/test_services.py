@@ -42,10 +42,10 @@ def services(cluster: str) -> Iterator[control.Services]:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 0))
         other.listen()
-        os.environ["DRIFTLINE_AIRFLOW_PORT"] = str(other.getsockname()[1])
-        yield control.up()
-    airflow.stop()
-    del os.environ["DRIFTLINE_AIRFLOW_PORT"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DRIFTLINE_AIRFLOW_PORT", str(other.getsockname()[1]))
+            yield control.up()
+            airflow.stop()
     assert ours() == []
 
 

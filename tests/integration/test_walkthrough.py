@@ -176,9 +176,11 @@ def test_a_count_a_minute_shows_the_nights_and_a_week_is_forecast(page: Page, jo
     page.locator("#chart .legendtext", has_text="forecast").first.wait_for()
     asked = {"start": iso(UNTIL), "end": iso(START + timedelta(days=DAYS))}
     seen = page.request.get(f"/driftline/api/v1/jobs/{job_id}/series/values", params=asked).json()["forecast"]
-    assert len(seen["times"]) == 7 * 24 * 60
+    assert seen["times"][-1] - seen["times"][0] == (7 * 24 * 60 - 1) * 60_000, "all seven days of minutes"
+    assert len(seen["times"]) <= 4000, "but no more points than a screen can tell apart"
     widths = [high - low for low, high in zip(seen["lower"], seen["upper"], strict=True)]
-    assert sum(widths[-1440:]) > sum(widths[:1440]), "bounds widen"
+    day = len(widths) // 7
+    assert sum(widths[-day:]) > sum(widths[:day]), "bounds widen"
     page.screenshot(path=tmp_path / "forecast.png", full_page=True)
 
 
@@ -209,7 +211,7 @@ def test_a_population_confirms_the_client_and_the_documents_show_what_it_did(
     assert BAD in worst.inner_text()
     assert re.search(r"2026-03-0[679]", worst.inner_text())
     worst.get_by_role("link", name="Series").click()
-    page.get_by_role("button", name="Documents").first.click()
+    page.locator("#records").get_by_role("button", name="Documents", exact=True).first.click()
     page.locator("#raw-table tbody tr").first.wait_for()
     page.locator("#raw-tools summary").click()
     page.locator("#raw-tools").get_by_label("source.ip", exact=True).check()

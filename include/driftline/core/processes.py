@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
@@ -87,6 +87,15 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 def free_port(wanted: int, *, tries: int = 100) -> int | None:
     """The wanted port or the next free one above it; None when `tries` ports in a row are taken."""
     return next((port for port in range(wanted, min(wanted + tries, 65536)) if port_is_free(port)), None)
+
+
+def spare_ports(count: int) -> list[int]:
+    """Ports that nobody listens on and that the system gives out one after the other, so that two who ask at once differ."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import psutil
 
 from driftline.core.errors import ServiceError
 from driftline.core.paths import state_dir
-from driftline.core.processes import carries, free_port, marked
+from driftline.core.processes import carries, free_port, marked, spare_ports
 from driftline.core.processes import stop as stop_processes
 from driftline.services.environment import MARK, airflow_environment, airflow_home, password
 
@@ -205,8 +205,8 @@ def _fingerprint(port: int, log_ports: tuple[int, int], cluster_url: str | None)
 
 def _launch(cluster_url: str | None, say: Callable[[str], None]) -> list[str]:
     port, note = _pick_port()
-    served = free_port(8793) or 0
-    log_ports = (served, free_port(served + 1) or 0)
+    served, triggered = spare_ports(2)
+    log_ports = (served, triggered)
     environment = airflow_environment(port=port, log_ports=log_ports, cluster_url=cluster_url)
     home = airflow_home()
     if not (home / "database-made").exists():

@@ -55,6 +55,11 @@ def test_a_job_is_made_with_fields_of_its_index_checked_and_previewed(
     page.get_by_text("fields can be used").wait_for()
     page.get_by_label("for each").select_option("url")
     page.get_by_label("Bucket span").select_option("1h")
+    page.get_by_role("button", name="What suits the data?").click()
+    page.locator("#suggested", has_text=": ").wait_for()
+    told = page.locator("#suggested").inner_text().partition(":")[0]
+    assert page.locator("[name=bucket_span]").input_value() == told
+    page.get_by_label("Bucket span").select_option("1h")
     page.get_by_label("Influencers").select_option("ip")
     page.get_by_label("Id", exact=True).fill("Not An Id")
     page.locator("#problems .error").first.wait_for()

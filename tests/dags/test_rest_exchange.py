@@ -94,6 +94,14 @@ def test_a_job_is_estimated_and_an_index_has_proposals(web: TestClient, explored
     assert all(each["job"]["job_id"].startswith("shop-") and each["reason"] for each in found["jobs"])
 
 
+def test_a_job_is_replayed(web: TestClient, explored: Job) -> None:
+    told = answered(web.get(f"jobs/{explored.job_id}/backtest", params={"partition": "/cart", "threshold": 50}))
+    assert (told["series"], told["bucket_span"]) == (1, "1h")
+    assert next(each for each in told["alarms"] if each["threshold"] == 50)["alarms"] >= 1, "the spike"
+    long = {"start": "2020-01-01", "end": "2026-03-20"}
+    assert "at most" in web.get(f"jobs/{explored.job_id}/backtest", params=long).text
+
+
 def test_modules_are_listed_tried_and_fit_or_not(web: TestClient, explored: Job) -> None:
     listed = answered(web.get("modules"))
     names = [each["module"] for each in listed["modules"]]

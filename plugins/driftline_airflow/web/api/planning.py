@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, Query
+from fastapi import Body, Depends, HTTPException, Query, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from driftline.core.job import Job
+from driftline.core.timespan import Window, parse_time
+from driftline.scoring.settings import ALARM_SCORE
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, maker, routes
 from driftline_airflow.web.api.draft import Pattern
-from driftline_airflow.web.api.series import JobDep
+from driftline_airflow.web.api.series import JobDep, Moment
 
 router = routes(tags=["planning"])
+BUCKETS, BUCKETS_MOST, SERIES_MOST = 2_000, 10_000, 20  # what a request waits for
 
 
 def _estimated(client: ClusterDep, job: Job) -> dict[str, Any]:
@@ -56,6 +59,35 @@ def suggested(
         "notes": seen.notes,
         "jobs": [{"job": each.definition, "reason": each.reason} for each in named(found, prefix)],
     }
+
+
+@router.get("/jobs/{job_id}/backtest")
+def backtested(
+    client: ClusterDep,
+    job: JobDep,
+    start: Moment = None,
+    end: Moment = None,
+    partition: Annotated[list[str] | None, Query(max_length=SERIES_MOST, description="Only these.")] = None,
+    max_partitions: Annotated[int, Query(ge=1, le=SERIES_MOST, description="So many of the largest.")] = 6,
+    threshold: Annotated[float, Query(ge=0, le=100)] = ALARM_SCORE,
+) -> dict[str, Any]:
+    """A replay of history as it would have happened: alarms at each threshold, and, where the truth is known, which were right.
+
+    It takes seconds to minutes, so it is of some series, by default of the newest 2 000 buckets; `driftline backtest` takes all.
+    """
+    from driftline.elastic.fields import data_range
+    from driftline.pipeline import truths
+    from driftline.pipeline.history import backtest, of_job
+
+    data = data_range(client, job)
+    last = parse_time(end) if end else data.end
+    first = parse_time(start) if start else last - BUCKETS * job.bucket_span
+    if Window(first, last).buckets(job.bucket_span) > BUCKETS_MOST:
+        told = f"start, end: {BUCKETS_MOST} buckets at most are replayed here; `driftline backtest` takes any number."
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, told)
+    history = of_job(client, job, start=first, end=last, partitions=partition or [], most=max_partitions)
+    facts = truths.stored_truth(client, job, history.window)
+    return backtest(history, truths.visible(facts, job)[0] if facts is not None else None, threshold=threshold)
 
 
 class Setup(BaseModel):

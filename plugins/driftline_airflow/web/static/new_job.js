@@ -100,6 +100,20 @@ async function check() {
   $("save").disabled = !found.valid;
 }
 
+/** The span that suits the data is taken over, with the reason beside it. */
+$("suggest").addEventListener("click", () => {
+  const { job_id, ...made } = definition();
+  fill($("suggested"), send("POST", "draft/estimate", { ...made, job_id: job_id || "draft" }), ({ bucket_span: told }) => {
+    const spans = form.elements.bucket_span;
+    if (told.suggested) {
+      if (![...spans.options].some((each) => each.value === told.suggested)) spans.append(option(told.suggested));
+      spans.value = told.suggested;
+      changed();
+    }
+    $("suggested").textContent = `${told.suggested ?? "Any"}: ${told.reason}`;
+  });
+});
+
 $("preview").addEventListener("click", () => {
   $("found").hidden = false;
   $("charts").replaceChildren();

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 NAME = "driftline-test-"
 STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
 FOREIGN = ("DRIFTLINE_", "AIRFLOW_CONN_")
+TERMINAL = (
+    "COLUMNS",
+    "LINES",
+)  # a terminal that is none: tests that run side by side are told of one, and tests say their own width
 
 
 def worker() -> int:
@@ -40,7 +44,7 @@ def worker() -> int:
 def pytest_configure() -> None:
     """Before any module is imported: Driftline and Airflow read these when they are."""
     shared = os.environ.get("DRIFTLINE_TEST_CLUSTER")
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN) or name in TERMINAL]:
         del os.environ[name]
     STATE.mkdir(exist_ok=True)
     os.environ["DRIFTLINE_STATE_DIR"] = str(STATE)

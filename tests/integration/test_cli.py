@@ -286,10 +286,14 @@ def test_snapshots_annotations_and_forecasts_by_hand(job_file):
     assert json.loads(run("forecasts", "delete", path, made["forecast_id"], "--json").stdout) == {"removed": 4}
 
 
-def test_alerts_are_listed_with_their_problems_and_checked(client, tmp_path, prefix):
+def test_alerts_are_listed_with_their_problems_and_checked(client, cluster, tmp_path, prefix):
     (tmp_path / "ops.yaml").write_text(f"alert_id: {prefix}ops\nchannel: {{kind: slack, conn_id: a}}\n")
     (tmp_path / "typo.yaml").write_text("alert_id: typo\nchanel: {}\n")
-    there = {"DRIFTLINE_ALERTS_DIR": str(tmp_path), "DRIFTLINE_STATE_DIR": str(tmp_path)}
+    there = {
+        "DRIFTLINE_ALERTS_DIR": str(tmp_path),
+        "DRIFTLINE_STATE_DIR": str(tmp_path),
+        "DRIFTLINE_ELASTICSEARCH_URL": cluster,
+    }
     checked = run("alerts", "validate", **there)
     assert checked.returncode == 2
     assert "did you mean 'channel'?" in checked.stderr

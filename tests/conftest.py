@@ -31,9 +31,6 @@ NAME = "driftline-test-"
 STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
 FOREIGN = ("DRIFTLINE_", "AIRFLOW_CONN_")
 TERMINAL = ("COLUMNS", "LINES")  # of a terminal that is none: tests that run side by side are told of one
-    "COLUMNS",
-    "LINES",
-)  # a terminal that is none: tests that run side by side are told of one, and tests say their own width
 
 
 def worker() -> int:

@@ -2,6 +2,8 @@
 FROM apache/airflow:3.3.2
 
 USER root
+# LightGBM's threads.
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 # Volumes take over the owner of the folder that they are mounted on.
 RUN install --directory --owner=airflow --group=0 --mode=0775 /opt/driftline /opt/airflow/bundles /var/lib/driftline /input
 USER airflow

@@ -29,6 +29,11 @@ def result_id(job: Job, result_type: str, timestamp_ms: int, *, key: SeriesKey |
     return Maker(job, result_type, {}, extra=extra).id(timestamp_ms, key)
 
 
+def digest(*texts: str) -> str:
+    """A hash of texts, each in its place: an id for what they tell."""
+    return hashlib.blake2b(_parts(*texts), digest_size=20).hexdigest()
+
+
 class Maker:
     """Makes results of one job, type and lineage: what all of them share is made once."""
 

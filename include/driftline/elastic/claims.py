@@ -7,7 +7,6 @@ with the same event id.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from elasticsearch import ConflictError
 
 from driftline.core.alerts import Alert, Message
-from driftline.core.results import milliseconds
+from driftline.core.results import digest, milliseconds
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.client import talks_to_cluster
@@ -52,20 +51,15 @@ class Claim:
         return Message(**{**self.document["message"], "values": tuple(self.document["message"]["values"])})
 
 
-def _hash(*parts: str) -> str:
-    text = b"".join(len(raw).to_bytes(4, "big") + raw for part in parts for raw in [part.encode("utf-8", "surrogatepass")])
-    return hashlib.blake2b(text, digest_size=20).hexdigest()
-
-
 def _of(alert: Alert) -> list[dict[str, Any]]:
-    return [{"term": {"alert_id": alert.alert_id}}, {"term": {"channel": _hash(alert.channel.key)}}]
+    return [{"term": {"alert_id": alert.alert_id}}, {"term": {"channel": digest(alert.channel.key)}}]
 
 
 @talks_to_cluster
 def claim(client: Elasticsearch, alert: Alert, messages: Iterable[Message], state: State, *, due: datetime, now: datetime) -> int:
     """Claims what nobody has claimed yet, to be told when it is due; returns how much of it is new."""
     ensure_templates(client)
-    channel = _hash(alert.channel.key)
+    channel = digest(alert.channel.key)
 
     def document(message: Message) -> dict[str, Any]:
         return {
@@ -87,7 +81,7 @@ def claim(client: Elasticsearch, alert: Alert, messages: Iterable[Message], stat
         }
 
     actions = (
-        index_action(ALERTS, _hash(alert.alert_id, channel, each.event_id), document(each), op="create") for each in messages
+        index_action(ALERTS, digest(alert.alert_id, channel, each.event_id), document(each), op="create") for each in messages
     )
     return bulk(client, actions).results.get("created", 0)
 

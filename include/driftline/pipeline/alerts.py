@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from urllib.parse import quote, urlencode
 from driftline.core.alerts import RANKS, Alert, Message
 from driftline.core.errors import AlertError, ClusterDownError, DefinitionError, DriftlineError
 from driftline.core.paths import alerts_dir
-from driftline.core.results import milliseconds
+from driftline.core.results import digest, milliseconds
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import claims, results
 from driftline.pipeline.gate import reports
@@ -177,10 +176,8 @@ def _of_result(job: Job, document: dict[str, Any], score: float, when: dict[str,
         facts.append(f"Detector: {document['function']} {document.get('field_name', '')}".rstrip() + ".")
     if named := when.get("members"):
         facts.append(f"Among them: {', '.join(map(str, named[:10]))}.")
-    wide = {
-        "start": iso(parse_time((start - AROUND * job.span_seconds * 1000) / 1000)),
-        "end": _iso(end + job.span_seconds * 1000),
-    }
+    span = job.span_seconds * 1000
+    wide = {"start": _iso(start - AROUND * span), "end": _iso(end + span)}
     fields = ("function", "field_name", "partition_field_name", "by_field_name", "over_field_name", *SPLITS)
     return Message(
         event_id=document["_id"],
@@ -191,7 +188,7 @@ def _of_result(job: Job, document: dict[str, Any], score: float, when: dict[str,
         start=start,
         end=end,
         page=f"explorer?{urlencode({'job': job.job_id, **wide, 'from': _iso(start), 'until': _iso(end)})}",
-        about=_digest(job.job_id, document["result_type"], *(str(document.get(name)) for name in fields)),
+        about=digest(job.job_id, document["result_type"], *(str(document.get(name)) for name in fields)),
         detector=document.get("detector_index"),
         job_version=document["driftline"]["job_version"],
         values=tuple(values or members),
@@ -203,7 +200,7 @@ def _of_report(report: dict[str, Any]) -> Message:
     name, verdict, failed = report.get("job_id") or report["source_id"], report["verdict"], report["failed_checks"]
     # rows are judged when they come, however old they say they are; or cannot say
     moment = parse_time(report["end"] if report.get("job_id") else report["created"])
-    what = _digest(name, report["stage"], verdict, *sorted(failed), f"{moment:%Y-%m-%d}")
+    what = digest(name, report["stage"], verdict, *sorted(failed), f"{moment:%Y-%m-%d}")
     reasons = [f"{check['name']}: {check['message']}" for check in report["checks"] if check["name"] in failed]
     does = "stopped the run" if verdict == "stop" else "warns"
     return Message(
@@ -217,11 +214,6 @@ def _of_report(report: dict[str, Any]) -> Message:
         page=f"reports/{quote(report['report_id'], safe='')}",
         about=what,
     )
-
-
-def _digest(*parts: str) -> str:
-    raw = (part.encode("utf-8", "surrogatepass") for part in parts)
-    return hashlib.blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in raw), digest_size=20).hexdigest()
 
 
 def _iso(stamp: int) -> str:
@@ -316,7 +308,7 @@ def _summary(messages: list[Message]) -> Message:
     names = sorted({each.name for each in messages})
     worst = max(messages, key=lambda each: RANKS.index(each.severity))
     return Message(
-        event_id=_digest(*sorted(each.event_id for each in messages)),
+        event_id=digest(*sorted(each.event_id for each in messages)),
         name=worst.name,
         severity=worst.severity,
         title=f"{len(messages)} more incidents of {', '.join(names[:5])}{' and others' * (len(names) > 5)}",
@@ -331,7 +323,7 @@ def trial(alert: Alert, now: datetime) -> Message:
     """What the test of an alert sends; no claim is made, so it can be sent again."""
     stamp = milliseconds(now)
     return Message(
-        event_id=_digest("test", alert.alert_id, str(stamp)),
+        event_id=digest("test", alert.alert_id, str(stamp)),
         name=alert.alert_id,
         severity="warning",
         title=f"Test of the alert '{alert.alert_id}'",

@@ -67,6 +67,12 @@ def list_definitions(client: Elasticsearch | None = None) -> list[Entry]:
     return sorted(taken.values(), key=lambda entry: (entry.kind, entry.id))
 
 
+def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
+    """All jobs that can be read, as they are defined: without the filters, calendars and feedback that they go by."""
+    entries = [entry for entry in list_definitions(client) if entry.kind == "job"]
+    return [Job.model_validate_json(entry.text) for entry in entries if entry.text is not None]
+
+
 def _files(kind: Kind, folder: Path, model: type[Definition]) -> list[Entry]:
     entries: dict[str, Entry] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
@@ -215,10 +221,15 @@ def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
             f"job '{job_id}' is defined in a file", where=entry.where, fix=f"Remove the file, then: driftline jobs reset {job_id}"
         )
     removed = reset(client, job_id)
-    with explained(f"job {job_id}"), contextlib.suppress(NotFoundError):
-        client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
+    undefine(client, job_id)
     removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     return removed
+
+
+def undefine(client: Elasticsearch, job_id: str) -> None:
+    """Takes a job out of the index, whether it is there or not; what it has learned and found stays."""
+    with explained(f"job {job_id}"), contextlib.suppress(NotFoundError):
+        client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

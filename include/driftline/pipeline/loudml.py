@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.errors import DefinitionError
-from driftline.core.job import Job
 from driftline.elastic import results
 from driftline.elastic.client import explained
 from driftline.elastic.indices import RESULTS
 from driftline.interop.elastic_files import Found
 from driftline.interop.elastic_jobs import plain_id
 from driftline.interop.loudml import Model, to_job, to_loudml
-from driftline.pipeline.jobs import list_definitions, save
+from driftline.pipeline.jobs import list_definitions, list_jobs, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
 
 CREATE = "model/create"
 
@@ -30,9 +31,7 @@ def id_of(name: str) -> str:
 
 def models(client: Elasticsearch) -> list[Job]:
     """All jobs that came from loudml; broken ones are among Driftline's jobs."""
-    entries = [each for each in list_definitions(client) if each.kind == "job" and each.text is not None]
-    found = [Job.model_validate_json(each.text or "") for each in entries]
-    return [job for job in found if "name" in job.loudml]
+    return [job for job in list_jobs(client) if "name" in job.loudml]
 
 
 def find(client: Elasticsearch, name: str) -> Job:

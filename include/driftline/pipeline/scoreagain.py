@@ -5,16 +5,17 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.job import Job
 from driftline.core.timespan import floor_time, iso, parse_time
 from driftline.elastic import state
 from driftline.elastic.client import explained
-from driftline.pipeline.jobs import list_definitions
+from driftline.pipeline.jobs import list_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from elasticsearch import Elasticsearch
+
+    from driftline.core.job import Job
 
 
 def score_again(client: Elasticsearch, index: str, times: Sequence[int]) -> list[dict[str, Any]]:
@@ -34,9 +35,7 @@ def score_again(client: Elasticsearch, index: str, times: Sequence[int]) -> list
     with explained(f"index {index}"):
         aliases = client.indices.get_alias(index=index).body
     names = {index, *aliases, *(alias for body in aliases.values() for alias in body["aliases"])}
-    found = [entry for entry in list_definitions(client) if entry.kind == "job" and entry.text is not None]
-    jobs = [Job.model_validate_json(entry.text or "") for entry in found]
-    told = [_told(client, job, times) for job in jobs if _reads(job, names)]
+    told = [_told(client, job, times) for job in list_jobs(client) if _reads(job, names)]
     return [each for each in told if each]
 
 

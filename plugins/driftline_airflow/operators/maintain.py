@@ -21,15 +21,11 @@ class MaintainOperator(ClusterOperator):
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
-        from driftline.core.job import Job
-        from driftline.pipeline.jobs import list_definitions
+        from driftline.pipeline.jobs import list_jobs
         from driftline.pipeline.maintain import maintain
 
-        entries = [entry for entry in list_definitions(client) if entry.kind == "job"]
-        jobs = [Job.model_validate_json(entry.text) for entry in entries if entry.text is not None]
         params = context["params"]
-        removed = maintain(
-            client, jobs, results_kept=timedelta(days=params["results_kept"]), snapshots_kept=params["snapshots_kept"]
-        )
+        kept = {"results_kept": timedelta(days=params["results_kept"]), "snapshots_kept": params["snapshots_kept"]}
+        removed = maintain(client, list_jobs(client), **kept)
         self.log.info("Removed: %s", removed)
         return removed

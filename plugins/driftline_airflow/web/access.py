@@ -143,11 +143,10 @@ def readable_jobs(client: Elasticsearch, user: Any, names: list[str] | None = No
         HTTPException: The user may not see one that is named (403).
         DefinitionError: There is no such job, or it is broken.
     """
-    from driftline.pipeline.jobs import list_definitions, load_job
+    from driftline.pipeline.jobs import list_jobs, load_job
 
     if names:
         for name in names:
             require_read(of_job(name), user)
         return [load_job(name, client) for name in dict.fromkeys(names)]
-    entries = [each for each in list_definitions(client) if each.kind == "job" and each.text is not None]
-    return [Job.model_validate_json(each.text or "") for each in entries if may(user, "GET", of_job(each.id))]
+    return [job for job in list_jobs(client) if may(user, "GET", of_job(job.job_id))]

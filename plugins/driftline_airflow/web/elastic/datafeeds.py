@@ -13,17 +13,10 @@ from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, asks
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import making, running
 from driftline_airflow.web.elastic.names import Held, Names, changing, every, feeds, of, unknown
-from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, asked, conflict, missing, moment, taken, wrong
+from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, Which, asked, conflict, missing, moment, taken, wrong
 
 router = APIRouter(prefix="/_ml/datafeeds", route_class=Elastic)
 FeedId = Annotated[str, Path(max_length=1000)]
-
-
-class Which(Asked):
-    """How to take a list of names."""
-
-    allow_no_match: bool = True
-    exclude_generated: bool = False
 
 
 class Started(Asked):
@@ -169,14 +162,14 @@ def delete(
     how: Annotated[Deleted, Depends(asked(Deleted))],
 ) -> dict[str, Any]:
     """Takes a job's datafeed away: its DAGs go, what it has learned and found stays."""
-    from driftline.elastic.indices import JOBS
+    from driftline.pipeline.jobs import undefine
     from driftline.pipeline.unfinished import keep
 
     held = _changing(client, user, datafeed_id).changeable()
     if not how.force and running.started(airflow, held):
         raise conflict(f"Cannot delete datafeed [{datafeed_id}] while its status is started")
     keep(client, held.job_id, held.body, former=held.job)
-    client.options(ignore_status=404).delete(index=JOBS, id=f"job:{held.job_id}", refresh="wait_for")
+    undefine(client, held.job_id)
     return {"acknowledged": True}
 
 

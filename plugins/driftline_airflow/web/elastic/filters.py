@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Path
 from pydantic import Field
 
+from driftline.core.job import Job
 from driftline.core.rules import Filter
 from driftline.pipeline import calendars as stored
 from driftline_airflow.web.access import ClusterDep, ReaderDep
@@ -82,13 +83,10 @@ def delete(client: ClusterDep, user: ReaderDep, filter_id: FilterId) -> dict[str
 
 def _using(client: ClusterDep, filter_id: str) -> list[str]:
     """Ids of jobs whose rules refer to a filter; of all jobs, whoever asks."""
-    from driftline.core.job import Job
-    from driftline.pipeline.jobs import list_definitions
+    from driftline.pipeline.jobs import list_jobs
 
-    found = []
-    for entry in list_definitions(client):
-        if entry.kind == "job" and entry.text is not None:
-            detectors = Job.model_validate_json(entry.text).detectors
-            scopes = [scope for each in detectors for rule in each.custom_rules for scope in rule.scope.values()]
-            found += [entry.id] if any(scope.filter_id == filter_id for scope in scopes) else []
-    return found
+    return [job.job_id for job in list_jobs(client) if filter_id in _referred(job)]
+
+
+def _referred(job: Job) -> set[str]:
+    return {scope.filter_id for each in job.detectors for rule in each.custom_rules for scope in rule.scope.values()}

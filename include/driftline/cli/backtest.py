@@ -94,11 +94,7 @@ def _history(
     job = load_job(what, client)
     made = history.of_job(client, job, **edges, partitions=partitions, most=most, progress=report)
     facts = facts if truth else truths.stored_truth(client, job, made.window)
-    if facts is None:
-        return made, None, []
-    seen, others = truths.visible(facts, job)
-    note = f"{len(others)} events of the truth are of a function or split that the job does not watch, and are left out"
-    return made, seen, [note] if others else []
+    return made, *truths.watched(facts, job)
 
 
 def _is_data(what: str) -> bool:

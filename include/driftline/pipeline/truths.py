@@ -132,6 +132,15 @@ def visible(facts: Iterable[Fact], job: Job) -> tuple[list[Fact], list[Fact]]:
     return seen, others
 
 
+def watched(facts: Iterable[Fact] | None, job: Job) -> tuple[list[Fact] | None, list[str]]:
+    """The facts that the job's detectors could see, and notes on what is left out; None where nothing is known."""
+    if facts is None:
+        return None, []
+    seen, others = visible(facts, job)
+    note = f"{len(others)} events of the truth are of a function or split that the job does not watch, and are left out"
+    return seen, [note] if others else []
+
+
 def locate(facts: Iterable[Fact], names: Sequence[set[str]], start: datetime, span: timedelta, buckets: int) -> tuple[Truth, int]:
     """Where facts lie in (N, T) series.
 

@@ -86,8 +86,9 @@ def backtested(
         told = f"start, end: {BUCKETS_MOST} buckets at most are replayed here; `driftline backtest` takes any number."
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, told)
     history = of_job(client, job, start=first, end=last, partitions=partition or [], most=max_partitions)
-    facts = truths.stored_truth(client, job, history.window)
-    return backtest(history, truths.visible(facts, job)[0] if facts is not None else None, threshold=threshold)
+    facts, notes = truths.watched(truths.stored_truth(client, job, history.window), job)
+    found = backtest(history, facts, threshold=threshold)
+    return {**found, "notes": [*found["notes"], *notes]}
 
 
 class Setup(BaseModel):

@@ -13,7 +13,7 @@ from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import running
 from driftline_airflow.web.elastic.names import Held, HeldDep, Names, changing, jobs
-from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, asked, conflict
+from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, Named, asked, conflict
 
 router = APIRouter(prefix="/_ml/anomaly_detectors", route_class=Elastic)
 
@@ -41,23 +41,17 @@ class Flushing(Asked):
     calc_interim: bool = False
 
 
-class Which(Asked):
-    """How to take a list of names."""
-
-    allow_no_match: bool = True
-
-
-WhichDep = Annotated[Which, Depends(asked(Which))]
+NamedDep = Annotated[Named, Depends(asked(Named))]
 
 
 @router.get("/_stats")
-def stats_of_all(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, how: WhichDep) -> dict[str, Any]:
+def stats_of_all(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, how: NamedDep) -> dict[str, Any]:
     """How all jobs are doing."""
     return stats(client, airflow, user, "_all", how)
 
 
 @router.get("/{names}/_stats")
-def stats(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, names: Names, how: WhichDep) -> dict[str, Any]:
+def stats(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, names: Names, how: NamedDep) -> dict[str, Any]:
     """How jobs are doing."""
     found = jobs(client, user, names, how.allow_no_match)
     return {"count": len(found), "jobs": [_stats(client, airflow, each) for each in found]}

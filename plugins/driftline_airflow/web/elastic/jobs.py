@@ -11,19 +11,12 @@ from driftline_airflow.web.access import ClusterDep, ReaderDep, asks
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import making, running
 from driftline_airflow.web.elastic.names import Held, HeldDep, Names, every, jobs
-from driftline_airflow.web.elastic.shape import Asked, Elastic, asked, conflict, taken, wrong
+from driftline_airflow.web.elastic.shape import Asked, Elastic, Which, asked, conflict, taken, wrong
 
 router = APIRouter(prefix="/_ml/anomaly_detectors", route_class=Elastic)
 Given = Annotated[dict[str, Any], Body()]
 MEGABYTE = 1024 * 1024
 ALWAYS = {"job_type": "anomaly_detector", "allow_lazy_open": False, "results_index_name": "driftline-results"}
-
-
-class Which(Asked):
-    """How to take a list of names."""
-
-    allow_no_match: bool = True
-    exclude_generated: bool = False
 
 
 class Deleted(Asked):

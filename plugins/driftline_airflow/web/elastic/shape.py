@@ -135,6 +135,18 @@ A = TypeVar("A", bound=Asked)
 Moment = Annotated[str, BeforeValidator(str), Field(max_length=40)]
 
 
+class Named(Asked):
+    """How to take a list of names."""
+
+    allow_no_match: bool = True
+
+
+class Which(Named):
+    """Which definitions, and whether with what is not the user's own in them."""
+
+    exclude_generated: bool = False
+
+
 def asked(model: type[A]) -> Callable[..., A]:
     """A dependency: parameters of the query or, before them, of the body."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from elasticsearch import Elasticsearch
+    from playwright.sync_api import Browser, Page
 
     from driftline.core.job import Job
 
@@ -100,6 +101,20 @@ def token_of(site: str) -> Callable[[str], str]:
         return found
 
     return sign_in
+
+
+@pytest.fixture
+def editor(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterator[Page]:
+    """A tab of somebody who may change jobs."""
+    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": token_of("admin"), "url": site}])
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    said: list[str] = []
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    yield tab
+    context.close()
+    assert said == []
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elasticsearch import Elasticsearch
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 START, HOUR = datetime(2026, 3, 2, tzinfo=UTC), timedelta(hours=1)
 HOSTILE = "<img src=x onerror=document.title='owned'>"
@@ -83,6 +84,24 @@ def compared_job(client: Elasticsearch, prefix: str, index: str) -> Job:
     train(client, made, as_of=end)
     score(client, made, window=Window(end, START + DAYS * 24 * HOUR))
     return made
+
+
+@contextmanager
+def watched(browser: Browser, site: str, token: str, scheme: Any) -> Iterator[Page]:
+    """A tab of somebody who is signed in; afterwards: nothing came from elsewhere, nothing failed, and the console is empty."""
+    context = browser.new_context(base_url=site, color_scheme=scheme, viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": token, "url": site}])
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    said: list[str] = []
+    tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
+    tab.on("response", lambda one: said.append(f"{one.status} {one.url}") if one.status >= 400 else None)
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    yield tab
+    assert "owned" not in tab.title()
+    context.close()
+    assert said == []
 
 
 def accessible(tab: Page) -> None:

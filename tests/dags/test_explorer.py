@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from dag_definitions import PASSWORDS
-from dag_explored import DAYS, FROM, HOSTILE, HOUR, SPIKE, START, TRAINED, accessible
+from dag_explored import DAYS, FROM, HOSTILE, HOUR, SPIKE, START, TRAINED, accessible, watched
 
 from driftline.core.results import milliseconds as ms
 from driftline.core.timespan import iso
@@ -31,20 +31,9 @@ def scheme(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def page(browser: Browser, site: str, token_of: Callable[[str], str], scheme: Any) -> Iterator[Page]:
-    """A tab of a viewer; afterwards: nothing came from another host, nothing failed, and the console is empty."""
-    context = browser.new_context(base_url=site, color_scheme=scheme, viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
-    tab = context.new_page()
-    tab.set_default_timeout(60_000)
-    said: list[str] = []
-    tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
-    tab.on("response", lambda one: said.append(f"{one.status} {one.url}") if one.status >= 400 else None)
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    yield tab
-    assert "owned" not in tab.title()
-    context.close()
-    assert said == []
+    """A watched tab of a viewer."""
+    with watched(browser, site, token_of("viewer"), scheme) as tab:
+        yield tab
 
 
 def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page, explored: Job, tmp_path: Any) -> None:
@@ -192,20 +181,6 @@ def test_what_members_have_is_what_the_index_holds(page: Page, compared: Job, cl
     (top,) = found["top"]
     assert (top["over"], top["actual"]) == (FROM, max(counts))
     assert top["share"] == pytest.approx(max(counts) / sum(counts))
-
-
-@pytest.fixture
-def editor(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterator[Page]:
-    """A tab of somebody who may change jobs."""
-    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": token_of("admin"), "url": site}])
-    tab = context.new_page()
-    tab.set_default_timeout(60_000)
-    said: list[str] = []
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    yield tab
-    context.close()
-    assert said == []
 
 
 def test_what_an_anomaly_was_is_said_in_the_pages_and_taken_back(

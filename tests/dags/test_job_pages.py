@@ -10,7 +10,7 @@ from dag_explored import accessible
 from driftline.pipeline.jobs import delete, load_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
@@ -19,17 +19,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def page(browser: Browser, site: str, token_of: Callable[[str], str]) -> Iterator[Page]:
+def page(editor: Page) -> Page:
     """A tab of somebody who may change jobs."""
-    context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": token_of("admin"), "url": site}])
-    tab = context.new_page()
-    tab.set_default_timeout(60_000)
-    said: list[str] = []
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    yield tab
-    context.close()
-    assert said == []
+    return editor
 
 
 def test_the_list_tells_how_a_job_is_doing(page: Page, explored: Job) -> None:

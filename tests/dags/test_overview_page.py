@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dag_explored import HOSTILE, accessible
+from dag_explored import HOSTILE, accessible, watched
 
 from driftline.elastic.bulk import bulk, index_action
 
@@ -51,20 +51,9 @@ def source(client: Elasticsearch, module_prefix: str, tmp_path_factory: pytest.T
 
 @pytest.fixture(params=["light", "dark"])
 def page(browser: Browser, site: str, token_of: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A tab of a viewer; afterwards: nothing came from another host, nothing failed, and the console is empty."""
-    context = browser.new_context(base_url=site, color_scheme=request.param, viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
-    tab = context.new_page()
-    tab.set_default_timeout(60_000)
-    said: list[str] = []
-    tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
-    tab.on("response", lambda one: said.append(f"{one.status} {one.url}") if one.status >= 400 else None)
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    yield tab
-    assert "owned" not in tab.title()
-    context.close()
-    assert said == []
+    """A watched tab of a viewer."""
+    with watched(browser, site, token_of("viewer"), request.param) as tab:
+        yield tab
 
 
 def test_a_log_is_looked_at_and_narrowed(page: Page, tmp_path: Path) -> None:

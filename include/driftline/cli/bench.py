@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -55,27 +56,29 @@ def train(
     _tell("train", figures, json)
 
 
-def _against_cluster(name: str, series: int, points: int, freq: str, json: bool, **more: Any) -> None:  # noqa: ANN401
-    from importlib import import_module
-
+def _measured(name: str, run: Callable[..., dict[str, Any]], json: bool, **sizes: Any) -> None:  # noqa: ANN401
+    """Runs a benchmark on the cluster, and tells its figures."""
     from driftline.elastic.client import connect
 
     with progress(json) as report, connect() as client:
-        run = import_module(f"driftline.bench.{name}").run
-        figures = run(client, series=series, points=points, freq=_span(freq), progress=report, **more)
+        figures = run(client, progress=report, **sizes)
     _tell(name, figures, json)
 
 
 @app.command(epilog="Example: driftline bench read --series 20000 --points 672 --json")
 def read(series: Series = 2000, points: Points = 672, freq: Freq = "1h", json: Json = False) -> None:
     """Read series from Elasticsearch, against the raw client fetching the same pages; then again from the series store."""
-    _against_cluster("read", series, points, freq, json)
+    from driftline.bench.read import run
+
+    _measured("read", run, json, series=series, points=points, freq=_span(freq))
 
 
 @app.command(epilog="Example: driftline bench write --series 20000 --points 24 --json")
 def write(series: Series = 2000, points: Points = 24, freq: Freq = "1h", json: Json = False) -> None:
     """Write results, against the raw client's bulk of the same documents."""
-    _against_cluster("write", series, points, freq, json)
+    from driftline.bench.write import run
+
+    _measured("write", run, json, series=series, points=points, freq=_span(freq))
 
 
 @app.command(epilog="Example: driftline bench score --series 20000 --new 24 --json")
@@ -87,13 +90,17 @@ def score(
     json: Json = False,
 ) -> None:
     """Score new buckets, read to written."""
-    _against_cluster("score", series, points, freq, json, new=new)
+    from driftline.bench.score import run
+
+    _measured("score", run, json, series=series, points=points, freq=_span(freq), new=new)
 
 
 @app.command(epilog="Example: driftline bench retrain --series 20000 --json")
 def retrain(series: Series = 2000, points: Points = 672, freq: Freq = "1h", json: Json = False) -> None:
     """The weekly retrain, from the series store to a promoted snapshot."""
-    _against_cluster("retrain", series, points, freq, json)
+    from driftline.bench.retrain import run
+
+    _measured("retrain", run, json, series=series, points=points, freq=_span(freq))
 
 
 @app.command(epilog="Example: driftline bench hits --hits 1000000 --json")
@@ -104,11 +111,8 @@ def hits(
 ) -> None:
     """An access log from end to end: ingest, train, score, forecast."""
     from driftline.bench.hits import run
-    from driftline.elastic.client import connect
 
-    with progress(json) as report, connect() as client:
-        figures = run(client, hits=hits, weeks=weeks, progress=report)
-    _tell("hits", figures, json)
+    _measured("hits", run, json, hits=hits, weeks=weeks)
 
 
 @app.command(epilog="Example: driftline bench explorer --json")
@@ -119,7 +123,9 @@ def explorer(
     json: Json = False,
 ) -> None:
     """What the explorer asks for when it opens, and when a stretch of time is selected, of a job with many results."""
-    _compared("explorer", json, partitions=partitions, days=days, documents=documents)
+    from driftline.bench.explorer import run
+
+    _measured("explorer", run, json, partitions=partitions, days=days, documents=documents)
 
 
 @app.command(epilog="Example: driftline bench population --members 100000 --json")
@@ -129,7 +135,9 @@ def population(
     json: Json = False,
 ) -> None:
     """Compare members of a population, a day in buckets of 15 minutes after a day of training, with one that stands out."""
-    _compared("population", json, members=members, active=active)
+    from driftline.bench import compared
+
+    _measured("population", compared.population, json, members=members, active=active)
 
 
 @app.command(epilog="Example: driftline bench rare --rows 1000000 --json")
@@ -138,17 +146,9 @@ def rare(
     json: Json = False,
 ) -> None:
     """Look for rare values in documents of two weeks, one of which has a value that was never there before."""
-    _compared("rare", json, rows=rows)
+    from driftline.bench import compared
 
-
-def _compared(name: str, json: bool, **sizes: Any) -> None:  # noqa: ANN401
-    from driftline.bench import compared, explorer
-    from driftline.elastic.client import connect
-
-    run = explorer.run if name == "explorer" else getattr(compared, name)
-    with progress(json) as report, connect() as client:
-        figures = run(client, progress=report, **sizes)
-    _tell(name, figures, json)
+    _measured("rare", compared.rare, json, rows=rows)
 
 
 def _span(text: str) -> str:

@@ -79,16 +79,7 @@ def release(
     from driftline.pipeline.quarantine import release as free
 
     told = _decided(free, "released", source, rows, every, _choice(source, check, reason, file), by, quiet=json)
-    if json:
-        emit(told)
-    else:
-        say(f"[bold]{told['released']:,}[/] released.")
-        for again in told["score_again"]:
-            what = "its next run scores it again" if again["by_itself"] else f"to score it again: {safe(again['command'])}"
-            say(f"{safe(again['job_id'])} has scored {again['start']} – {again['end']} without them; {what}.")
-        _tell_refused(told)
-    if told["refused"]:
-        raise typer.Exit(1)
+    _tell(told, "released", json)
 
 
 @app.command(epilog="Example: driftline quarantine dismiss web --check unparsed --all")
@@ -106,13 +97,7 @@ def dismiss(
     from driftline.pipeline.quarantine import dismiss as forget
 
     told = _decided(forget, "dismissed", source, rows, every, _choice(source, check, reason, file), by, quiet=json)
-    if json:
-        emit(told)
-    else:
-        say(f"[bold]{told['dismissed']:,}[/] dismissed.")
-        _tell_refused(told)
-    if told["refused"]:
-        raise typer.Exit(1)
+    _tell(told, "dismissed", json)
 
 
 def _choice(source: str | None, check: str | None, reason: str | None, file: str | None, **more: Any) -> Choice:  # noqa: ANN401
@@ -176,7 +161,17 @@ def _chosen(client: Elasticsearch, source: str, rows: list[str] | None, every: b
     return by_index
 
 
-def _tell_refused(told: dict[str, Any]) -> None:
-    refused = [[each["id"], each["reason"]] for each in told["rows"] if each["outcome"] == "refused"]
-    if refused:
-        table(f"{told['refused']:,} refused", ["row", "why"], refused[:50])
+def _tell(told: dict[str, Any], verdict: str, json: bool) -> None:
+    """Says what became of the rows; exit code 1 where some were refused."""
+    if json:
+        emit(told)
+    else:
+        say(f"[bold]{told[verdict]:,}[/] {verdict}.")
+        for again in told["score_again"]:
+            what = "its next run scores it again" if again["by_itself"] else f"to score it again: {safe(again['command'])}"
+            say(f"{safe(again['job_id'])} has scored {again['start']} – {again['end']} without them; {what}.")
+        refused = [[each["id"], each["reason"]] for each in told["rows"] if each["outcome"] == "refused"]
+        if refused:
+            table(f"{told['refused']:,} refused", ["row", "why"], refused[:50])
+    if told["refused"]:
+        raise typer.Exit(1)

@@ -19,9 +19,8 @@ SHARE = 0.2  # a value is named when it accounts for at least this much of what 
 MAX_RECORDS = 500  # the most surprising ones; the others keep their split fields as influencers
 PER_FIELD = 5
 SEARCHES = 50
-MOST = (
-    0.5  # of the documents below what is typical, where a mean falls: many small values pull it down, or large ones are missing
-)
+# … and where a mean falls, for at least this much of the values below what is typical: many small ones pull it down
+MOST = 0.5
 WEIGHED = {"sum", "mean"}  # measured by the field's sum; the other functions by the number of documents
 
 

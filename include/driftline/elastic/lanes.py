@@ -90,8 +90,12 @@ def _of_values(name: str, wanted: list[str]) -> dict[str, Any]:
 
 def cell_span(jobs: Iterable[Job], window: Window) -> timedelta:
     """How much time a cell is: a whole number of bucket spans, so many that a lane has `CELLS` of them at most."""
-    bucket = max((job.bucket_span for job in jobs), default=timedelta(minutes=15))
-    least = (window.end - window.start) / CELLS
+    return round_span(window, CELLS, max((job.bucket_span for job in jobs), default=timedelta(minutes=15)))
+
+
+def round_span(window: Window, most: int, bucket: timedelta) -> timedelta:
+    """A span that people count time in, of whole buckets, so long that a window has `most` of them at most."""
+    least = (window.end - window.start) / most
     for span in [bucket, *_SPANS]:
         if span >= least and span >= bucket and not span % bucket:
             return span

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.core.errors import SourceIndexError
 from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic.client import explained, talks_to_cluster
+from driftline.elastic.lanes import round_span
 from driftline.elastic.query import between
 from driftline.elastic.survey import field_kinds
 
@@ -26,7 +27,7 @@ FIELDS = {
 """What is counted by value: name → field of the Elastic Common Schema."""
 CLASSES = {f"{first}xx": (100 * first, 100 * first + 100) for first in range(1, 6)}
 POINTS = 150  # of a chart: as many as can be told apart
-SPANS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 180, 360, 720)] + [timedelta(days=d) for d in (1, 7, 28)]
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def overview(client: Elasticsearch, asked: Asked, *, top: int = 10) -> dict[str,
     if there.get(TIME) != "time":
         raise SourceIndexError(f"the index has no dates in {TIME}", where=f"index {asked.index}", fix="Ingest first.")
     window = asked.window or _range(client, asked.index)
-    span = next((each for each in SPANS if (window.end - window.start) / each <= POINTS), SPANS[-1])
+    span = round_span(window, POINTS, MINUTE)
     known = {name: path for name, path in FIELDS.items() if path in there}
     statuses, sizes = there.get(STATUS) in ("whole", "number"), there.get(BYTES) in ("whole", "number")
     measured: dict[str, Any] = {"bytes": {"sum": {"field": BYTES}}} if sizes else {}
@@ -127,6 +128,5 @@ def _range(client: Elasticsearch, index: str) -> Window:
         found = client.search(index=index, size=0, aggs=aggs)["aggregations"]
     if found["first"]["value"] is None:
         raise SourceIndexError("the index holds no document", where=f"index {index}", fix="Ingest first.")
-    minute = timedelta(minutes=1)
     first, last = (parse_time(found[name]["value"] / 1000) for name in ("first", "last"))
-    return Window(floor_time(first, minute), floor_time(last, minute) + minute)
+    return Window(floor_time(first, MINUTE), floor_time(last, MINUTE) + MINUTE)

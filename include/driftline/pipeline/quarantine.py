@@ -20,7 +20,7 @@ from driftline.pipeline import decisions
 from driftline.pipeline.decisions import DISMISSED, RELEASED
 from driftline.pipeline.scoreagain import score_again
 from driftline.sources import mapping
-from driftline.sources.quarantine import name_of, obstacle
+from driftline.sources.quarantine import obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -260,7 +260,7 @@ def _sorted(
     refused |= {name: why for name, row in rows.items() if name not in done and (why := obstacle(row))}
     ready = [name for name in rows if name not in done and name not in refused]
     # a row with an id of its own would replace another of that id, which may be newer
-    own = {name: rows[name]["document_id"] for name in ready if rows[name]["document_id"] != _default(rows[name])}
+    own = {name: rows[name]["document_id"] for name in ready if rows[name]["document_id"] != decisions.name(rows[name])}
     there = decisions.fetch(client, index, {id_: id_ for id_ in own.values()})
     seen: set[str] = set()
     for name, id_ in own.items():
@@ -270,10 +270,6 @@ def _sorted(
             refused[name] = f"Another row with its id '{id_[:100]}' is released with it."
         seen.add(id_)
     return refused, [name for name in ready if name not in refused], done
-
-
-def _default(row: Doc) -> str:
-    return name_of(row["fingerprint"], row["offset"])
 
 
 def _decide(client: Elasticsearch, index: str, rows: list[Doc], verdict: str, by: str) -> None:

@@ -17,6 +17,7 @@ RESULTS, FORECASTS = "driftline-results", "driftline-forecasts"
 QUALITY, LEDGER, TRUTH = "driftline-quality", "driftline-ledger", "driftline-truth"
 DECISIONS = "driftline-decisions"
 ANNOTATIONS, FEEDBACK, ALERTS = "driftline-annotations", "driftline-feedback", "driftline-alerts"
+TRAINED, TRAINED_PARTS = "driftline-trained-models", "driftline-trained-parts"
 
 KEYWORD = {"type": "keyword", "ignore_above": 8191}  # 32 766 bytes is Lucene's limit, and a character takes up to four
 DATE = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
@@ -160,6 +161,15 @@ _QUALITY: dict[str, Any] = {
     "detail": BLOB,
 }
 
+_TRAINED: dict[str, Any] = {
+    **_keywords("model_id", "analytics_id", "analytics_version", "analysis_type", "dependent_variable", "origin", "writing"),
+    **dict.fromkeys(("created", "in_force_since"), DATE),
+    **dict.fromkeys(("documents", "bytes", "parts"), LONG),
+    "description": TEXT,
+    "detail": BLOB,
+}
+_TRAINED_PARTS: dict[str, Any] = {**_keywords("model_id"), "row": LONG, "definition": {"type": "binary"}}
+
 MAPPINGS: dict[str, dict[str, Any]] = {
     JOBS: _JOBS,
     STATE: _STATE,
@@ -175,11 +185,13 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     ANNOTATIONS: _ANNOTATIONS,
     FEEDBACK: _FEEDBACK,
     ALERTS: _ALERTS,
+    TRAINED: _TRAINED,
+    TRAINED_PARTS: _TRAINED_PARTS,
 }
 _BY_MONTH = {RESULTS, FORECASTS}
 _SETTINGS = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
 _MORE_SETTINGS: dict[str, dict[str, Any]] = {MODELS: {"codec": "best_compression"}}  # written once, read once a run
-TEMPLATE_VERSION = 8
+TEMPLATE_VERSION = 9
 
 
 @talks_to_cluster

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.core.categorization import MLCATEGORY
-from driftline.core.errors import ClusterDownError, DefinitionError
+from driftline.core.errors import DefinitionError
 from driftline.core.shapes import OTHER, shape
 from driftline.elastic.aggregated import counted
 from driftline.elastic.client import explained
+from driftline.elastic.documents import pages
 from driftline.elastic.query import SPLITS, filtered, searched, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from elasticsearch import Elasticsearch
 
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from driftline.elastic.aggregated import Columns
     from driftline.elastic.query import Split
 
-PAGE = 10_000  # index.max_result_window; larger ones are refused
-KEEP = "5m"
-ANSWER = ["pit_id", "timed_out", "_shards", "hits.hits.fields", "hits.hits.ignored_field_values", "hits.hits.sort"]
 # Of real logs a few hundred are known.
 SHAPES_MOST = 10_000  # that are kept apart, of an interval that is read and of all that a job reads at once
 READ_MOST = 10_000  # characters of a message that filters look at
@@ -79,7 +74,7 @@ def read_messages(client: Elasticsearch, job: Job, split: Split, window: Window,
     """
     read = _Read(job, split)
     with explained(f"job {job.job_id}, datafeed"):
-        for hits in _pages(client, job, _body(client, job, split, window)):
+        for hits in pages(client, job.datafeed.indices, _body(client, job, split, window), where=f"job {job.job_id}"):
             read.add(hits)
     return read.columns(window, wide), read.samples
 
@@ -222,64 +217,10 @@ def _body(client: Elasticsearch, job: Job, split: Split, window: Window) -> dict
     time = {"field": job.time_field, **({"format": "epoch_millis"} if dates else {})}
     wanted, scripts = _wanted(job, split), job.datafeed.script_fields
     body = {
-        "size": PAGE,
         "query": filtered(job, window),
         "_source": False,
         "fields": [] if job.categorization_field_name in scripts else [job.categorization_field_name],
         "docvalue_fields": [time, *(name for name in wanted if name not in scripts)],
-        "sort": ["_shard_doc"],
-        "track_total_hits": False,
-        "allow_partial_search_results": False,
     }
     used = {name: scripts[name] for name in scripts if name in (*wanted, job.categorization_field_name)}
     return searched(job, body | ({"script_fields": used} if used else {}))
-
-
-class _Pause:
-    """Garbage collection is off while any thread is in it, and then as it was.
-
-    A page is sixty thousand objects without a circle: looking for circles among them and all others took half of all the time.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._was_on = Lock(), 0, False
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if not self._inside:
-                self._was_on = gc.isenabled()
-                gc.disable()
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if not self._inside and self._was_on:
-                    gc.enable()
-
-
-_uncollected = _Pause()
-
-
-def _pages(client: Elasticsearch, job: Job, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """The documents, page by page, by point in time."""
-    preference = "driftline"
-    pit = client.open_point_in_time(index=job.datafeed.indices, keep_alive=KEEP, preference=preference)["id"]
-    after: list[Any] | None = None
-    try:
-        while True:
-            asked = {**body, "pit": {"id": pit, "keep_alive": KEEP}, **({"search_after": after} if after else {})}
-            with _uncollected():
-                answer = client.search(**asked, filter_path=ANSWER).body
-            if answer["timed_out"] or answer["_shards"]["failed"]:
-                raise ClusterDownError("not all shards answered in full", where=f"job {job.job_id}", fix="Try again later.")
-            hits = answer.get("hits", {}).get("hits", [])
-            if hits:
-                yield hits
-            if len(hits) < PAGE:
-                return
-            after, pit = hits[-1]["sort"], answer["pit_id"]
-    finally:
-        client.options(ignore_status=404).close_point_in_time(id=pit)

@@ -1,0 +1,1 @@
+"""Analyses of documents: features, trees, outliers, evaluation; no input or output."""

@@ -1,0 +1,254 @@
+"""Fields of documents as numbers that trees learn from, and the same numbers for new documents."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+Kind = Literal["number", "hour", "weekday", "category", "network", "private", "frequency", "length", "words", "digits", "signs"]
+
+NUMBERS = {"long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long", "boolean"}
+DATES = {"date", "date_nanos"}
+KEYWORDS = {"keyword", "constant_keyword", "wildcard", "version"}
+TEXTS = {"text", "match_only_text"}
+USED = NUMBERS | DATES | KEYWORDS | TEXTS | {"ip"}
+
+# LightGBM looks for the best set of categories; with thousands it finds one in noise. Frequent ones carry what there is.
+MOST_CATEGORIES = 254
+LEAST = 3  # documents of a category; fewer are `other`
+MOST_COUNTED = 20_000  # values whose frequency is kept
+DAY = 86_400_000
+# What a text looks like, without knowing its words: a scanner's path has many signs, a token many digits.
+TEXT_COUNTS: dict[Kind, str] = {"words": r"\w+", "digits": r"\d", "signs": r"[^\w\s]"}
+PRIVATE = r"^(10\.|127\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|::1$|f[cd][0-9a-f]{2}:|fe80:)"
+NETWORK = r"^(?P<v4>\d+\.\d+\.\d+)\..*|^(?P<v6>[0-9a-f]*:[0-9a-f]*:[0-9a-f]*):.*"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the matrix.
+
+    Attributes:
+        name: What people call it: the field, or the field and what is looked at of it (`url.path:length`).
+        field: The field of documents.
+        kind: How the value becomes a number.
+        values: Of a category, network or frequency: the values that have a number of their own.
+        counts: Of a frequency: in how many learned documents each of them is.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    values: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether its numbers are names, which have no order."""
+        return self.kind in {"category", "network"}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How documents become rows of numbers: made by `learn`, kept with the model, the same for new documents.
+
+    Attributes:
+        columns: The columns, in order.
+        types: The type of each field in the index that was learned from.
+    """
+
+    columns: list[Column]
+    types: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self.columns]
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that are read."""
+        return list(dict.fromkeys(column.field for column in self.columns))
+
+    @property
+    def categorical(self) -> list[int]:
+        """The places of the columns whose numbers are names."""
+        return [place for place, column in enumerate(self.columns) if column.categorical]
+
+    def encode(self, table: pa.Table, *, learned: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Documents as rows.
+
+        Args:
+            table: A column for each field; a field that is not there is missing in all documents.
+            learned: [n] which documents the encoder was made of: their frequency does not count themselves.
+
+        Returns:
+            [n, len(columns)] numbers; NaN where there is none.
+        """
+        out = np.full((table.num_rows, len(self.columns)), np.nan, dtype=np.float32, order="F")
+        for name in self.fields:
+            if name not in table.column_names:
+                continue
+            mine = [place for place, column in enumerate(self.columns) if column.field == name]
+            if self.types[name] in NUMBERS | DATES:
+                values = table[name].cast(pa.float64()).to_numpy()
+                for place in mine:
+                    out[:, place] = _of_number(values, self.columns[place].kind)
+            else:
+                codes, texts = factorized(table[name])
+                for place in mine:
+                    column = self.columns[place]
+                    numbers = np.append(_of_texts(texts, column), np.float32(np.nan))
+                    out[:, place] = numbers[codes]
+                    if column.kind == "frequency" and learned is not None:
+                        known = np.append(
+                            pc.is_in(texts, pa.array(column.values, pa.string())).to_numpy(zero_copy_only=False), False
+                        )
+                        own = known[codes] & learned
+                        out[own, place] = np.log1p(np.maximum(np.expm1(out[own, place]) - 1, 0))
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Encoder:
+        """From JSON data."""
+        return cls([Column(**each) for each in data["columns"]], dict(data["types"]))
+
+
+def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """Codes and the distinct texts; a missing one has the code -1."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    whole = column.unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # of several chunks, or none
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
+    codes = pc.fill_null(whole.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+    return codes, whole.dictionary
+
+
+def learn(table: pa.Table, types: Mapping[str, str], *, ordered: bool = False) -> Encoder:
+    """Makes an encoder from documents.
+
+    Fields that say nothing, as all documents have the same or none, are left out.
+
+    Args:
+        table: A column for each field.
+        types: Field name → its type in the index.
+        ordered: Only columns whose numbers have an order: of a value that is a name, how frequent it is.
+
+    Raises:
+        DataError: No field is left.
+    """
+    columns = [column for name, kind in types.items() for column in _columns(table[name], name, kind, ordered)]
+    columns = [column for column in columns if not (ordered and column.categorical)]
+    if not columns:
+        raise DataError(
+            "no field is left to learn from",
+            expected="fields of numbers, keywords, dates, addresses or texts that differ between documents",
+        )
+    used = {column.field for column in columns}
+    return Encoder(columns, {name: kind for name, kind in types.items() if name in used})
+
+
+def _columns(column: pa.ChunkedArray, name: str, kind: str, ordered: bool) -> Iterable[Column]:
+    if kind in NUMBERS:
+        return [Column(name, name, "number")] if _differs(column) else []
+    if kind in DATES:
+        return _of_dates(column, name)
+    codes, texts = factorized(column)
+    table = pa.table({"value": texts, "n": np.bincount(codes[codes >= 0], minlength=len(texts))})
+    table = table.filter(pc.greater(table["n"], 0))
+    if table.num_rows + (column.null_count > 0) < 2:
+        return []
+    # by number, then by name: the same for the same documents in any order
+    table = table.sort_by([("n", "descending"), ("value", "ascending")])
+    if kind == "ip":
+        return [*_addresses(table, name), _frequency(table, name)]
+    few = table.num_rows <= MOST_CATEGORIES
+    named = [Column(name, name, "category", _frequent(table))] if kind not in TEXTS else []
+    frequency = [_frequency(table, name)] if named and (ordered or not few) else []
+    return [*named, *frequency, *([] if few and named else _texts(name))]
+
+
+def _differs(column: pa.ChunkedArray) -> bool:
+    """Whether a field tells documents apart."""
+    found = pc.min_max(column).as_py()
+    return found["min"] is not None and (found["min"] != found["max"] or column.null_count > 0)
+
+
+def _of_dates(column: pa.ChunkedArray, name: str) -> list[Column]:
+    """The hour and the weekday: what comes again. The date itself is left out: new documents are later than all learned ones."""
+    values = column.drop_null().cast(pa.float64()).to_numpy()
+    made = [Column(f"{name}:{kind}", name, kind) for kind in ("hour", "weekday")]  # type: ignore[arg-type]
+    return [each for each in made if len(values) and np.ptp(_of_number(values, each.kind)) > 0]
+
+
+def _frequent(table: pa.Table) -> list[str]:
+    kept = table.filter(pc.greater_equal(table["n"], LEAST))["value"].slice(0, MOST_CATEGORIES)
+    names: list[str] = kept.to_pylist()
+    return names
+
+
+def _frequency(table: pa.Table, name: str) -> Column:
+    kept = table.slice(0, MOST_COUNTED).filter(pc.greater(table["n"].slice(0, MOST_COUNTED), 1))
+    return Column(f"{name}:frequency", name, "frequency", kept["value"].to_pylist(), kept["n"].to_pylist())
+
+
+def _addresses(table: pa.Table, name: str) -> list[Column]:
+    networks = table.set_column(0, "value", _network(table["value"].combine_chunks())).group_by("value").aggregate([("n", "sum")])
+    networks = networks.rename_columns(["value", "n"]).sort_by([("n", "descending"), ("value", "ascending")])
+    return [Column(f"{name}:network", name, "network", _frequent(networks)), Column(f"{name}:private", name, "private")]
+
+
+def _texts(name: str) -> list[Column]:
+    kinds: list[Kind] = ["length", *TEXT_COUNTS]
+    return [Column(f"{name}:{kind}", name, kind) for kind in kinds]
+
+
+def _of_number(values: NDArray[np.float64], kind: Kind) -> NDArray[np.float32]:
+    if kind == "hour":
+        values = (values % DAY) / (DAY / 24)
+    elif kind == "weekday":
+        values = (values // DAY + 3) % 7  # the epoch began on a Thursday; Monday is 0
+    return values.astype(np.float32)
+
+
+def _network(texts: pa.Array) -> pa.Array:
+    """The first three parts of an address."""
+    parts = pc.extract_regex(pc.utf8_lower(texts), NETWORK)
+    v4, v6 = pc.struct_field(parts, "v4"), pc.struct_field(parts, "v6")
+    found = pc.if_else(pc.greater(pc.utf8_length(v4), 0), v4, v6)
+    return pc.coalesce(found, texts)
+
+
+def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
+    """A number for each distinct text."""
+    kind = column.kind
+    if kind == "network":
+        texts = _network(texts)
+    if column.categorical:
+        found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
+    elif kind == "frequency":
+        place = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values)).to_numpy()
+        return np.log1p(np.array([*column.counts, 0], dtype=np.float64))[place].astype(np.float32)
+    elif kind == "private":
+        found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())
+    elif kind == "length":
+        found = pc.utf8_length(texts)
+    else:
+        found = pc.count_substring_regex(texts, TEXT_COUNTS[kind])
+    return found.to_numpy(zero_copy_only=False).astype(np.float32)

@@ -77,6 +77,7 @@ def test_a_pipe_gets_nothing_but_events():
         (["--out", "-", "--set", "none"], "no setting"),
         (["--out", "-", "--set", "injections=[{"], "not valid YAML"),
         (["smoke_event", "--out", "-", "--events-per-day", "5"], "unknown field"),
+        (["web_requests", "--out", "-", "--set", "shares={scanner: 0.97}"], "at most 1"),
     ],
 )
 def test_a_mistake_is_explained_without_a_stack_trace(args, message):
@@ -117,3 +118,22 @@ def test_the_classic_in_an_index_is_ten_times_the_usual_in_its_spike(client, pre
     high = [span["key_as_string"][:16] for span in spans if span["doc_count"] == 120]
     assert {span["doc_count"] for span in spans} == {12, 120}
     assert (high[0], len(high)) == (fact["start"][:16], 30)
+
+
+def test_labelled_requests_fill_an_index_by_their_source(client, prefix, tmp_path):
+    index = f"{prefix}webapp"
+    options = {"rows": 3_000, "unlabelled": 0.2, "shares": {"scanner": 0.2}}
+    made = {"kind": "web_requests", "start": "2026-03-02", "days": 2, "options": options}
+    source = tmp_path / "webapp.yaml"
+    source.write_text(json.dumps({"source_id": index, "index": index, "generator": made}))
+    ingest = [str(DRIFTLINE), "ingest", "--source", str(source), "--json"]
+    done = subprocess.run(ingest, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["indexed"] == 3_000
+    aggs = {"tags": {"terms": {"field": "tag"}}, "slow": {"max": {"field": "event.duration"}}}
+    found = client.search(index=index, size=0, track_total_hits=True, aggs=aggs).body
+    tags = {bucket["key"]: bucket["doc_count"] for bucket in found["aggregations"]["tags"]["buckets"]}
+    assert found["hits"]["total"]["value"] == 3_000
+    assert 450 < tags["scanner"] < 550
+    assert 2_250 < sum(tags.values()) < 2_550
+    assert found["aggregations"]["slow"]["value"] > 1e8

@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 
     from driftline.generator.base import Generated
 
-DAYS = {"access_log": 28.0, "smoke_event": 7.0}
+DAYS = {"access_log": 28.0, "smoke_event": 7.0, "web_requests": 7.0}
 EXAMPLES = """Examples:
 driftline generate --seed 7 --out traffic.ndjson.gz |
 driftline generate access_log --days 14 --events-per-day 100000 --endpoints 200 --out access.log --truth truth.json |
 driftline generate access_log --set schedule=none --set 'injections=[{kind: spike, at: 20d14h, duration: 30m, endpoints: /}]'
 --index web-test |
-driftline generate smoke_event --index smoke_event"""
+driftline generate smoke_event --index smoke_event |
+driftline generate web_requests --rows 100000 --set label_noise=0.02 --index webapp-tagged"""
 
 
 def generate(
-    kind: Annotated[str, typer.Argument(help="access_log: a web site's traffic. smoke_event: the classic with one spike.")] = (
-        "access_log"
-    ),
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="access_log: a web site's traffic. smoke_event: the classic with one spike. web_requests: labelled requests."
+        ),
+    ] = "access_log",
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 42,
-    days: Annotated[float | None, typer.Option(help="How many days. Default: 28, or 7 of the classic.")] = None,
+    days: Annotated[float | None, typer.Option(help="How many days. Default: 28 of access_log, else 7.")] = None,
     start: Annotated[
         str | None,
         typer.Option(help="When they begin (ISO 8601, epoch, now-7d). Default: so that they end with today's midnight."),
@@ -41,6 +45,7 @@ def generate(
     events_per_day: Annotated[float | None, typer.Option(help="Requests a day (access_log).")] = None,
     endpoints: Annotated[int | None, typer.Option(help="Different url.path (access_log).")] = None,
     hosts: Annotated[int | None, typer.Option(help="Different host.name (access_log).")] = None,
+    rows: Annotated[int | None, typer.Option(help="Requests in all (web_requests).")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=YAML", help="Any other option, see docs/generator.md; may be repeated."),
@@ -63,7 +68,8 @@ def generate(
         raise _mistake("nowhere to write the events", "--out, --index", "Give --out FILE, --out - or --index NAME.")
     if to == "-" and json:
         raise _mistake("--json and --out - both want stdout", "--out", "Write to a file, or leave --json out.")
-    source = _open(kind, seed, days, start, {"events_per_day": events_per_day, "endpoints": endpoints, "hosts": hosts}, setting)
+    common = {"events_per_day": events_per_day, "endpoints": endpoints, "hosts": hosts, "rows": rows}
+    source = _open(kind, seed, days, start, common, setting)
     found: dict[str, Any] = {
         "kind": kind,
         "seed": seed,

@@ -102,7 +102,7 @@ class Files(Definition):
 class Generator(Definition):
     """Rows that are made up, with known anomalies: the same for the same seed."""
 
-    kind: Literal["access_log", "smoke_event"] = "access_log"
+    kind: Literal["access_log", "smoke_event", "web_requests"] = "access_log"
     seed: int = Field(42, ge=0)
     start: Time = Field(description="The first moment (ISO 8601).")
     days: float = Field(28, gt=0, le=3660)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.core.errors import DefinitionError
 from driftline.generator.access_log import AccessLog, AccessLogOptions
 from driftline.generator.smoke_event import SmokeEvent, SmokeEventOptions
+from driftline.generator.web_requests import WebRequests, WebRequestsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from driftline.generator.base import Generated
 
-KINDS = ("access_log", "smoke_event")
+KINDS = ("access_log", "smoke_event", "web_requests")
 
 
 def open_source(
@@ -30,7 +31,7 @@ def open_source(
     """A generator, ready to give its documents and its truth.
 
     Args:
-        kind: `access_log` or `smoke_event`.
+        kind: One of `KINDS`.
         seed: The same seed (and the rest) gives the same bytes.
         start: The first moment of day 0; seconds are cut off.
         days: How many days, also a fraction.
@@ -45,6 +46,8 @@ def open_source(
         return AccessLog(seed, start, days, AccessLogOptions.parse(options or {}, where=where))
     if kind == SmokeEvent.kind:
         return SmokeEvent(seed, start, days, SmokeEventOptions.parse(options or {}, where=where))
+    if kind == WebRequests.kind:
+        return WebRequests(seed, start, days, WebRequestsOptions.parse(options or {}, where=where))
     near = difflib.get_close_matches(kind, KINDS, n=1)
     raise DefinitionError(
         f"unknown generator '{kind}'",

@@ -16,7 +16,7 @@ MADE = {"source_id": "made", "index": "made", "generator": {"start": "2026-03-02
 
 def test_every_source_that_is_shipped_is_valid_and_the_example_too():
     shipped = [*sources_dir().glob("*.yaml"), *sources_dir().glob("*.yaml.example")]
-    assert {"demo.yaml", "access-log.yaml.example"} <= {path.name for path in shipped}
+    assert {"demo.yaml", "webapp-tagged.yaml", "access-log.yaml.example"} <= {path.name for path in shipped}
     for path in shipped:
         Source.load(path)
 

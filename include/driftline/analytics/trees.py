@@ -30,7 +30,7 @@ FOLDS, FOLDED_ROWS = 3, 10_000  # with fewer rows, a single part to validate wit
 HELD_SHARE = 0.1  # of larger sets, to know when to stop
 ETA = 0.07  # smaller steps and more trees gain a little more, for much more time
 SEARCHED_ETA, SEARCHED_TREES, SEARCHED_PATIENCE = 0.2, 120, 8  # coarse: which settings are better shows soon
-EXPLAINED_ROWS = 5_000  # a mean over more does not move
+EXPLAINED_ROWS = 1_000  # a mean over more hardly moves, and each takes as long as hundreds of predictions
 CHUNK = 50_000  # rows a prediction
 ROWS_A_THREAD = 25_000
 TRIES = 5  # settings that are tried in each round of a search
@@ -298,9 +298,3 @@ def favoured(predicted: Floats, truth: NDArray[np.int64], classes: int) -> list[
 def _chunks(rows: Matrix) -> Iterator[Matrix]:
     for first in range(0, len(rows), CHUNK):
         yield rows[first : first + CHUNK]
-
-
-def importance(trees: Trees, rows: Matrix) -> Floats:
-    """[classes or 1, columns] how much each column moves predictions: the mean of the contributions' sizes."""
-    found = np.abs(trees.contributions(rows[:: max(1, len(rows) // EXPLAINED_ROWS)][:EXPLAINED_ROWS]))
-    return found.mean(axis=0) if found.ndim == 3 else found.mean(axis=0)[None]

@@ -171,9 +171,10 @@ def read(uri: str, columns: list[str] | None = None) -> pa.Table:
     """
     try:
         with fsspec.open(uri, "rb") as file:
-            found = pq.ParquetFile(file)
-            wanted = columns if columns is not None else [name for name in found.schema_arrow.names if name not in OWN]
-            return found.read(wanted)
+            schema = pq.read_schema(file)
+            wanted = columns if columns is not None else [name for name in schema.names if name not in OWN]
+            texts = [name for name in wanted if schema.field(name).type == pa.string() and name not in OWN]
+            return pq.ParquetFile(file, read_dictionary=texts).read(wanted)  # a text as often as it differs
     except FileNotFoundError:
         raise DataError("the staged file is gone", where=uri, fix="Run the task that wrote it again.") from None
 

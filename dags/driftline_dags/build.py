@@ -28,6 +28,11 @@ def dags_of(stub: str) -> dict[str, DAG]:
         from driftline_dags.ingest import ingest_dag
 
         dags = [ingest_dag(Source.parse(found["definition"], where=where), where)]
+    elif found["kind"] == "analytics":
+        from driftline.core.analysis import Analysis
+        from driftline_dags.analyze import analysis_dags
+
+        dags = analysis_dags(Analysis.parse(found["definition"], where=where), where)
     else:
         from driftline_dags.forecast import forecast_dag
         from driftline_dags.score import score_dag

@@ -10,6 +10,7 @@ from driftline.core.job import NO_SCHEDULE
 from driftline_airflow.timetable import CLOCK, ONCE, REQUEST, JobTimetable
 
 if TYPE_CHECKING:
+    from driftline.core.analysis import Inference
     from driftline.core.job import Job
 
 UTC = "UTC"
@@ -51,3 +52,12 @@ def forecast_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's sched
     retrained = [snapshot_asset(job.job_id)]
     by_clock = None if job.historical else cron(job.forecast.schedule)
     return AssetOrTimeSchedule(timetable=by_clock, assets=retrained) if by_clock else retrained
+
+
+def infer_schedule(inference: Inference) -> Any:  # noqa: ANN401 - any of Airflow's schedules
+    """By the clock, after each ingest with `after_source`, or both; else by hand."""
+    by_clock = cron(inference.schedule)
+    if not inference.after_source:
+        return by_clock
+    ingested = [source_asset(inference.after_source)]
+    return AssetOrTimeSchedule(timetable=by_clock, assets=ingested) if by_clock else ingested

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import dataclasses
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -50,8 +51,8 @@ class Column:
     name: str
     field: str
     kind: Kind
-    values: list[str] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
+    values: list[str] = dataclasses.field(default_factory=list)
+    counts: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def categorical(self) -> bool:
@@ -193,7 +194,7 @@ def _differs(column: pa.ChunkedArray) -> bool:
 def _of_dates(column: pa.ChunkedArray, name: str) -> list[Column]:
     """The hour and the weekday: what comes again. The date itself is left out: new documents are later than all learned ones."""
     values = column.drop_null().cast(pa.float64()).to_numpy()
-    made = [Column(f"{name}:{kind}", name, kind) for kind in ("hour", "weekday")]  # type: ignore[arg-type]
+    made = [Column(f"{name}:{kind}", name, kind) for kind in ("hour", "weekday")]
     return [each for each in made if len(values) and np.ptp(_of_number(values, each.kind)) > 0]
 
 
@@ -244,11 +245,13 @@ def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
         found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
     elif kind == "frequency":
         place = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values)).to_numpy()
-        return np.log1p(np.array([*column.counts, 0], dtype=np.float64))[place].astype(np.float32)
+        counts: NDArray[np.float64] = np.array([*column.counts, 0], dtype=np.float64)
+        return np.log1p(counts[place]).astype(np.float32)
     elif kind == "private":
         found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())
     elif kind == "length":
         found = pc.utf8_length(texts)
     else:
         found = pc.count_substring_regex(texts, TEXT_COUNTS[kind])
-    return found.to_numpy(zero_copy_only=False).astype(np.float32)
+    numbers: NDArray[np.float32] = found.to_numpy(zero_copy_only=False).astype(np.float32)
+    return numbers

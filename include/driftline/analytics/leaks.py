@@ -36,8 +36,8 @@ def told_alone(rows: NDArray[np.float32], target: NDArray[Any], encoder: Encoder
     for name in encoder.fields:
         mine = [place for place, column in enumerate(encoder.columns) if column.field == name]
         make = DecisionTreeClassifier if classes else DecisionTreeRegressor
-        tree = make(max_leaf_nodes=LEAVES, min_samples_leaf=2, random_state=seed).fit(rows[np.ix_(learn, mine)], target[learn])
-        found = tree.predict(rows[np.ix_(hold, mine)])
+        tree = make(max_leaf_nodes=LEAVES, min_samples_leaf=2, random_state=seed).fit(rows[learn][:, mine], target[learn])
+        found = tree.predict(rows[hold][:, mine])
         told[name] = _share(found, target[hold], target[learn], classes)
     return told
 

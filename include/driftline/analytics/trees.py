@@ -101,7 +101,8 @@ class Trees:
 
     def assign(self, probabilities: Floats) -> NDArray[np.int64]:
         """The class of each row: the greatest of the weighted probabilities."""
-        return np.argmax(probabilities * np.asarray(self.weights), axis=1)
+        best: NDArray[np.int64] = np.argmax(probabilities * np.asarray(self.weights), axis=1)
+        return best
 
     def contributions(self, rows: Matrix) -> Floats:
         """What each column did to each row's prediction (SHAP values of the trees).

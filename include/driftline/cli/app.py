@@ -13,6 +13,7 @@ import typer
 from driftline import __version__
 from driftline.cli import (
     alerts,
+    analytics,
     backtest,
     bench,
     calendars,
@@ -23,6 +24,7 @@ from driftline.cli import (
     generate,
     ingest,
     jobs,
+    models,
     modules,
     node,
     planning,
@@ -58,6 +60,8 @@ app.add_typer(calendars.calendars, name="calendars")
 app.add_typer(calendars.filters, name="filters")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(analytics.app, name="analytics")
+app.add_typer(models.app, name="models")
 app.add_typer(annotations_app, name="annotations")
 app.add_typer(forecasts.app, name="forecasts")
 app.add_typer(quality.app, name="quality")

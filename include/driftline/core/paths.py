@@ -49,6 +49,11 @@ def alerts_dir() -> Path:
     return _place("DRIFTLINE_ALERTS_DIR", ROOT / "include" / "alerts")
 
 
+def analytics_dir() -> Path:
+    """Files of analyses. `DRIFTLINE_ANALYTICS_DIR`, by default include/analytics."""
+    return _place("DRIFTLINE_ANALYTICS_DIR", ROOT / "include" / "analytics")
+
+
 def modules_dir() -> Path:
     """Folders of ready jobs. `DRIFTLINE_MODULES_DIR`, by default include/modules."""
     return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")

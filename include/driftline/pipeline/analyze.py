@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,7 @@ from driftline.elastic import state
 from driftline.pipeline import destination, evaluated, promotion
 from driftline.pipeline.documents import read as read_staged
 from driftline.pipeline.documents import stage, usable
+from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.gate import conclude
 from driftline.quality import Report
 from driftline.quality.documents import Documents, check_documents
@@ -192,14 +194,17 @@ def evaluate(
     """Gives all documents predictions, and judges those of the documents that were held back.
 
     Returns:
-        A handle: `uri` of the results, `model_id`, `evaluation`, `promoted`, `reason`, and `model` (None for outliers): the URI.
+        A handle: `uri` of the results, `model_id`, `facts` (the URI of `evaluation` and `importance`), `promoted`, `reason`, and
+        `model`: its URI, None for outliers.
 
     Raises:
         DataError: A staged file is gone.
     """
     base = {"model_id": made["model_id"], "version": made["version"]}
+    facts = f"{out}.facts.json"
     if analysis.supervised is None:
-        return {**base, "uri": made["uri"], "model": None, "evaluation": made["facts"], "promoted": False, "reason": ""}
+        write_lines(facts, [{"evaluation": made["facts"], "importance": []}])
+        return {**base, "uri": made["uri"], "model": None, "facts": facts, "promoted": False, "reason": "outliers have no model"}
     model = promotion.staged(made["uri"])
     table = read_staged(handle["uri"])
     ids = read_staged(handle["uri"], ["_id"])["_id"].to_pylist()
@@ -210,11 +215,12 @@ def evaluate(
     evaluation = found.evaluation()
     found.stage(out, progress)
     judged = promotion.judge(client, analysis, table.filter(pa.array(held)), labels.values[held], labels.classes, evaluation)
-    return {**base, "uri": out, "model": made["uri"], "evaluation": evaluation, "importance": found.importance(), **judged}
+    write_lines(facts, [{"evaluation": evaluation, "importance": found.importance()}])
+    return {**base, "uri": out, "model": made["uri"], "facts": facts, **judged}
 
 
 def write(
-    client: Elasticsearch, analysis: Analysis, handle: Handle, result: Handle, *, run: str, started: datetime,
+    client: Elasticsearch, analysis: Analysis, handle: Handle, result: Handle, *, run: str,
     verdict: dict[str, Any] | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Writes the documents with their results, and keeps the model; puts it in force unless it is worse than the one that is.
@@ -226,15 +232,23 @@ def write(
     destination.prepare(client, analysis, index, analysis.source.index)
     written = destination.write(client, analysis, index, handle["uri"], result["uri"], progress=progress)
     removed = destination.remove_others(client, analysis, index, result["model_id"])
+    found = orjson.loads(next(read_lines(result["facts"])))
     if result["model"]:
-        promotion.keep(client, analysis, handle, result)
+        promotion.keep(client, analysis, handle, {**result, **found})
     word = (verdict or {}).get("verdict", "pass")
     outcome = {
         "written": written.total, "removed": removed,
-        **{name: result[name] for name in ("model_id", "promoted", "reason", "evaluation")},
+        **{name: result[name] for name in ("model_id", "promoted", "reason")}, "evaluation": found["evaluation"],
     }  # fmt: skip
     state.journal(
-        client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word, detail=outcome
+        client,
+        run,
+        STAGE,
+        parse_time(handle["read_at"]),
+        job_id=analysis.analytics_id,
+        job_version=analysis.version,
+        verdict=word,
+        detail=outcome,
     )
     return outcome
 
@@ -251,6 +265,6 @@ def run(client: Elasticsearch, analysis: Analysis, *, run: str = "cli", progress
     verdict = gate(client, analysis, handle, run=run)
     made = train(analysis, handle, out=f"{place}/model.gz", progress=progress)
     result = evaluate(client, analysis, handle, made, out=f"{place}/results.parquet", progress=progress)
-    outcome = write(client, analysis, handle, result, run=run, started=started, verdict=verdict, progress=progress)
+    outcome = write(client, analysis, handle, result, run=run, verdict=verdict, progress=progress)
     told = {name: made[name] for name in ("learned", "trees", "hyperparameters") if name in made}
     return {**outcome, "documents": handle["rows"], "trained": told, "quality": verdict, "index": analysis.dest.index}

@@ -87,8 +87,17 @@ class Found:
         """Writes the result of each document, in their order."""
         stage(uri, self._results(progress))
 
+    def results(self, many: int | None = None) -> list[dict[str, Any]]:
+        """The result of each document; `many` says of how many columns is told how much they mattered."""
+        return [result for part in self._parts(many, None) for result in part]
+
     def _results(self, progress: Progress | None) -> Iterator[list[bytes]]:
-        many = self.analysis.supervised.num_top_feature_importance_values if self.analysis.supervised else 0
+        for part in self._parts(None, progress):
+            yield [orjson.dumps(result) for result in part]
+
+    def _parts(self, many: int | None, progress: Progress | None) -> Iterator[list[dict[str, Any]]]:
+        if many is None and self.analysis.supervised:
+            many = self.analysis.supervised.num_top_feature_importance_values
         made = self._of_class if self.model.trees.classes else self._of_value
         for first in range(0, len(self.rows), CHUNK):
             part = slice(first, first + CHUNK)
@@ -96,7 +105,7 @@ class Found:
             if many:
                 for result, told in zip(found, _explained(self.model, self.rows[part], many), strict=True):
                     result["feature_importance"] = told
-            yield [orjson.dumps(result) for result in found]
+            yield found
             if progress and many:
                 progress("documents explained", min(first + CHUNK, len(self.rows)), len(self.rows))
 

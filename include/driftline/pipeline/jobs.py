@@ -1,4 +1,4 @@
-"""Jobs and sources as definitions: in files under version control, and in the index `driftline-jobs`."""
+"""Jobs, sources and analyses as definitions: in files under version control, and in the index `driftline-jobs`."""
 
 from __future__ import annotations
 
@@ -14,36 +14,44 @@ import orjson
 import yaml
 from elasticsearch import NotFoundError
 
+from driftline.core.analysis import Analysis
 from driftline.core.definition import Definition, identifier
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
-from driftline.core.paths import jobs_dir, sources_dir
+from driftline.core.paths import analytics_dir, jobs_dir, sources_dir
 from driftline.core.source import Source
 from driftline.core.timespan import iso
-from driftline.elastic import results, snapshots, state
+from driftline.elastic import results, snapshots, state, trained
 from driftline.elastic.client import explained
 from driftline.elastic.indices import ANNOTATIONS, FEEDBACK, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from elasticsearch import Elasticsearch
 
 
-Kind = Literal["job", "source"]
+Kind = Literal["job", "source", "analytics"]
 D = TypeVar("D", bound=Definition)
+# Of each kind: where its files are, what they hold, and the field with its id.
+_KINDS: dict[Kind, tuple[Callable[[], Path], type[Definition], str]] = {
+    "job": (jobs_dir, Job, "job_id"),
+    "source": (sources_dir, Source, "source_id"),
+    "analytics": (analytics_dir, Analysis, "analytics_id"),
+}
+_STORED: tuple[Kind, ...] = ("job", "analytics")  # those that can be in the index
 MAX_DEFINITIONS = 10_000
 COMMENT = 110  # characters a line of what is written
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job or source as it was found.
+    """A job, source or analysis as it was found.
 
     Attributes:
         id: Its identifier; the file's name without its ending where the definition cannot be read.
-        kind: job or source.
+        kind: job, source or analytics.
         origin: file or index.
         where: The file, or the document.
         text: The validated definition as JSON, or None when it is broken.
@@ -59,8 +67,8 @@ class Entry:
 
 
 def list_definitions(client: Elasticsearch | None = None) -> list[Entry]:
-    """All jobs and sources, broken ones too; files first, which win over the index where both have an id."""
-    entries = [*_files("job", jobs_dir(), Job), *_files("source", sources_dir(), Source)]
+    """All definitions, broken ones too; files first, which win over the index where both have an id."""
+    entries = [entry for kind, (folder, model, _) in _KINDS.items() for entry in _files(kind, folder(), model)]
     taken = {(entry.kind, entry.id): entry for entry in entries}
     for entry in _indexed(client) if client is not None else []:
         taken.setdefault((entry.kind, entry.id), entry)
@@ -79,7 +87,7 @@ def _files(kind: Kind, folder: Path, model: type[Definition]) -> list[Entry]:
         entry = _read(kind, path, model)
         if entry.id in entries and entry.text is not None:
             other = entries[entry.id].where
-            entry = Entry(path.stem, kind, "file", str(path), None, f"{path}: {kind}_id '{entry.id}' is taken by {other}")
+            entry = Entry(path.stem, kind, "file", str(path), None, f"{path}: {_KINDS[kind][2]} '{entry.id}' is taken by {other}")
         entries.setdefault(entry.id, entry)
     return list(entries.values())
 
@@ -89,21 +97,21 @@ def _read(kind: Kind, path: Path, model: type[Definition]) -> Entry:
         definition = model.load(path)
     except DriftlineError as error:
         return Entry(path.stem, kind, "file", str(path), None, str(error))
-    return Entry(getattr(definition, f"{kind}_id"), kind, "file", str(path), orjson.dumps(definition.as_dict()).decode(), None)
+    return Entry(getattr(definition, _KINDS[kind][2]), kind, "file", str(path), orjson.dumps(definition.as_dict()).decode(), None)
 
 
 def _indexed(client: Elasticsearch) -> list[Entry]:
     with explained(f"index {JOBS}"):
-        mine = {"term": {"kind": "job"}}
+        mine = {"terms": {"kind": list(_STORED)}}
         hits = client.search(index=JOBS, size=MAX_DEFINITIONS, query=mine, ignore_unavailable=True)["hits"]["hits"]
     entries = []
     for hit in hits:
-        where, name = f"{JOBS}/{hit['_id']}", hit["_source"]["id"]
+        where, name, kind = f"{JOBS}/{hit['_id']}", hit["_source"]["id"], hit["_source"]["kind"]
         try:
-            text = orjson.dumps(Job.parse(hit["_source"]["definition"], where=where).as_dict()).decode()
-            entries.append(Entry(name, "job", "index", where, text, None))
+            text = orjson.dumps(_KINDS[kind][1].parse(hit["_source"]["definition"], where=where).as_dict()).decode()
+            entries.append(Entry(name, kind, "index", where, text, None))
         except DriftlineError as error:
-            entries.append(Entry(name, "job", "index", where, None, str(error)))
+            entries.append(Entry(name, kind, "index", where, None, str(error)))
     return entries
 
 
@@ -126,6 +134,21 @@ def load_source(source_id: str) -> Source:
     return _load("source", Source, source_id, None)
 
 
+def load_analysis(analytics_id: str, client: Elasticsearch | None = None) -> Analysis:
+    """The analysis of that id, or in the file of that path.
+
+    Raises:
+        DefinitionError: There is none (the nearest is named), or it is broken.
+    """
+    return _load("analytics", Analysis, analytics_id, client)
+
+
+def list_analyses(client: Elasticsearch | None = None) -> list[Analysis]:
+    """All analyses that can be read."""
+    entries = [entry for entry in list_definitions(client) if entry.kind == "analytics"]
+    return [Analysis.model_validate_json(entry.text) for entry in entries if entry.text is not None]
+
+
 def _load(kind: Kind, model: type[D], name: str, client: Elasticsearch | None) -> D:
     path = Path(name)
     if path.suffix in {".yaml", ".yml", ".json"}:
@@ -142,16 +165,34 @@ def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
         if entry.id == name:
             return entry
     near = difflib.get_close_matches(name, [entry.id for entry in entries], n=1)
-    folder = jobs_dir() if kind == "job" else sources_dir()
-    raise DefinitionError(f"there is no {kind} '{name}'", where=str(folder), fix=f"Did you mean '{near[0]}'?" if near else "")
+    raise DefinitionError(
+        f"there is no {kind} '{name}'", where=str(_KINDS[kind][0]()), fix=f"Did you mean '{near[0]}'?" if near else ""
+    )
 
 
 def save(client: Elasticsearch, job: Job) -> None:
     """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it."""
+    store(client, "job", job.job_id, job)
+
+
+def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
+    """Stores an analysis in the index, as `save` does a job.
+
+    Raises:
+        DefinitionError: There is a job of that id, or an analysis in a file.
+    """
+    for entry in list_definitions(client):
+        if entry.id == analysis.analytics_id and (entry.kind == "job" or (entry.kind, entry.origin) == ("analytics", "file")):
+            raise DefinitionError(f"the id '{entry.id}' is taken", where=entry.where, fix="Choose another.")
+    store(client, "analytics", analysis.analytics_id, analysis)
+
+
+def store(client: Elasticsearch, kind: Kind, name: str, definition: Definition) -> None:
+    """Stores a definition in the index; its DAGs appear within seconds. One in a file of the same id goes before it."""
     ensure_templates(client)
-    document = {"id": job.job_id, "kind": "job", "updated": iso(datetime.now(UTC)), "definition": job.as_dict()}
-    with explained(f"job {job.job_id}"):
-        client.index(index=JOBS, id=f"job:{job.job_id}", document=document, refresh="wait_for")
+    document = {"id": name, "kind": kind, "updated": iso(datetime.now(UTC)), "definition": definition.as_dict()}
+    with explained(f"{kind} {name}"):
+        client.index(index=JOBS, id=f"{kind}:{name}", document=document, refresh="wait_for")
 
 
 def write(folder: Path, job_id: str, definition: Mapping[str, Any], *, comment: str = "") -> Path:
@@ -226,10 +267,30 @@ def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
     return removed
 
 
-def undefine(client: Elasticsearch, job_id: str) -> None:
-    """Takes a job out of the index, whether it is there or not; what it has learned and found stays."""
-    with explained(f"job {job_id}"), contextlib.suppress(NotFoundError):
-        client.delete(index=JOBS, id=f"job:{job_id}", refresh="wait_for")
+def undefine(client: Elasticsearch, name: str, kind: Kind = "job") -> None:
+    """Takes a definition out of the index, whether it is there or not; what it has learned and found stays."""
+    with explained(f"{kind} {name}"), contextlib.suppress(NotFoundError):
+        client.delete(index=JOBS, id=f"{kind}:{name}", refresh="wait_for")
+
+
+def delete_analysis(client: Elasticsearch, analytics_id: str) -> dict[str, int]:
+    """Deletes an analysis of the index with its models and reports; the indices that it wrote stay.
+
+    Raises:
+        DefinitionError: It is a file: that is under version control, so it is for its owner to remove.
+    """
+    entry = _find("analytics", analytics_id, client)
+    if entry.origin == "file":
+        raise DefinitionError(f"analytics '{analytics_id}' is defined in a file", where=entry.where, fix="Remove the file.")
+    mine: dict[str, Any] = {"term": {"job_id": analytics_id}}
+    removed = {
+        "models": trained.delete(client, analytics_id),
+        "quality": results.delete(client, QUALITY, mine),
+        "runs": results.delete(client, RUNS, mine),
+    }
+    state.forget(client, analytics_id)
+    undefine(client, analytics_id, "analytics")
+    return removed
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,14 @@
 """Operators: one verb a file, each a thin cover over a function of `driftline.pipeline`."""
 
 from driftline_airflow.operators.alert import AlertOperator
+from driftline_airflow.operators.analysis import (
+    DocumentsGateOperator,
+    EvaluateModelOperator,
+    InferOperator,
+    ReadDocumentsOperator,
+    TrainModelOperator,
+    WriteDocumentsOperator,
+)
 from driftline_airflow.operators.fit import FitBatchOperator
 from driftline_airflow.operators.forecast import ForecastOperator
 from driftline_airflow.operators.gate import QualityGateOperator
@@ -14,16 +22,22 @@ from driftline_airflow.operators.write import WriteResultsOperator
 
 __all__ = [
     "AlertOperator",
+    "DocumentsGateOperator",
+    "EvaluateModelOperator",
     "FinishIngestOperator",
     "FitBatchOperator",
     "ForecastOperator",
     "IndexRowsOperator",
+    "InferOperator",
     "MaintainOperator",
     "PendingFilesOperator",
     "PlanScoreOperator",
     "PromoteSnapshotOperator",
     "QualityGateOperator",
+    "ReadDocumentsOperator",
     "ReadSeriesOperator",
     "ScoreBatchOperator",
+    "TrainModelOperator",
+    "WriteDocumentsOperator",
     "WriteResultsOperator",
 ]

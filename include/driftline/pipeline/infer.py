@@ -1,0 +1,185 @@
+"""Inference: new documents are given predictions by the model in force, and written with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.analytics import drift
+from driftline.core.errors import DefinitionError, SnapshotError
+from driftline.core.paths import staging_uri
+from driftline.core.timespan import Window, parse_time
+from driftline.elastic import state, trained
+from driftline.elastic.documents import count, field_types
+from driftline.elastic.query import between
+from driftline.pipeline import destination, promotion
+from driftline.pipeline.documents import label_text, read, stage
+from driftline.pipeline.evaluated import Found
+from driftline.pipeline.gate import conclude
+from driftline.quality import Report
+from driftline.quality.documents import check_new
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from driftline.analytics.model import Model
+    from driftline.core.analysis import Analysis
+    from driftline.core.progress import Progress
+
+STAGE = "infer"
+
+
+def infer(
+    client: Elasticsearch,
+    analysis: Analysis,
+    *,
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    run: str = "cli",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Gives new documents predictions.
+
+    Args:
+        client: The cluster.
+        analysis: One with `inference`.
+        start: Documents from then on. Default: where the last inference ended.
+        end: Documents before then. Default: now.
+        run: The run that asks.
+        progress: Told of documents.
+
+    Returns:
+        `documents`, `written`, `model_id`, `predicted` (documents by class), `moved` (columns unlike what was learned from),
+        `start`, `end`, `quality`.
+
+    Raises:
+        DefinitionError: The analysis has no `inference`.
+        SnapshotError: It has no model yet.
+    """
+    settings, started = analysis.inference, datetime.now(UTC)
+    if settings is None:
+        raise DefinitionError(
+            f"analytics '{analysis.analytics_id}' says nothing of new documents",
+            expected="inference: {dest: …}",
+            where="inference",
+        )
+    description = trained.in_force(trained.list_(client, analysis.analytics_id))
+    if description is None:
+        raise SnapshotError(
+            f"analytics '{analysis.analytics_id}' has no model yet",
+            fix=f"Run it: driftline analytics run {analysis.analytics_id}",
+        )
+    window = _window(client, analysis, start, end, started)
+    index, where = settings.index or analysis.source.index, f"analytics {analysis.analytics_id}, inference"
+    model = promotion.load(client, description)
+    types = field_types(client, index, where=where)
+    query = {
+        "bool": {"filter": [settings.query, *([between(settings.time_field, window)] if settings.time_field in types else [])]}
+    }
+    destination.check(client, analysis, settings.dest, index, "inference.dest")
+    told: dict[str, Any] = {"model_id": description["model_id"], **window.as_dict()}
+    if count(client, index, query, where=where) == 0:
+        return _done(client, analysis, run, started, {**told, "documents": 0, "written": 0, "predicted": {}, "moved": []}, "pass")
+    known = {name: kind for name, kind in model.encoder.types.items() if name in types}
+    place = staging_uri(analysis.analytics_id, STAGE, f"{started:%Y%m%dT%H%M%S}-{run}")
+    handle = stage(client, index, query, known, uri=f"{place}/documents.parquet", where=where, progress=progress)
+    table = read(handle["uri"])
+    nothing = np.zeros(table.num_rows, dtype=bool)
+    found = Found(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), nothing, nothing, description["model_id"])
+    moved = drift.moved(found.rows, model.profile, model.encoder.categorical, model.encoder.names)
+    verdict = _gate(client, analysis, window, model, known, moved, table.num_rows, run)
+    found.stage(f"{place}/results.parquet", progress)
+    destination.prepare(client, analysis, settings.dest, index, place="inference.dest")
+    written = destination.write(client, analysis, settings.dest, handle["uri"], f"{place}/results.parquet", progress=progress)
+    facts = {"documents": handle["rows"], "written": written.total, "predicted": _predicted(found), "moved": moved[:10]}
+    return {**_done(client, analysis, run, started, {**told, **facts}, verdict["verdict"]), "quality": verdict}
+
+
+def _window(
+    client: Elasticsearch, analysis: Analysis, start: str | datetime | None, end: str | datetime | None, now: datetime
+) -> Window:
+    """What is new: since the end of the last inference."""
+    last = state.last_run(client, STAGE, analysis.analytics_id)
+    begin = start or (last["window_end"] if last else datetime(1970, 1, 1, tzinfo=UTC))
+    return Window(parse_time(begin), parse_time(end or now))
+
+
+def _gate(
+    client: Elasticsearch, analysis: Analysis, window: Window, model: Model, known: dict[str, str],
+    moved: list[dict[str, Any]], rows: int, run: str,
+) -> dict[str, Any]:  # fmt: skip
+    lacking = [name for name in model.encoder.fields if name not in known]
+    checks = check_new({"rows": rows, "lacking": lacking, "moved": moved})
+    report = Report("job", analysis.analytics_id, STAGE, window, checks, run, {"docs": rows, "rows": rows})
+    return conclude(client, report, where=f"analytics {analysis.analytics_id}")
+
+
+def _predicted(found: Found) -> dict[str, int]:
+    classes = found.model.trees.classes
+    counts = np.bincount(found.assigned, minlength=len(classes)).tolist() if classes else []
+    return dict(zip(classes, counts, strict=True))
+
+
+def _done(
+    client: Elasticsearch, analysis: Analysis, run: str, started: datetime, outcome: dict[str, Any], word: str
+) -> dict[str, Any]:
+    state.journal(
+        client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word,
+        window_start=outcome["start"], window_end=outcome["end"], detail=outcome,
+    )  # fmt: skip
+    return outcome
+
+
+def table_of(model: Model, documents: list[dict[str, Any]]) -> pa.Table:
+    """Documents that somebody sends, as a table: nested objects or dotted names, times as ISO 8601 or epoch milliseconds.
+
+    Raises:
+        DefinitionError: A value is none of its field's type.
+    """
+    columns = {}
+    for name, kind in model.encoder.types.items():
+        values = [_value(each, name) for each in documents]
+        columns[name] = pa.array([_typed(value, kind, name, row) for row, value in enumerate(values)], _arrow(kind))
+    return pa.table(columns)
+
+
+def _arrow(kind: str) -> pa.DataType:
+    from driftline.analytics.features import DATES, NUMBERS
+
+    return pa.float64() if kind in NUMBERS | DATES else pa.string()
+
+
+def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
+    """A field of a document: `a.b` may be a key, or the key `b` of an object `a`."""
+    if not isinstance(document, dict):
+        return None
+    if name in document:
+        found = document[name]
+        return found[0] if isinstance(found, list) and found else None if isinstance(found, list) else found
+    head, _, rest = name.partition(".")
+    while rest:
+        if head in document and (found := _value(document[head], rest)) is not None:
+            return found
+        more, _, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
+
+
+def _typed(value: Any, kind: str, name: str, row: int) -> float | str | None:  # noqa: ANN401 - any JSON
+    from driftline.analytics.features import DATES, NUMBERS
+
+    if value is None:
+        return None
+    try:
+        if kind in DATES:
+            return parse_time(value).timestamp() * 1000
+        if kind in NUMBERS:
+            return float(value)
+    except (TypeError, ValueError):
+        raise DefinitionError(
+            f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected="a time" if kind in DATES else "a number"
+        ) from None
+    return label_text(value)

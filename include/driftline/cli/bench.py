@@ -65,6 +65,21 @@ def _measured(name: str, run: Callable[..., dict[str, Any]], json: bool, **sizes
     _tell(name, figures, json)
 
 
+@app.command(epilog="Examples: driftline bench classify | driftline bench classify --rows 1000000 --tries 0 --json")
+def classify(
+    rows: Annotated[int, typer.Option(min=2000, help="How many documents.")] = 100_000,
+    tries: Annotated[int, typer.Option(min=0, help="Settings the notebook tries; 0 takes ours: what is left is overhead.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the documents.")] = 1,
+    json: Json = False,
+) -> None:
+    """Classify labelled web requests, against LightGBM as a notebook would use it on the same documents."""
+    from driftline.bench.classify import run
+
+    with progress(json) as report:
+        figures = run(rows=rows, tries=tries, seed=seed, progress=report)
+    _tell("classify", figures, json)
+
+
 @app.command(epilog="Example: driftline bench read --series 20000 --points 672 --json")
 def read(series: Series = 2000, points: Points = 672, freq: Freq = "1h", json: Json = False) -> None:
     """Read series from Elasticsearch, against the raw client fetching the same pages; then again from the series store."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import alerts, categorization, detector, job, metric, rules, source
+from driftline.core import alerts, analysis, categorization, detector, job, metric, rules, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs"
 WIDTH = 116
 MODELS: dict[str, list[type[BaseModel]]] = {
+    "analytics.md": [
+        analysis.Analysis,
+        analysis.Read,
+        analysis.Dest,
+        analysis.Classification,
+        analysis.OutlierDetection,
+        analysis.AnalyzedFields,
+        analysis.Inference,
+    ],
     "alerts.md": [alerts.Alert, alerts.Quiet, alerts.Channel],
     "jobs.md": [
         job.Job,
@@ -49,6 +58,13 @@ MODELS: dict[str, list[type[BaseModel]]] = {
 MEANING = {
     "Alert.alert_id": "The alert's name, as an id of a job.",
     "Alert.description": "One line for people.",
+    "Analysis.analytics_id": "The analysis' name, as an id of a job.",
+    "Analysis.description": "One line for people.",
+    "Analysis.source": "Which documents; see below.",
+    "Analysis.dest": "Where they go with what was found; see below.",
+    "Analysis.analysis": "One of `classification`, `regression`, `outlier_detection`; see below.",
+    "Analysis.analyzed_fields": "Which fields are looked at; see below.",
+    "OutlierDetection.method": "How unlike is measured; several ways together by default.",
     "Job.job_id": "The job's name: lower-case letters, digits, '-' and '_', at most 64.",
     "Job.description": "One line for people; the DAGs show it.",
     "Job.groups": "Words to find the job by; they become tags of its DAGs.",
@@ -225,7 +241,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - as a
 
 def written() -> dict[Path, str]:
     """Every derived file with its content."""
-    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in ("job", "source")}
+    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in ("job", "source", "analytics")}
     pages = {DOCS / name: page(name) for name in MODELS}
     return {**schemas, **pages, ROOT / "include" / "jobs" / "defaults.yaml.example": defaults()}
 

@@ -212,7 +212,9 @@ def _frequency(table: pa.Table, name: str) -> Column:
 def _addresses(table: pa.Table, name: str) -> list[Column]:
     networks = table.set_column(0, "value", _network(table["value"].combine_chunks())).group_by("value").aggregate([("n", "sum")])
     networks = networks.rename_columns(["value", "n"]).sort_by([("n", "descending"), ("value", "ascending")])
-    return [Column(f"{name}:network", name, "network", _frequent(networks)), Column(f"{name}:private", name, "private")]
+    private = Column(f"{name}:private", name, "private")
+    mixed = np.ptp(_of_texts(table["value"].combine_chunks(), private)) > 0
+    return [Column(f"{name}:network", name, "network", _frequent(networks)), *([private] if mixed else [])]
 
 
 def _texts(name: str) -> list[Column]:

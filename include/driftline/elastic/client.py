@@ -190,9 +190,7 @@ def _explain(error: ApiError, where: str) -> ClusterError | SourceIndexError:
     if error.status_code == 403:
         return ClusterError(f"the user may not do this: {reason}", where=where, fix="Grant the right to the user's role.")
     if "index_not_found" in str(error.error):
-        return SourceIndexError(
-            f"the index does not exist: {reason}", where=where, fix="Check datafeed.indices, or ingest first."
-        )
+        return SourceIndexError(f"the index does not exist: {reason}", where=where, fix="Check its name, or ingest first.")
     if missing := _MISSING.search(f"{reason} {error.body}"):
         return ClusterError(
             f"this cluster cannot do {'Painless scripts' if 'painless' in missing[0] else f'the aggregation {missing[1]}'}",

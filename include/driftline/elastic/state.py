@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticsearch import ConflictError, NotFoundError
 
-from driftline.core.timespan import Window, iso
+from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import results
 from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RUNS, STATE, ensure_templates
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
 
-KIND = "scored"
+KIND, INFERRED = "scored", "inferred"
 ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
 MAX_VERSIONS = 10_000
 
@@ -115,6 +115,25 @@ def _name(job_id: str, version: str) -> str:
 def _scored(stored: dict[str, Any]) -> Scored:
     window = Window.parse(stored["scored_from"], stored["scored_until"])
     return Scored(window, stored.get("meaning") or {}, stored.get("detail"))
+
+
+@talks_to_cluster
+def inferred_until(client: Elasticsearch, analytics_id: str) -> datetime | None:
+    """Until when new documents of an analysis were given predictions, or None."""
+    try:
+        return parse_time(client.get(index=STATE, id=f"{INFERRED}:{analytics_id}")["_source"]["scored_until"])
+    except NotFoundError:
+        return None
+
+
+@talks_to_cluster
+def advance_inferred(client: Elasticsearch, analytics_id: str, until: datetime) -> None:
+    """Notes until when new documents of an analysis have predictions; it only ever moves forward."""
+    ensure_templates(client)
+    known = inferred_until(client, analytics_id)
+    if known is None or known < until:
+        document = {"job_id": analytics_id, "kind": INFERRED, "scored_until": iso(until)}
+        client.index(index=STATE, id=f"{INFERRED}:{analytics_id}", document=document)
 
 
 @talks_to_cluster

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 STAGE = "infer"
+LATE = timedelta(hours=1)  # what was predicted in it already is replaced by the same
 
 
 def infer(
@@ -46,7 +47,7 @@ def infer(
     Args:
         client: The cluster.
         analysis: One with `inference`.
-        start: Documents from then on. Default: where the last inference ended.
+        start: Documents from then on. Default: an hour before the last inference ended, as documents come late.
         end: Documents before then. Default: now.
         run: The run that asks.
         progress: Told of documents.
@@ -101,9 +102,9 @@ def infer(
 def _window(
     client: Elasticsearch, analysis: Analysis, start: str | datetime | None, end: str | datetime | None, now: datetime
 ) -> Window:
-    """What is new: since the end of the last inference."""
-    last = state.last_run(client, STAGE, analysis.analytics_id)
-    begin = start or (last["window_end"] if last else datetime(1970, 1, 1, tzinfo=UTC))
+    """What is new: since a while before the end of the last inference, as documents come late."""
+    last = state.inferred_until(client, analysis.analytics_id)
+    begin = start or (last - LATE if last else datetime(1970, 1, 1, tzinfo=UTC))
     return Window(parse_time(begin), parse_time(end or now))
 
 
@@ -126,6 +127,7 @@ def _predicted(found: Found) -> dict[str, int]:
 def _done(
     client: Elasticsearch, analysis: Analysis, run: str, started: datetime, outcome: dict[str, Any], word: str
 ) -> dict[str, Any]:
+    state.advance_inferred(client, analysis.analytics_id, parse_time(outcome["end"]))
     state.journal(
         client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word,
         window_start=outcome["start"], window_end=outcome["end"], detail=outcome,

@@ -7,19 +7,20 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from driftline.core.analysis import Analysis
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
 from driftline.core.source import Source
 from driftline.core.timespan import format_span
 
 _SPAN = {"anyOf": [{"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)?\s*)+$"}, {"type": "number"}]}
-_ONE_OR_MANY = {"indices", "paths"}
+_ONE_OR_MANY = {"indices", "paths", "index"}
+_MODELS: dict[str, Any] = {"job": Job, "source": Source, "analytics": Analysis}
 
 
-def json_schema(kind: Literal["job", "source"] | str) -> dict[str, Any]:
+def json_schema(kind: Literal["job", "source", "analytics"] | str) -> dict[str, Any]:
     """The schema of one kind of definition (draft 2020-12). It accepts what `Definition.load` accepts."""
-    model: Any = Job if kind == "job" else Source
-    schema = TypeAdapter(model).json_schema(mode="validation")
+    schema = TypeAdapter(_MODELS[kind]).json_schema(mode="validation")
     found: dict[str, Any] = _as_written(schema)
     if kind == "job":
         found["$defs"]["Detector"]["properties"]["function"]["examples"] = list(FUNCTIONS)

@@ -116,11 +116,11 @@ def _names(node, place=""):
     return {name for part in node for name in _names(part, f"{place}[]")} if isinstance(node, list) else set()
 
 
-@pytest.mark.parametrize("kind", ["job", "source"])
+@pytest.mark.parametrize("kind", ["job", "source", "analytics"])
 def test_every_definition_that_comes_with_driftline_fits_its_schema(kind):
     schema = json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
-    folder = ROOT / "include" / f"{kind}s"
+    folder = ROOT / "include" / (kind if kind.endswith("s") else f"{kind}s")
     for path in [*folder.glob("*.yaml"), *folder.glob("*.example")]:
         # an editor takes a time for text
         data = json.loads(json.dumps(yaml.safe_load(path.read_text("utf-8")), default=str))

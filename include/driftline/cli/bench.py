@@ -196,3 +196,23 @@ def detect(
     with progress(json) as report:
         figures = run(partitions=partitions, minutes=span, seed=seed, models=models, progress=report)
     _tell("detect", figures, json)
+
+
+@app.command(epilog="Example: driftline bench outliers --seeds 10 --json")
+def outliers(
+    seeds: Annotated[int, typer.Option(min=1, help="How many sets of each kind.")] = 5,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set; may be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """Find known outliers in 14 kinds of sets, beside PyOD's LOF, KNN and IForest: the area under the ROC curve."""
+    from driftline.bench.outliers import run
+
+    with progress(json) as report:
+        figures = run(seeds=seeds, sets=sets or (), progress=report)
+    if json:
+        emit(figures)
+        return
+    detectors = list(figures["auc"])
+    rows = [[name.removeprefix("auc_"), *found.values()] for name, found in figures.items() if name.startswith("auc_")]
+    rows += [["mean", *figures["auc"].values()], ["seconds", *figures["seconds"].values()]]
+    table("driftline bench outliers: AUC", ["set", *detectors], rows)

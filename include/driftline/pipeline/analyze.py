@@ -14,6 +14,7 @@ from driftline.analytics import drift, split, trees
 from driftline.analytics.features import factorized, learn
 from driftline.analytics.leaks import LOOKED_AT, told_alone
 from driftline.analytics.model import Model
+from driftline.analytics.outliers import detect
 from driftline.core.analysis import MAX_CLASSES
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri, whole
@@ -180,8 +181,6 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
 def _outliers(analysis: Analysis, handle: Handle, table: pa.Table, out: str, model_id: str) -> dict[str, Any]:
     settings = analysis.analysis.outlier_detection
     assert settings is not None
-    from driftline.analytics.outliers import detect
-
     encoder = learn(table, handle["fields"], ordered=True)
     found = detect(encoder.encode(table).astype(np.float64), settings=settings)
     evaluated.stage_outliers(found.scores, found.influence, encoder.names, settings, model_id, out)

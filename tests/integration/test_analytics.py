@@ -12,12 +12,14 @@ import pytest
 from driftline.cli import main
 from driftline.core.analysis import Analysis
 from driftline.core.errors import DataError, DefinitionError, DriftlineError, QualityStopError, SnapshotError, SourceIndexError
+from driftline.core.source import Source
 from driftline.core.timespan import iso
 from driftline.elastic import trained
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import QUALITY
 from driftline.pipeline import analyze, jobs, trainedmodels
 from driftline.pipeline.infer import infer
+from driftline.pipeline.ingest import ingest
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _KEYWORD = {"type": "keyword"}
@@ -335,3 +337,30 @@ def test_an_id_is_not_given_twice(client, prefix, requests) -> None:
     made = analysis_of(prefix, requests, classification(), name="demo-endpoints")
     with pytest.raises(DefinitionError, match="taken"):
         jobs.save_analysis(client, made)
+
+
+def test_rows_are_indexed_with_what_the_model_says(client, prefix, classified, tmp_path, monkeypatch) -> None:
+    analysis, _ = classified
+    jobs.save_analysis(client, analysis)
+    random = np.random.default_rng(12)
+    made = [document(number, random) for number in range(200)]
+    file = tmp_path / "rows.ndjson"
+    file.write_text("".join(json.dumps({key: value for key, value in each.items() if key != "tag"}) + "\n" for each in made))
+    source = Source.parse(
+        {
+            "source_id": f"{prefix}rows",
+            "index": f"{prefix}rows",
+            "files": {"paths": str(file), "final": True},
+            "predict": analysis.analytics_id,
+        },
+        where="test",
+    )
+    ingest(client, source)
+    client.indices.refresh(index=source.index)
+    found = {each["@timestamp"]: each["ml"] for each in every(client, source.index)}
+    assert len(found) == 200
+    assert all(each["tag_prediction"] in {"attack", "normal"} for each in found.values())
+    assert not any(each["is_training"] for each in found.values())
+    jobs.delete_analysis(client, analysis.analytics_id)
+    with pytest.raises(DefinitionError, match="there is no analytics"):
+        ingest(client, source.model_copy(update={"source_id": f"{prefix}again"}))

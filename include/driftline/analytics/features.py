@@ -247,8 +247,9 @@ def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
         found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
     elif kind == "frequency":
         place = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values)).to_numpy()
-        counts: NDArray[np.float64] = np.array([*column.counts, 0], dtype=np.float64)
-        return np.log1p(counts[place]).astype(np.float32)
+        logarithms: NDArray[np.float32] = np.log1p(np.array([*column.counts, 0], dtype=np.float64)).astype(np.float32)
+        told: NDArray[np.float32] = logarithms[place]
+        return told
     elif kind == "private":
         found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())
     elif kind == "length":

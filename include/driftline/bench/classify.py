@@ -134,7 +134,7 @@ def _plain(
         "num_threads": 2,
         "bagging_freq": 1,
     }
-    space = {
+    space: dict[str, list[Any]] = {
         "num_leaves": [15, 31, 63, 127], "min_data_in_leaf": [10, 20, 50], "feature_fraction": [0.6, 0.8, 1.0],
         "lambda_l2": [0, 1, 10], "cat_smooth": [10, 50], "min_data_per_group": [50, 100],
     }  # fmt: skip

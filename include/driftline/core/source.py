@@ -176,6 +176,9 @@ class Source(Definition):
         None, description="Of text stamps, as strptime has it, or epoch_s, epoch_ms. Default: ISO 8601, or epoch by magnitude."
     )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field("UTC", description="The zone of stamps that name none.")
+    predict: Identifier | None = Field(
+        None, description="An analysis of documents: each row is indexed with what its model in force says of it."
+    )
     schedule: Cron = Field(NO_SCHEDULE, description="When to look for new rows: cron in UTC, or 'none' (by hand).")
     quality: RowQuality = Field(default_factory=RowQuality)
     index_settings: IndexSettings = Field(default_factory=IndexSettings)

@@ -60,7 +60,15 @@ def read(client: Elasticsearch, analysis: Analysis, *, uri: str, progress: Progr
     texts = [analysis.supervised.dependent_variable] if analysis.supervised and analysis.type == "classification" else []
     read_at = iso(datetime.now(UTC))
     handle = stage(
-        client, analysis.source.index, analysis.source.query, wanted, uri=uri, where=where, texts=texts, progress=progress
+        client,
+        analysis.source.index,
+        analysis.source.query,
+        wanted,
+        uri=uri,
+        where=where,
+        texts=texts,
+        results_field=analysis.dest.results_field,
+        progress=progress,
     )
     return {**handle, "fields": fields, "label": label, "read_at": read_at, "version": analysis.version}
 

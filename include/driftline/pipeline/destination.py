@@ -15,6 +15,7 @@ from driftline.elastic.bulk import AT_ONCE, Outcome, bulk, index_action
 from driftline.elastic.client import explained
 from driftline.elastic.documents import concrete
 from driftline.elastic.indices import BOOL, DOUBLE, KEYWORD
+from driftline.pipeline.documents import MODEL_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 PAGE = 5_000
 MADE_BY = "driftline_analytics"
 _NAMED = {"class_name": KEYWORD, "importance": DOUBLE}
-MODEL_ID = "model_id"
 
 
 def check(client: Elasticsearch, analysis: Analysis, index: str, read: list[str], place: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PAGE = 5_000  # documents with their source: a megabyte or ten
 ANSWER = ["hits.hits._id", "hits.hits._index", "hits.hits._source", "hits.hits.fields"]
 OWN = ["_id", "_index", "_source"]
+MODEL_ID = "model_id"
 
 
 def usable(client: Elasticsearch, analysis: Analysis) -> tuple[dict[str, str], str | None]:
@@ -44,7 +45,8 @@ def usable(client: Elasticsearch, analysis: Analysis) -> tuple[dict[str, str], s
     found = {
         name: types[name] for name in wanted if types[name] in USED and not (types[name] in TEXTS and f"{name}.keyword" in types)
     }
-    if _below_any(types, analysis.dest.results_field):
+    ours = f"{analysis.dest.results_field}.{MODEL_ID}" in types  # what a prediction at ingest left; it is replaced
+    if _below_any(types, analysis.dest.results_field) and not ours:
         raise SourceIndexError(
             f"the documents have a field '{analysis.dest.results_field}' already",
             where=f"{where}, dest.results_field", expected="a field of its own for results",
@@ -91,6 +93,7 @@ def stage(
     uri: str,
     where: str,
     texts: Sequence[str] = (),
+    results_field: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Reads all documents that match, into a file of a column for each field and `_id`, `_index`, `_source` (JSON).
@@ -103,6 +106,7 @@ def stage(
         uri: The file.
         where: What is told of errors.
         texts: Fields that are kept as text, whatever their type: labels.
+        results_field: What is left out of the documents, as it will hold other results.
         progress: Told of documents.
 
     Returns:
@@ -116,6 +120,8 @@ def stage(
     rows, several = 0, dict.fromkeys(fields, 0)
     with explained(where), whole(uri) as file, pq.ParquetWriter(file, schema, compression="zstd") as out:
         for hits in pages(client, index, _body(query, fields), where=where, answer=ANSWER, size=PAGE):
+            for hit in hits:
+                hit["_source"].pop(results_field, None)
             out.write_table(_table(hits, schema, several))
             rows += len(hits)
             if progress:

@@ -86,7 +86,16 @@ def infer(
         return _done(client, analysis, run, started, {**told, "documents": 0, "written": 0, "predicted": {}, "moved": []}, "pass")
     known = {name: kind for name, kind in model.encoder.types.items() if name in types}
     place = staging_uri(analysis.analytics_id, STAGE, f"{started:%Y%m%dT%H%M%S}-{run}")
-    handle = stage(client, index, query, known, uri=f"{place}/documents.parquet", where=where, progress=progress)
+    handle = stage(
+        client,
+        index,
+        query,
+        known,
+        uri=f"{place}/documents.parquet",
+        where=where,
+        results_field=analysis.dest.results_field,
+        progress=progress,
+    )
     table = read(handle["uri"])
     nothing = np.zeros(table.num_rows, dtype=bool)
     found = Found(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), nothing, nothing, description["model_id"])
@@ -135,16 +144,16 @@ def _done(
     return outcome
 
 
-def table_of(model: Model, documents: list[dict[str, Any]]) -> pa.Table:
+def table_of(model: Model, documents: list[dict[str, Any]], *, strict: bool = True) -> pa.Table:
     """Documents that somebody sends, as a table: nested objects or dotted names, times as ISO 8601 or epoch milliseconds.
 
     Raises:
-        DefinitionError: A value is none of its field's type.
+        DefinitionError: A value is none of its field's type, and `strict`; else it is missing.
     """
     columns = {}
     for name, kind in model.encoder.types.items():
-        values = [_value(each, name) for each in documents]
-        columns[name] = pa.array([_typed(value, kind, name, row) for row, value in enumerate(values)], _arrow(kind))
+        values = [_known(each, name) for each in documents]
+        columns[name] = pa.array([_typed(value, kind, name, row, strict) for row, value in enumerate(values)], _arrow(kind))
     return pa.table(columns)
 
 
@@ -152,6 +161,15 @@ def _arrow(kind: str) -> pa.DataType:
     from driftline.analytics.features import DATES, NUMBERS
 
     return pa.float64() if kind in NUMBERS | DATES else pa.string()
+
+
+def _known(document: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON
+    """A field of a document, or what it is another reading of: `said.keyword` is made of `said` by the index."""
+    found = _value(document, name)
+    if found is None and "." in name:
+        parent = _value(document, name.rpartition(".")[0])
+        return None if isinstance(parent, dict) else parent
+    return found
 
 
 def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
@@ -170,7 +188,7 @@ def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     return None
 
 
-def _typed(value: Any, kind: str, name: str, row: int) -> float | str | None:  # noqa: ANN401 - any JSON
+def _typed(value: Any, kind: str, name: str, row: int, strict: bool) -> float | str | None:  # noqa: ANN401 - any JSON
     from driftline.analytics.features import DATES, NUMBERS
 
     if value is None:
@@ -181,6 +199,8 @@ def _typed(value: Any, kind: str, name: str, row: int) -> float | str | None:  #
         if kind in NUMBERS:
             return float(value)
     except (TypeError, ValueError):
+        if not strict:
+            return None
         raise DefinitionError(
             f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected="a time" if kind in DATES else "a number"
         ) from None

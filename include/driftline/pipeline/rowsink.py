@@ -17,6 +17,7 @@ from driftline.elastic.client import explained
 from driftline.elastic.results import delete
 from driftline.pipeline import decisions, ledger, target
 from driftline.pipeline.rowgate import UNFIT, add, no_counts, note_unread, set_apart
+from driftline.pipeline.tag import Tagger
 from driftline.sources import mapping, quarantine
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class RowSink:
         fresh: dict[str, Any] = {"id": run, "seconds": 0.0, "checks": no_counts(), **dict.fromkeys(ledger.COUNTS, 0)}
         self.counts = last if last.get("id") == run and entry.state in {"running", "stopped"} else fresh
         entry.detail["run"] = self.counts
+        self._tagged = Tagger(client, source.predict) if source.predict else None
         self._quarantine_ready = False
         self._started = time.monotonic()
         self._before = float(self.counts["seconds"])
@@ -109,7 +111,7 @@ class RowSink:
     def _write(self, rows: Rows, found: Counts) -> None:
         bad = self._without_released(rows)
         index, ids = self._source.index, rows.ids or [self._name(offset) for offset in rows.offsets]
-        actions = _actions(index, ids, rows.bodies)
+        actions = _actions(index, ids, self._tagged(rows.bodies) if self._tagged else rows.bodies)
         if self._again and not rows.ids:
             actions += [delete_action(index, self._name(row.offset)) for row in bad]
         unfit: list[dict[str, Any]] = []

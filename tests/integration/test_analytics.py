@@ -20,6 +20,7 @@ from driftline.elastic.indices import QUALITY
 from driftline.pipeline import analyze, jobs, trainedmodels
 from driftline.pipeline.infer import infer
 from driftline.pipeline.ingest import ingest
+from driftline.pipeline.tag import Tagger
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _KEYWORD = {"type": "keyword"}
@@ -363,4 +364,4 @@ def test_rows_are_indexed_with_what_the_model_says(client, prefix, classified, t
     assert not any(each["is_training"] for each in found.values())
     jobs.delete_analysis(client, analysis.analytics_id)
     with pytest.raises(DefinitionError, match="there is no analytics"):
-        ingest(client, source.model_copy(update={"source_id": f"{prefix}again"}))
+        Tagger(client, analysis.analytics_id)

@@ -18,6 +18,7 @@ from driftline.elastic import trained
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import QUALITY
 from driftline.pipeline import analyze, jobs, trainedmodels
+from driftline.pipeline.evaluation import evaluate
 from driftline.pipeline.infer import infer
 from driftline.pipeline.ingest import ingest
 from driftline.pipeline.tag import Tagger
@@ -110,6 +111,10 @@ def test_the_measures_are_those_of_the_documents_that_were_held_back(client, cla
     assert outcome["evaluation"]["documents"] == len(held)
     assert outcome["evaluation"]["accuracy"]["value"] == pytest.approx(right, abs=1e-5)
     assert right > 0.95  # `said` gives it away
+    again = evaluate(
+        client, [analysis.dest.index], "classification", "tag", "ml.tag_prediction", query={"term": {"ml.is_training": False}}
+    )
+    assert again["accuracy"]["value"] == outcome["evaluation"]["accuracy"]["value"]
     assert all(each["ml"]["driftline"]["correct"] == (each["ml"]["tag_prediction"] == each["tag"]) for each in held)
 
 
@@ -206,17 +211,22 @@ def test_outliers_are_what_was_planted(client, prefix) -> None:
     random = np.random.default_rng(1)
     made = [{"a": float(a), "b": float(b), "kind": "x"} for a, b in random.normal(size=(600, 2))]
     made += [{"a": 9.0 + n, "b": 0.1, "kind": "x"} for n in range(6)]
+    made = [{**each, "planted": place >= 600} for place, each in enumerate(made)]
     index = f"{prefix}points"
     client.indices.create(
         index=index, mappings={"properties": {"a": {"type": "double"}, "b": {"type": "double"}, "kind": {"type": "keyword"}}}
     )
     fill(client, index, made)
-    analysis = analysis_of(prefix, index, {"outlier_detection": {}}, name=f"{prefix}out")
+    more = {"name": f"{prefix}out", "analyzed_fields": {"excludes": ["planted"]}}
+    analysis = analysis_of(prefix, index, {"outlier_detection": {}}, **more)
     outcome = analyze.run(client, analysis)
     found = sorted(every(client, analysis.dest.index), key=lambda each: -each["ml"]["outlier_score"])
     assert {each["a"] for each in found[:6]} == {9.0 + n for n in range(6)}
     assert found[0]["ml"]["feature_influence"][0]["feature_name"] == "a"
     assert outcome["evaluation"]["documents"] == 606
+    known = evaluate(client, [analysis.dest.index], "outlier_detection", "planted", "ml.outlier_score")
+    assert known["auc_roc"]["value"] == 1
+    assert known["recall"]["0.75"] == 1
     assert not outcome["promoted"]
 
 

@@ -1,7 +1,8 @@
-"""Elastic's walk-through of anomaly detection, in a browser on a running Airflow: what it shows there is found here.
+"""Elastic's walk-through, in a browser on a running Airflow: what it shows there is found here.
 
 A log of a web application in which one client downloads large files in some nights between 6 and 9 March: a count a minute shows
 when, means of bytes by whom, and a population that nobody else does; then the documents behind it, and a forecast of a week.
+At the end requests that somebody has labelled: what they are is learned, and told of new ones.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def index(client: Elasticsearch, module_prefix: str) -> str:
 @pytest.fixture(scope="module")
 def site(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A whole Airflow, with no job and no source but those that are made here."""
-    folders = {name: str(tmp_path_factory.mktemp(name)) for name in ("DRIFTLINE_JOBS_DIR", "DRIFTLINE_SOURCES_DIR")}
+    kinds = ("JOBS", "SOURCES", "ANALYTICS")
+    folders = {name: str(tmp_path_factory.mktemp(name)) for name in (f"DRIFTLINE_{kind}_DIR" for kind in kinds)}
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in folders.items():
             patch.setitem(os.environ, name, folder)
@@ -224,3 +226,52 @@ def test_a_population_confirms_the_client_and_the_documents_show_what_it_did(
     sizes = sorted(int(row["http.response.bytes"]) for row in rows)
     assert sizes[len(sizes) // 2] > 300_000, "large files"
     page.screenshot(path=tmp_path / "documents.png", full_page=True)
+
+
+def generated(name: str, rows: int, seed: int, **more: str) -> str:
+    """Requests with a tag, in an index."""
+    options = {"rows": str(rows), "label_noise": "0.01", **more}
+    settings = [part for option, value in options.items() for part in ("--set", f"{option}={value}")]
+    asked = ["generate", "web_requests", "--index", name, "--days", "2", "--start", iso(UNTIL), "--seed", str(seed), "--json"]
+    ended = CliRunner().invoke(app, [*asked, *settings])
+    assert ended.exit_code == 0, ended.output
+    return name
+
+
+def test_what_labelled_requests_are_is_learned_and_told_of_new_ones(
+    page: Page, client: Elasticsearch, module_prefix: str, tmp_path: Path
+) -> None:
+    shares = "{scanner: 0.2, credential_stuffing: 0.1, broken_client: 0, data_exfiltration: 0}"
+    labelled = generated(f"{module_prefix}webapp-tagged", 4000, 5, shares=shares)
+    unlabelled = generated(f"{module_prefix}webapp-new", 500, 6, shares=shares, unlabelled="1", truth="true")
+    name, tagged = f"{module_prefix}tags", f"{module_prefix}webapp-now-tagged"
+    page.goto(f"/driftline/new-analysis?index={labelled}")
+    page.get_by_text("3 classes: normal").wait_for()
+    assert page.get_by_label("Dependent variable").input_value() == "tag"
+    page.get_by_label("Id", exact=True).fill(name)
+    page.get_by_label("give new documents predictions").check()
+    page.locator("[name=new_index]").fill(unlabelled)
+    page.locator("[name=new_dest]").fill(tagged)
+    page.get_by_text("This can be created.").wait_for()
+    page.screenshot(path=tmp_path / "wizard.png", full_page=True)
+    page.get_by_role("button", name="Create and start").click()
+    page.wait_for_url(f"**/analytics/{name}")
+    page.locator("#matrix button").first.wait_for(timeout=PATIENCE * 1000)
+    found = page.request.get(f"/driftline/api/v1/analytics/{name}/evaluation").json()["evaluation"]
+    assert found["accuracy"]["ci"][0] > 0.85, "more than calling all of them normal, which is right of 0.7"
+    assert found["auc_roc"]["value"] > 0.85
+    page.locator("#curves .main-svg").first.wait_for()
+    page.screenshot(path=tmp_path / "results.png", full_page=True)
+    page.get_by_role("link", name="trained models").click()
+    page.get_by_text("in force", exact=True).wait_for()
+    page.screenshot(path=tmp_path / "models.png", full_page=True)
+    page.go_back()
+    page.get_by_role("button", name="Predict for new documents").click()
+    deadline = time.monotonic() + PATIENCE
+    while not client.indices.exists(index=tagged) or client.count(index=tagged)["count"] < 500:
+        assert time.monotonic() < deadline, "the new documents have no predictions"
+        page.wait_for_timeout(1000)
+    hits = [hit["_source"] for hit in client.search(index=tagged, size=500)["hits"]["hits"]]
+    assert not any("tag" in each for each in hits)
+    right = sum(each["ml"]["tag_prediction"] == each["truth"] for each in hits) / len(hits)
+    assert right > 0.9

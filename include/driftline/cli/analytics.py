@@ -161,9 +161,31 @@ def results(analytics: Name, json: Json = False) -> None:
     return None
 
 
+@app.command(
+    epilog="Example: driftline analytics evaluate points-outliers --kind outlier_detection --actual is_outlier --predicted ml.outlier_score"
+)
+def evaluate(
+    index: Annotated[str, typer.Argument(help="An index with results, or a pattern.")],
+    actual: Annotated[str, typer.Option(help="The field with the truth.")],
+    predicted: Annotated[str, typer.Option(help="The field with what was found.")],
+    kind: Annotated[str, typer.Option(help="classification, regression or outlier_detection.")] = "classification",
+    held_back: Annotated[bool, typer.Option("--held-back", help="Only documents that were not learned from.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare what an index holds with what is known."""
+    from driftline.elastic.client import connect
+    from driftline.pipeline.evaluation import evaluate as run_evaluate
+
+    if kind not in {"classification", "regression", "outlier_detection"}:
+        raise typer.BadParameter("classification, regression or outlier_detection", param_hint="--kind")
+    query: dict[str, Any] | None = {"term": {f"{predicted.rpartition('.')[0]}.is_training": False}} if held_back else None
+    found = run_evaluate(connect(), [index], kind, actual, predicted, query=query)  # type: ignore[arg-type]
+    return emit(found) if json else _tell(found)
+
+
 def _tell(found: dict[str, Any]) -> None:
     if "accuracy" in found:
-        area = found["auc_roc"]["value"]
+        area = found.get("auc_roc", {}).get("value")
         say(f"Accuracy {_number(found['accuracy'])}" + (f", area under ROC {area:.3f}" if area is not None else "")
             + f", on {found['documents']:,} documents that were held back.")  # fmt: skip
         rows = found["multiclass_confusion_matrix"]["confusion_matrix"]
@@ -179,6 +201,14 @@ def _tell(found: dict[str, Any]) -> None:
         table("", ["class", "recall", "precision"], each)
     elif "mse" in found:
         say(f"R² {_number(found['r_squared'])}, mean squared error {_number(found['mse'])}, on {found['documents']:,} documents.")
+    elif "auc_roc" in found:
+        say(
+            f"Area under ROC {_number(found['auc_roc'])}, on {found['documents']:,} documents."
+            if found["auc_roc"]
+            else "All are of one kind."
+        )
+        known: list[list[object]] = [[at, found["precision"][at], found["recall"][at]] for at in found["recall"]]
+        table("Those with a score of", ["at least", "precision", "recall"], known)
     else:
         table("Outlier scores", ["at least", "documents"], [[name, many] for name, many in found["above"].items()])
 

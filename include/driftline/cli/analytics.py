@@ -161,9 +161,7 @@ def results(analytics: Name, json: Json = False) -> None:
     return None
 
 
-@app.command(
-    epilog="Example: driftline analytics evaluate points-outliers --kind outlier_detection --actual is_outlier --predicted ml.outlier_score"
-)
+@app.command(epilog="Example: driftline analytics evaluate webapp-out --actual tag --predicted ml.tag_prediction --held-back")
 def evaluate(
     index: Annotated[str, typer.Argument(help="An index with results, or a pattern.")],
     actual: Annotated[str, typer.Option(help="The field with the truth.")],

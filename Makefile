@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
 
 # Two at once, each with an Elasticsearch of its own; the tests of a file share what is slow to make, so they stay together.
-TWO := -n 2 --dist loadfile
+# Files are handed out in the order of tests/conftest.py, not by their number of tests: the longest have few.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## List the commands

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 NAME = "driftline-test-"
 STATE = Path(tempfile.gettempdir()).resolve() / f"{NAME}{os.getpid()}"
 FOREIGN = ("DRIFTLINE_", "AIRFLOW_CONN_")
+LONG = (
+    "test_walkthrough", "test_compared", "test_cli", "test_demo", "test_detect", "test_reference", "test_services",
+    "test_dag_kill", "test_aggregated_feeds", "test_node", "test_bench_hits", "test_backtest_command", "test_dag_browser",
+    "test_api_fuzzed", "test_detect_command", "test_elastic_api", "test_ingest", "test_suggest", "test_modules",
+    "test_bench_detect",
+)  # fmt: skip
+"""Files that take most of a minute and more, the longest first: one that began last would leave the other process idle until it
+ends. Those that start a whole Airflow stand apart, so that two of them seldom run at once."""
 TERMINAL = ("COLUMNS", "LINES")  # of a terminal that is none: tests that run side by side are told of one
 
 
@@ -50,6 +58,12 @@ def pytest_configure() -> None:
     os.environ["DRIFTLINE_AIRFLOW_PORT"] = str(18080 + 10 * worker())
     if shared:
         os.environ["DRIFTLINE_ELASTICSEARCH_URL"] = shared
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the long files (see `TWO` in the Makefile)."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 def pytest_unconfigure() -> None:

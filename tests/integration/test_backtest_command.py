@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import yaml
+from commands import command
 
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import TRUTH, ensure_templates
@@ -23,12 +21,7 @@ SPIKE, DROP, AGAIN = 16 * 24 + 5, 18 * 24 + 12, 16 * 24 + 7
 
 
 def run(*arguments):
-    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, timeout=300, stdin=subprocess.DEVNULL
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    return command(*arguments, COLUMNS="200")
 
 
 def answer(*arguments, code=0):

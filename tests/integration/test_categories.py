@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import command
 
 from driftline.core.job import Job
 from driftline.core.series import SeriesKey
@@ -208,10 +206,9 @@ def test_partitions_may_have_categories_of_their_own(client, indexed):
 def test_the_command_lists_them(client, scored):
     job, _ = scored["planted"]
     save(client, job)
-    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", "categories", job.job_id]
-    told = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    told = command("categories", job.job_id, "--json")
     assert {each["category_id"] for each in json.loads(told.stdout)} == {1, 2, 3, 4}
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"})
+    shown = command("categories", job.job_id)
     assert "Session of <*> closed after <n> s" in shown.stdout
     client.delete(index="driftline-jobs", id=f"job:{job.job_id}", refresh=True)
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import yaml
+from commands import command
 
 from driftline.elastic.bulk import bulk, index_action
 from driftline.pipeline.jobs import reset
@@ -18,10 +19,14 @@ from driftline.pipeline.jobs import reset
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def run(*arguments, **environment):
-    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
+run = command
+
+
+def process(*arguments, **environment):
+    """The same in a process of its own."""
+    words = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", *map(str, arguments)]
     done = subprocess.run(
-        command,
+        words,
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "300", **environment},
@@ -72,6 +77,19 @@ def job_file(tmp_path, index, prefix, client):
 
     yield write
     reset(client, f"{prefix}job")
+
+
+def test_a_process_of_its_own_says_and_exits_as_the_command_does_here(job_file):
+    job = job_file()
+    for words, code in (
+        (("jobs", "validate", job, "--json"), 0),
+        (("train", job, "--as-of", "yesterday", "--json"), 2),
+    ):
+        done, here = process(*words), run(*words)
+        assert (done.returncode, done.stdout, done.stderr) == (code, here.stdout, here.stderr)
+        assert here.returncode == code
+    down = process("train", job, DRIFTLINE_ELASTICSEARCH_URL="http://127.0.0.1:9")
+    assert down.returncode == 1
 
 
 def test_the_main_path_by_hand(job_file):
@@ -172,10 +190,10 @@ def test_a_snapshot_that_does_not_exist(job_file):
 
 
 def test_help_has_examples_for_every_command():
-    for command in ("train", "score", "forecast", "anomalies", "ingest", "generate", "up"):
-        done = run(command, "--help")
+    for name in ("train", "score", "forecast", "anomalies", "ingest", "generate", "up"):
+        done = run(name, "--help")
         assert done.returncode == 0
-        assert f"driftline {command}" in done.stdout
+        assert f"driftline {name}" in done.stdout
 
 
 def test_saved_jobs_are_listed_and_deleted(job_file, prefix):

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+from commands import command
 
 COLUMNS = ["lower", "typical", "upper", "probability", "anomaly_score", "kind"]
 
 
 def run(*arguments, code=0):
-    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", "detect", *map(str, arguments)]
     # an address where nothing listens: it must not matter
-    environment = {**os.environ, "COLUMNS": "200", "DRIFTLINE_ELASTICSEARCH_URL": "http://127.0.0.1:9"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, stdin=subprocess.DEVNULL)
-    assert "Traceback" not in done.stderr, done.stderr
+    done = command("detect", *arguments, COLUMNS="200", DRIFTLINE_ELASTICSEARCH_URL="http://127.0.0.1:9")
     assert done.returncode == code, done.stderr
     return done
 

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import command
 
 DRIFTLINE = Path(sys.executable).with_name("driftline")
 SMALL = ("--days", "2", "--start", "2026-03-02", "--events-per-day", "3000", "--set", "clients=1000")
 
 
 def run(*args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(DRIFTLINE), "generate", *args], capture_output=True, text=True, timeout=300, check=False)
+    done = command("generate", *args)
     assert done.returncode == code, done.stderr
     return done
 
@@ -56,7 +57,8 @@ def test_the_classic_says_when_its_spike_begins_and_ends(tmp_path):
 
 
 def test_a_pipe_gets_nothing_but_events():
-    done = run("smoke_event", "--start", "2026-03-02", "--days", "1", "--out", "-")
+    words = [str(DRIFTLINE), "generate", "smoke_event", "--start", "2026-03-02", "--days", "1", "--out", "-"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == 17_280 + 9 * 360
     assert "Anomaly Start Time" in done.stderr
@@ -126,8 +128,7 @@ def test_labelled_requests_fill_an_index_by_their_source(client, prefix, tmp_pat
     made = {"kind": "web_requests", "start": "2026-03-02", "days": 2, "options": options}
     source = tmp_path / "webapp.yaml"
     source.write_text(json.dumps({"source_id": index, "index": index, "generator": made}))
-    ingest = [str(DRIFTLINE), "ingest", "--source", str(source), "--json"]
-    done = subprocess.run(ingest, capture_output=True, text=True, timeout=300, check=False)
+    done = command("ingest", "--source", source, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["indexed"] == 3_000
     aggs = {"tags": {"terms": {"field": "tag"}}, "slow": {"max": {"field": "event.duration"}}}

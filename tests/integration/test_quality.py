@@ -1,14 +1,12 @@
 """The gate on a real Elasticsearch: what it keeps, what it compares with, and what it stops."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import command
 
 from driftline.core.errors import ClusterDownError, QualityStopError
 from driftline.core.job import Job
@@ -175,9 +173,7 @@ def test_an_ingest_is_reported_with_what_its_source_wants(client, prefix, tmp_pa
 
 
 def run(*arguments):
-    command = [sys.executable, "-W", "ignore", "-c", "from driftline.cli import main; main()", "quality", *arguments]
-    environment = {**os.environ, "COLUMNS": "300"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, stdin=subprocess.DEVNULL)
+    return command("quality", *arguments)
 
 
 def test_the_command_tells_the_latest_verdicts_and_their_trend(client, job, stage):

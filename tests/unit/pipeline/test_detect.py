@@ -75,7 +75,9 @@ def test_what_comes_later_changes_nothing(tmp_path, span, gappy):
     path.write_text(text(values, keep=keep))
     whole = results(str(path), options)
     assert (whole.anomaly_score.astype(float) > 0).any()
-    for cut in random.integers(1, len(keep), 20).tolist():
+    # within and just after what is odd, near the beginning, and anywhere
+    odd = np.searchsorted(keep, [499, 502, 504, 701]).tolist()
+    for cut in [*odd, 20, *random.integers(1, len(keep), 3).tolist()]:
         path.write_text(text(values, keep=keep[:cut]))
         part = results(str(path), options)
         pd.testing.assert_frame_equal(part, whole[:cut])

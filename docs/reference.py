@@ -241,7 +241,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - as a
 
 def written() -> dict[Path, str]:
     """Every derived file with its content."""
-    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in ("job", "source", "analytics")}
+    kinds = ("job", "source", "analytics")
+    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in kinds}
     pages = {DOCS / name: page(name) for name in MODELS}
     return {**schemas, **pages, ROOT / "include" / "jobs" / "defaults.yaml.example": defaults()}
 

@@ -21,6 +21,7 @@ Description = dict[str, Any]
 PART = 2**20  # bytes; base64 makes a third more of it
 MOST = 1000
 MGET = 8
+LONG = ["detail.searched", "detail.total_feature_importance", "detail.evaluation.auc_roc.classes", "detail.evaluation.multi*"]
 
 
 @talks_to_cluster
@@ -63,10 +64,11 @@ def _part_ids(description: Description) -> list[str]:
 
 
 @talks_to_cluster
-def list_(client: Elasticsearch, analytics_id: str | None = None) -> list[Description]:
-    """The models of an analysis, or all, the newest first."""
+def list_(client: Elasticsearch, analytics_id: str | None = None, *, brief: bool = False) -> list[Description]:
+    """The models of an analysis, or all, the newest first; `brief` leaves out curves, and all else that is long."""
     found = client.search(
         index=TRAINED,
+        source_excludes=LONG if brief else None,
         query={"term": {"analytics_id": analytics_id}} if analytics_id else {"match_all": {}},
         sort=[{"created": {"order": "desc", "unmapped_type": "date"}}],
         size=MOST,
@@ -82,10 +84,16 @@ def describe(client: Elasticsearch, model_id: str) -> Description:
     Raises:
         SnapshotError: There is no such model.
     """
-    found = client.options(ignore_status=404).get(index=TRAINED, id=model_id).body
-    if "_source" not in found:
+    found = find(client, model_id)
+    if found is None:
         raise SnapshotError(f"there is no trained model '{model_id}'", fix="'driftline models list' tells which there are.")
-    source: Description = found["_source"]
+    return found
+
+
+@talks_to_cluster
+def find(client: Elasticsearch, model_id: str) -> Description | None:
+    """The description of one; None where there is none."""
+    source: Description | None = client.options(ignore_status=404).get(index=TRAINED, id=model_id).body.get("_source")
     return source
 
 

@@ -90,7 +90,7 @@ def _results(analysis: Analysis) -> dict[str, Any]:
         influence = {"properties": {"feature_name": KEYWORD, "influence": DOUBLE}}
         return {"outlier_score": DOUBLE, "feature_influence": influence, MODEL_ID: KEYWORD}
     if analysis.type == "regression":
-        ours = {"properties": {"error": DOUBLE}}
+        ours = {"properties": {"error": DOUBLE, "loss": DOUBLE}}
         return {**shared, supervised.prediction_field: DOUBLE, "driftline": ours}
     top = {"properties": {"class_name": KEYWORD, "class_probability": DOUBLE, "class_score": DOUBLE}}
     ours = {"properties": {"correct": BOOL, "loss": DOUBLE}}

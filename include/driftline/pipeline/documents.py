@@ -131,6 +131,24 @@ def stage(
     return {"uri": uri, "rows": rows, "several": {name: many for name, many in several.items() if many}}
 
 
+def found(
+    client: Elasticsearch, index: str, id_: str, fields: Mapping[str, str], *, where: str, texts: Sequence[str] = ()
+) -> pa.Table:
+    """One document as `stage` would have it, in a table of one row.
+
+    Raises:
+        DataError: There is no such document.
+    """
+    with explained(where):
+        hits = client.search(
+            index=index, **{**_body({"ids": {"values": [id_]}}, fields), "size": 1}, ignore_unavailable=True
+        ).body["hits"]["hits"]
+    if not hits:
+        raise DataError(f"there is no document '{id_}'", where=where)
+    schema = pa.schema([("_id", pa.string()), ("_index", pa.string()), ("_source", pa.binary()), *_columns(fields, texts)])
+    return _table(hits, schema, dict.fromkeys(fields, 0))
+
+
 def _columns(fields: Mapping[str, str], texts: Sequence[str]) -> list[tuple[str, Any]]:
     return [
         (name, pa.float64() if kind in NUMBERS | DATES and name not in texts else pa.string()) for name, kind in fields.items()

@@ -145,7 +145,7 @@ class Found:
         return [
             {
                 field: _short(value), "is_training": training, "model_id": self.model_id,
-                **({"driftline": {"error": _short(error)}} if labelled else {}),
+                **({"driftline": {"error": _short(error), "loss": _short(abs(error))}} if labelled else {}),
             }
             for value, training, labelled, error in zip(values, self.learned[part].tolist(), known.tolist(), errors, strict=True)
         ]  # fmt: skip

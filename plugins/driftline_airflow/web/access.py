@@ -49,23 +49,40 @@ def of_source(source_id: str) -> str:
     return f"{source_id}.ingest"
 
 
+def of_analytics(analytics_id: str) -> str:
+    """The DAG whose rights are those of an analysis of documents, and of its trained models."""
+    return f"{analytics_id}.analyze"
+
+
 def dag_of(request: Request) -> str | None:
-    """The DAG whose rights are those of what the path names: a job or a source; None where it names neither."""
+    """The DAG whose rights are those of what the path names: a job, a source, an analysis or its model; else None."""
     named = request.path_params
-    if job_id := named.get("job_id"):
-        return of_job(str(job_id))
-    return of_source(str(named["source_id"])) if named.get("source_id") else None
+    for parameter, of in (("job_id", of_job), ("source_id", of_source), ("analytics_id", of_analytics)):
+        if name := named.get(parameter):
+            return of(str(name))
+    return _of_model(request, str(named["model_id"])) if named.get("model_id") else None
+
+
+def _of_model(request: Request, model_id: str) -> str | None:
+    """Looked up once a request, first in a thread; None where there is no such model."""
+    from driftline.elastic import trained
+
+    if not hasattr(request.state, "dag_of_model"):
+        description = trained.find(_client(), model_id)
+        request.state.dag_of_model = of_analytics(description["analytics_id"]) if description else None
+    found: str | None = request.state.dag_of_model
+    return found
 
 
 def reader(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
-    """The user, who may read the job or source that the path names, if it names one."""
+    """The user, who may read what the path names: a job, a source, an analysis, a trained model."""
     if dag_id := dag_of(request):
         require_read(dag_id, user)
     return user
 
 
 def editor(request: Request, user: GetUserDep) -> Any:  # noqa: ANN401
-    """The user, who may change the job or source that the path names, or jobs in general, and who asks from no other site."""
+    """The user, who may change what the path names, or jobs in general, and who asks from no other site."""
     if not may(user, "PUT", dag_of(request)):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
     if "authorization" not in request.headers and not _from_our_pages(request):

@@ -8,6 +8,9 @@ from fastapi import APIRouter, Request
 
 from driftline_airflow.web.api import (
     alerts,
+    analytics,
+    analytics_results,
+    analytics_runs,
     draft,
     exchange,
     feedback,
@@ -23,6 +26,7 @@ from driftline_airflow.web.api import (
     runs,
     series,
     snapshots,
+    trained_models,
 )
 
 PREFIX = "/api/v1"
@@ -44,6 +48,11 @@ RESOURCES = (
     quality.router,
     quarantine.router,
     alerts.router,
+    analytics.checks,
+    analytics.router,
+    analytics_runs.router,
+    analytics_results.router,
+    trained_models.router,
 )
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from driftline.core.timespan import iso, parse_span, parse_time
 from driftline_airflow.web.access import routes
-from driftline_airflow.web.airflow import AirflowDep, part
+from driftline_airflow.web.airflow import Airflow, AirflowDep, part
 from driftline_airflow.web.api.series import JobDep
 
 router = routes(prefix="/jobs/{job_id}", tags=["runs"])
@@ -55,10 +55,11 @@ def _started(airflow: AirflowDep, job_id: str, stage: Stage, asked: Asked) -> di
             given[name] = iso(parse_time(given[name]))
     if "duration" in given:
         parse_span(given["duration"])
-    return _told(airflow.trigger(f"{job_id}.{stage}", given))
+    return told(airflow.trigger(f"{job_id}.{stage}", given))
 
 
-def _told(run: dict[str, Any]) -> dict[str, Any]:
+def told(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as it is told here."""
     names = (
         "dag_id",
         "state",
@@ -100,26 +101,31 @@ def runs(airflow: AirflowDep, job: JobDep, stage: Stage | None = None) -> dict[s
         answer = airflow.call("GET", f"dags/{part(f'{job.job_id}.{each}')}/dagRuns", params=asked, also=(404,)) or {
             "dag_runs": []
         }
-        found += [_told(run) for run in answer["dag_runs"]]
+        found += [told(run) for run in answer["dag_runs"]]
     return {"count": len(found), "runs": sorted(found, key=lambda run: run["queued_at"] or "", reverse=True)}
 
 
 @router.get("/runs/{stage}/{run_id}")
 def run(airflow: AirflowDep, job: JobDep, stage: Stage, run_id: RunId) -> dict[str, Any]:
     """How far a run is: its state, and that of each task."""
-    where = f"dags/{part(f'{job.job_id}.{stage}')}/dagRuns/{part(run_id)}"
-    told = _told(airflow.call("GET", where))
+    return followed(airflow, f"{job.job_id}.{stage}", run_id)
+
+
+def followed(airflow: Airflow, dag_id: str, run_id: str) -> dict[str, Any]:
+    """A run with its tasks, and how much of it is done."""
+    where = f"dags/{part(dag_id)}/dagRuns/{part(run_id)}"
+    found = told(airflow.call("GET", where))
     tasks = airflow.call("GET", f"{where}/taskInstances", params={"limit": MOST_LISTED})["task_instances"]
     done = sum(task["state"] in {"success", "skipped", "failed", "upstream_failed"} for task in tasks)
     shown = [{name: task.get(name) for name in ("task_id", "map_index", "state", "try_number", "duration")} for task in tasks]
-    return {**told, "progress": done / len(tasks) if tasks else 0.0, "tasks": shown}
+    return {**found, "progress": done / len(tasks) if tasks else 0.0, "tasks": shown}
 
 
 @router.post("/runs/{stage}/{run_id}/cancel")
 def cancel(airflow: AirflowDep, job: JobDep, stage: Stage, run_id: RunId) -> dict[str, Any]:
     """Stops a run: what it has not written is not written."""
     where = f"dags/{part(f'{job.job_id}.{stage}')}/dagRuns/{part(run_id)}"
-    return _told(airflow.call("PATCH", where, params={"update_mask": "state"}, json={"state": "failed"}))
+    return told(airflow.call("PATCH", where, params={"update_mask": "state"}, json={"state": "failed"}))
 
 
 @router.post("/pause")

@@ -44,12 +44,14 @@ class QualityReportLink(BaseOperatorLink):
 
 
 class ResultsLink(BaseOperatorLink):
-    """The explorer, on the interval that the run scored."""
+    """The explorer, on the interval that the run scored; of an analysis of documents its page."""
 
     name = "Results"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ANN401 - Airflow's signature
         """Called in the task's own process once it is done; empty (no button) when nothing was scored."""
+        if (analysis := getattr(operator, "analysis", None)) is not None:
+            return page(f"analytics/{quote(getattr(analysis, 'analytics_id', analysis), safe='')}")
         plan, job = getattr(operator, "plan", None), getattr(operator, "job", None)
         if not isinstance(plan, dict) or job is None:
             return ""

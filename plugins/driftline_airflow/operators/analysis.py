@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from driftline.core.analysis import Analysis
-from driftline_airflow.links import QualityReportLink
+from driftline_airflow.links import QualityReportLink, ResultsLink
 from driftline_airflow.operators.base import ClusterOperator
 from driftline_airflow.window import BACKFILL, SCHEDULED, data_interval
 
@@ -158,6 +158,7 @@ class WriteDocumentsOperator(AnalysisOperator):
     Returns `written`, `removed`, `model_id`, `promoted`, `reason`.
     """
 
+    operator_extra_links = (ResultsLink(),)
     template_fields: Sequence[str] = ("handle", "result", "verdict")
 
     def __init__(

@@ -12,6 +12,7 @@ from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import lanes as stored
 from driftline.elastic.lanes import SPLITS, Chosen
 from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, may, of_job, readable_jobs, routes
+from driftline_airflow.web.airflow import part
 from driftline_airflow.web.render import rendered
 
 router = routes()
@@ -37,8 +38,11 @@ def explorer(
     """The page; `dag_id` is that of a DAG whose tab it is shown on."""
     from driftline.pipeline.view import opening_window
 
+    name, _, stage = (dag_id or "").rpartition(".")
+    if stage in ("analyze", "infer"):
+        return RedirectResponse(f"analytics/{part(name)}")
     every = readable_jobs(client, user)
-    names = job or ([dag_id.rpartition(".")[0]] if dag_id and dag_id.rpartition(".")[2] in STAGES else [])
+    names = job or ([name] if stage in STAGES else [])
     chosen = readable_jobs(client, user, names) if names else every[:MANY_JOBS]
     if not chosen:
         todo = "Make one: a file in include/jobs, driftline jobs suggest, or driftline jobs import."

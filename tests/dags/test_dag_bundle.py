@@ -32,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of job files of its own, no sources, and a cluster that does not answer."""
     monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "jobs"))
     monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "sources"))
+    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "analytics"))
     monkeypatch.setenv("DRIFTLINE_ELASTICSEARCH_URL", NOBODY)
     (tmp_path / "jobs").mkdir()
     return tmp_path / "jobs"

@@ -38,6 +38,7 @@ def stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_job(jobs, make_job("after-logs", datafeed={"after_source": "logs"}, forecast={"schedule": "none"}))
     monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(jobs))
     monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "none"))
     write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
     return tmp_path / "stubs"
 
@@ -151,6 +152,7 @@ def test_a_hundred_jobs_parse_in_time(tmp_path: Path, monkeypatch: pytest.Monkey
         write_job(tmp_path / "jobs", make_job(f"job-{number:03}"))
     monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "jobs"))
     monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "none"))
     began = time.perf_counter()
     write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
     listed = time.perf_counter() - began

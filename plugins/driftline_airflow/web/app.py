@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from driftline import __version__
 from driftline.core.errors import DriftlineError
-from driftline_airflow.web import api, assets, elastic, loudml
+from driftline_airflow.web import api, assets, elastic, loudml, loudml_signatures
 from driftline_airflow.web.errors import status_of
 from driftline_airflow.web.pages import alerts, explorer, jobs, overview, quality, quarantine, reports, series
 
@@ -50,6 +50,7 @@ def application() -> FastAPI:
         app.include_router(page.router, include_in_schema=False)
     app.include_router(api.router())
     app.include_router(loudml.router)
+    app.include_router(loudml_signatures.router)
     app.include_router(elastic.router())
     return app
 

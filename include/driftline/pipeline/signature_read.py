@@ -1,0 +1,157 @@
+"""Reads what entities did, by way of the series store, as sums over spans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftline.core.signature import DAY, MIX_KEPT
+from driftline.core.timespan import Window, floor_time
+from driftline.elastic.client import explained
+from driftline.elastic.query import between
+from driftline.pipeline.store import read_stored
+from driftline.signatures.profiles import Sums, bins_of, slots_of, sums_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from elasticsearch import Elasticsearch
+    from numpy.typing import NDArray
+
+    from driftline.core.job import Job
+    from driftline.core.progress import Progress
+    from driftline.core.signature import Signatures
+
+    Matrix = NDArray[np.float64]
+
+MOST_SPANS = 8  # compared with one another; older ones only add to the long-term signature
+
+
+@dataclass
+class Read:
+    """What all entities did in a window.
+
+    Attributes:
+        window: In whole buckets of the resolution.
+        names: E entities.
+        counts: (E, T) documents.
+        measured: For each feature its metric and its (E, T) values, NaN where there is none.
+        bins: (T,) the bin of each bucket.
+        mix: (E, D, C) documents with each value of the mix on each whole day from `first_day` on; C is 0 without a mix.
+        first_day: When these days begin.
+        notes: What a reader should know.
+    """
+
+    window: Window
+    names: list[str]
+    counts: Matrix
+    measured: list[tuple[str, Matrix]]
+    bins: NDArray[np.intp]
+    mix: Matrix
+    first_day: datetime
+    notes: list[str] = field(default_factory=list)
+
+    def sums(self, signatures: Signatures, spans: Sequence[Window]) -> Sums:
+        """What they did in some spans within the window. The mix is of whole days, those that have ended by each span's end."""
+        columns = [
+            slice(*(round((edge - self.window.start) / signatures.resolution) for edge in (w.start, w.end))) for w in spans
+        ]
+        found = sums_of(self.counts, self.measured, self.bins, columns, 2 * slots_of(signatures.resolution))
+        mix = np.zeros((len(self.names), len(spans), self.mix.shape[2]))
+        for number, each in enumerate(spans):
+            first, last = (round((floor_time(edge, DAY) - self.first_day) / DAY) for edge in (each.start, each.end))
+            mix[:, number] = self.mix[:, max(0, first) : max(0, last)].sum(axis=1)
+        found.mix = mix
+        return found
+
+
+def top_values(client: Elasticsearch, signatures: Signatures, window: Window) -> list[str]:
+    """The most frequent values of the mix in a window, in the order of the alphabet."""
+    if signatures.mix is None:
+        return []
+    query = {"bool": {"filter": [signatures.query, between(signatures.time_field, window)]}}
+    aggs = {"values": {"terms": {"field": signatures.mix, "size": MIX_KEPT}}}
+    with explained(f"signatures {signatures.signature_id}, mix"):
+        found = client.search(index=signatures.indices, query=query, size=0, aggs=aggs, ignore_unavailable=True).body
+    buckets = found.get("aggregations", {}).get("values", {}).get("buckets", [])
+    return sorted(str(each.get("key_as_string", each["key"])) for each in buckets)
+
+
+def read(
+    client: Elasticsearch, signatures: Signatures, window: Window, values: list[str], *, progress: Progress | None = None
+) -> Read:
+    """Reads a window.
+
+    Args:
+        client: The cluster.
+        signatures: What to read.
+        window: In whole buckets of the resolution.
+        values: The values of the mix that are told apart.
+        progress: Told how far it is.
+    """
+    job = signatures.reading
+    frame = read_stored(client, job, window, progress=progress)
+    numbers = np.array([key.detector_index for key in frame.keys], dtype=np.intp)
+    rows = np.flatnonzero(numbers == 0)
+    names = [str(frame.keys[row].partition_value) for row in rows.tolist()]
+    counts = np.nan_to_num(frame.values[rows], nan=0.0)
+    kept, notes = _largest(counts, names, signatures.max_terms)
+    names, counts = [names[row] for row in kept.tolist()], counts[kept]
+    place = {name: row for row, name in enumerate(names)}
+    measured: list[tuple[str, Matrix]] = []
+    for number, feature in enumerate(signatures.measured):
+        values_of = np.full(counts.shape, np.nan)
+        mine = np.flatnonzero(numbers == number + 1)
+        at = np.array([place.get(str(frame.keys[row].partition_value), -1) for row in mine.tolist()], dtype=np.intp)
+        values_of[at[at >= 0]] = frame.values[mine[at >= 0]]
+        measured.append((feature.metric, values_of))
+    bins = bins_of(frame.times, signatures.resolution, signatures.time_zone)
+    first = floor_time(window.start, DAY)
+    days = Window(first if first == window.start else first + DAY, max(floor_time(window.end, DAY), first + DAY))
+    mix = _mix(client, signatures, days, values, place, progress=progress)
+    return Read(window, names, counts, measured, bins, mix, days.start, notes)
+
+
+def _largest(counts: Matrix, names: list[str], most: int) -> tuple[NDArray[np.intp], list[str]]:
+    if len(names) <= most:
+        return np.arange(len(names)), []
+    order = np.argsort(-counts.sum(axis=1), kind="stable")
+    left = sorted(names[row] for row in order[most:].tolist())
+    note = f"{len(left)} entities beyond max_terms={most} are left out (the smallest): {', '.join(left[:10])}"
+    return np.sort(order[:most]), [note + (" …" if len(left) > 10 else "")]
+
+
+def _mix(
+    client: Elasticsearch,
+    signatures: Signatures,
+    days: Window,
+    values: list[str],
+    place: dict[str, int],
+    *,
+    progress: Progress | None,
+) -> Matrix:
+    """(E, D, C + 1) documents of each day with each of the values, and with others."""
+    if signatures.mix is None or days.empty:
+        return np.zeros((len(place), 0, len(values) + 1 if signatures.mix else 0))
+    out = np.zeros((len(place), days.buckets(DAY), len(values) + 1))
+    column = {value: number for number, value in enumerate(values)}
+    asked: list[Job] = [signatures.reading_mix(values), signatures.reading_other(values)]
+    for job in asked:
+        frame = read_stored(client, job, days, progress=progress)
+        found = np.nan_to_num(frame.values, nan=0.0)
+        for row, key in enumerate(frame.keys):
+            entity = place.get(str(key.partition_value), -1)
+            if entity >= 0:
+                out[entity, :, column.get(str(key.by_value), len(values))] += found[row]
+    return out
+
+
+def training_spans(signatures: Signatures, window: Window) -> tuple[list[Window], Window]:
+    """Whole spans back from a window's end, at most eight, and what remains before them."""
+    count = min(MOST_SPANS, int((window.end - window.start) / signatures.span))
+    edges = [window.end - number * signatures.span for number in range(count + 1)]
+    return [Window(first, last) for last, first in pairwise(edges)], Window(window.start, edges[-1])

@@ -89,9 +89,9 @@ class Signatures(Definition):
 
     @model_validator(mode="after")
     def _consistent(self) -> Signatures:
-        self.whole("interval", self.interval)
         if self.resolution < LEAST_RESOLUTION or DAY % self.resolution:
             raise ValueError(f"resolution {format_span(self.resolution)} must divide a day, and be at least 15m")
+        self.whole("interval", self.interval)
         if self.span % DAY or self.window % self.resolution:
             raise ValueError("span must be whole days, and window a multiple of the resolution")
         if self.window < REFERENCES * self.span:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 MOST = 12  # groups: more of them nobody looks at
 SAMPLE = 1_000  # profiles that the number of groups is chosen by, however many there are: it must not depend on that
-HALVINGS = 4
+HALVINGS = 3
 FOUND_AGAIN = 0.8  # share of pairs that stay together in the other half: Tibshirani and Walther's for well separated groups
 AXES = 8  # principal axes that are kept: as many as differ by more than chance in fleets of a thousand profiles
-STARTS = 8  # of k-means; the best is kept
+STARTS, STARTS_HALF = 8, 4  # of k-means; the best is kept
 EVIDENCE = 20.0  # documents that a profile's share of the fleet's own counts for, so that few documents make no shape
 LEAST_SHARE = 0.01  # of the sample that a group must have to be one
 
@@ -115,8 +115,8 @@ def _how_many(points: Matrix, seed: int) -> int:
 
 def _strength(one: Matrix, other: Matrix, count: int, seed: int) -> float:
     """Of the group of `one` that fares worst: the share of its pairs that groups of `other` leave together."""
-    mine = _nearest(one, _kmeans(one, count, seed))
-    theirs = _nearest(one, _kmeans(other, count, seed))
+    mine = _nearest(one, _kmeans(one, count, seed, STARTS_HALF))
+    theirs = _nearest(one, _kmeans(other, count, seed, STARTS_HALF))
     worst = 1.0
     for group in range(count):
         inside = theirs[mine == group]
@@ -127,8 +127,8 @@ def _strength(one: Matrix, other: Matrix, count: int, seed: int) -> float:
     return worst
 
 
-def _kmeans(points: Matrix, count: int, seed: int) -> Matrix:
-    found: Any = KMeans(count, n_init=STARTS, random_state=seed).fit(points)
+def _kmeans(points: Matrix, count: int, seed: int, starts: int = STARTS) -> Matrix:
+    found: Any = KMeans(count, n_init=starts, random_state=seed).fit(points)
     return np.asarray(found.cluster_centers_)
 
 

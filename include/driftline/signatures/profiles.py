@@ -28,7 +28,7 @@ def bins_of(times: NDArray[np.datetime64], resolution: timedelta, zone: str) -> 
     local = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone)
     seconds = local.hour * 3600 + local.minute * 60
     slot = np.asarray(seconds // int(resolution.total_seconds()), dtype=np.intp)
-    return slot + slots_of(resolution) * np.asarray(local.dayofweek >= SATURDAY, dtype=np.intp)
+    return slot + slots_of(resolution) * np.asarray(local.day_of_week >= SATURDAY, dtype=np.intp)
 
 
 @dataclass

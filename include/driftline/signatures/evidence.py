@@ -56,23 +56,30 @@ def deviation(short: Sums, long: Sums, priors: dict[str, Matrix], *, parts: bool
         priors: `shape` (E, B) and `mix` (E, C): rates and shares of the groups that entities are in.
         parts: Whether to tell what contributes.
     """
-    hours, before = short.hours[0], long.hours.sum(axis=0)
-    seen = long.counts.sum(axis=1)
-    rate = np.divide(seen, before, out=np.zeros_like(seen), where=before > 0)
-    expected = (rate * hours).sum(axis=1)
-    actual = short.counts[:, 0].sum(axis=1)
-    common = in_common(actual, expected)
+    hours, before, rate = short.hours[0], long.hours.sum(axis=0), rates(long)
     own = rate + PRIOR * _shares(priors["shape"] * hours)[0] / np.maximum(before, 1.0)
     compared = {"shape": (short.counts[:, 0], own * hours)}
     if short.mix.shape[2]:
         compared["mix"] = (short.mix[:, 0], long.mix.sum(axis=1) + PRIOR * priors["mix"])
-    out = Deviation(
-        expected * common, actual, 2 * (np.sqrt(actual + 0.375) - np.sqrt(expected * common + 0.375)),
-        1 + float(hours.sum() / max(before.sum(), 1.0)), {}, {}, {}, short.features[:, 0],
-    )  # fmt: skip
+    out = Deviation(*levels(short, long), {}, {}, {}, short.features[:, 0])
     for name, (found, like) in compared.items():
         out.distance[name], out.chance[name], out.parts[name] = _deviance(found, like, keep=parts)
     return out
+
+
+def rates(long: Sums) -> Matrix:
+    """(E, B) documents in a bucket of each bin."""
+    before, seen = long.hours.sum(axis=0), long.counts.sum(axis=1)
+    return np.divide(seen, before, out=np.zeros_like(seen), where=before > 0)
+
+
+def levels(short: Sums, long: Sums) -> tuple[Matrix, Matrix, Matrix, float]:
+    """The first four of `Deviation`: expected, actual, level, noise."""
+    hours, before = short.hours[0], long.hours.sum(axis=0)
+    actual, expected = short.counts[:, 0].sum(axis=1), rates(long) @ hours
+    expected = expected * in_common(actual, expected)
+    away = 2 * (np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375))
+    return expected, actual, away, 1 + float(hours.sum() / max(before.sum(), 1.0))
 
 
 def in_common(actual: Matrix, expected: Matrix) -> float:

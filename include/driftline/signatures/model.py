@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.packed import packed, unpacked
-from driftline.signatures.evidence import Deviation, deviation
+from driftline.signatures.evidence import Deviation, deviation, levels
 from driftline.signatures.groups import Groups, fit_groups
 from driftline.signatures.profiles import Sums
-from driftline.signatures.usual import TRUST, Scale, Strata, quasi
+from driftline.signatures.usual import TRUST, Scale, Strata, quasi, trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 CHUNK = 2_000  # entities in one document of a snapshot, some 800 kB
+REFERENCES = 2  # spans from which on a spread can be measured without two of them
 SHARES = ("shape", "mix")
 
 
@@ -92,14 +93,12 @@ def learn(names: list[str], spans: Sums, rest: Sums, *, limit: int | None = None
     found = [deviation(spans.span(number), _only(whole, every != number), mine) for number in range(count)]
     amount = np.mean([each.expected for each in found], axis=0)
     strata = Strata.of(amount)
-    spread, level = _levels(found, strata, amount)
+    spread, level = _levels(whole, found, strata, amount)
     factor, scales = {}, {"level": Scale.fit(level, strata, amount)}
     for name in found[0].distance:
         factor[name], values = _distances(found, name, strata, amount)
         scales[name] = Scale.fit(values, strata, amount)
-    features = np.stack([np.nanmean(spans.features, axis=1), _feature_spread(spans.features, strata, amount)], axis=2) if (
-        spans.features.shape[2]
-    ) else np.zeros((len(names), 0, 2))  # fmt: skip
+    features = np.stack([mean_of(spans.features), _feature_spread(spans.features, strata, amount)], axis=2)
     for number in range(spans.features.shape[2]):
         values = np.stack([_feature_away(spans.features, each, strata, amount)[:, number] for each in range(count)], axis=1)
         scales[f"feature {number}"] = Scale.fit(values, strata, amount)
@@ -155,21 +154,44 @@ def _without(values: Matrix, number: int) -> Matrix:
     return np.delete(values, number, axis=1)
 
 
-def _levels(found: list[Deviation], strata: Strata, amount: Matrix) -> tuple[Matrix, Matrix]:
+def _levels(whole: Sums, found: list[Deviation], strata: Strata, amount: Matrix) -> tuple[Matrix, Matrix]:
     """(E,) the spread of each entity, and (E, S) how far out its spans were, each by a spread that it has no part in."""
-    square = np.stack([each.level**2 / each.noise for each in found], axis=1)
+    count = len(found)
     # of a count with relative variance c beyond chance, the difference of square roots has variance 1 + c × its mean
-    beyond = np.maximum(square - 1, 0.0) / np.maximum(amount, 1.0)[:, None]
-    usual = strata.quantile(beyond.mean(axis=1), amount, 0.5)[strata.which(amount)]
+    beyond = np.stack([_beyond(each.level, each.noise, amount) for each in found], axis=1)
+    usual = strata.mean(beyond.mean(axis=1), amount)[strata.which(amount)]
+
+    trust = trust_of((1 + beyond * np.maximum(amount, 1.0)[:, None]) / (1 + usual * amount)[:, None])
 
     def spread(values: Matrix) -> Matrix:
-        return np.asarray((values.sum(axis=1) + TRUST * usual) / (values.shape[1] + TRUST))
+        return np.maximum((values.sum(axis=1) + trust * usual) / (values.shape[1] + trust), 0.0)
 
-    away = [
-        np.abs(each.level) / np.sqrt(each.noise * (1 + spread(_without(beyond, number)) * each.expected))
-        for number, each in enumerate(found)
-    ]
+    away = []
+    for number, each in enumerate(found):
+        others = [other for other in range(count) if other != number]
+        if count > REFERENCES:
+            # neither may it be among what the others are compared with, or a span far out would excuse itself
+            pairs = [_levels_without(whole, other, number) for other in others]
+            mine = spread(np.stack([_beyond(level, noise, amount) for level, noise in pairs], axis=1))
+        else:
+            mine = spread(beyond[:, others])
+        away.append(out_of(each, mine))
     return spread(beyond), np.stack(away, axis=1)
+
+
+def _beyond(level: Matrix, noise: float, amount: Matrix) -> Matrix:
+    return (level**2 / noise - 1) / np.maximum(amount, 1.0)
+
+
+def _levels_without(whole: Sums, which: int, without: int) -> tuple[Matrix, float]:
+    every = np.arange(whole.counts.shape[1])
+    _, _, level, noise = levels(whole.span(which), _only(whole, (every != which) & (every != without)))
+    return level, noise
+
+
+def out_of(found: Deviation, spread: Matrix) -> Matrix:
+    """(E,) how far out a level is: its square in units of its variance, whose tail is exponential where chance is normal."""
+    return found.level**2 / (found.noise * (1 + spread * found.expected))
 
 
 def _distances(found: list[Deviation], name: str, strata: Strata, amount: Matrix) -> tuple[Matrix, Matrix]:
@@ -193,22 +215,30 @@ def standard(distance: Matrix, chance: Matrix, factor: Matrix) -> Matrix:
 
 def _feature_spread(levels: Matrix, strata: Strata, amount: Matrix) -> Matrix:
     """(E, F) standard deviation between spans, drawn towards that of its like, relative to the level where that has a size."""
-    middle = np.nanmean(levels, axis=1)
+    middle = mean_of(levels)
     known = (~np.isnan(levels)).sum(axis=1)
     square = np.nansum((levels - middle[:, None]) ** 2, axis=1)
     size = np.maximum(np.abs(middle), 1e-9)
-    own = np.divide(square, np.maximum(known - 1, 1) * size**2)
-    usual = np.stack(
-        [strata.quantile(own[:, each], amount, 0.5)[strata.which(amount)] for each in range(levels.shape[2])], axis=1
-    )
+    own = square / (np.maximum(known - 1, 1) * size**2)
+    usual = np.empty_like(own)
+    for each in range(levels.shape[2]):
+        usual[:, each] = strata.quantile(own[:, each], amount, 0.5)[strata.which(amount)]
     variance = (square + TRUST * usual * size**2) / (np.maximum(known - 1, 0) + TRUST)
     return np.sqrt(np.maximum(variance, (1e-3 * size) ** 2))
 
 
 def _feature_away(levels: Matrix, number: int, strata: Strata, amount: Matrix) -> Matrix:
-    """(E, F) by how many standard deviations a span is away from the others."""
+    """(E, F) how far out the features of a span are: the square of the difference in units of its variance."""
     others = _without(levels, number)
-    return np.asarray(np.abs(levels[:, number] - np.nanmean(others, axis=1)) / _feature_spread(others, strata, amount))
+    return ((levels[:, number] - mean_of(others)) / _feature_spread(others, strata, amount)) ** 2
+
+
+def mean_of(levels: Matrix) -> Matrix:
+    """(E, F) means of (E, S, F) where there is any."""
+    known = ~np.isnan(levels)
+    count = known.sum(axis=1)
+    total = np.where(known, levels, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def chunks(learned: Learned) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.signatures.evidence import Deviation, deviation
-from driftline.signatures.model import SHARES, Learned, amounts_of, standard
+from driftline.signatures.model import SHARES, Learned, amounts_of, out_of, standard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,12 +59,12 @@ def score(learned: Learned, short: Sums, *, fleet: int | None = None, parts: boo
         parts: Whether to tell what contributes.
     """
     found = deviation(short, learned.sums, learned.priors(), parts=parts)
-    away = {"level": np.abs(found.level) / np.sqrt(found.noise * (1 + learned.spread * found.expected))}
+    away = {"level": out_of(found, learned.spread)}
     away |= {name: standard(found.distance[name], found.chance[name], learned.factor[name]) for name in SHARES
              if name in found.distance}  # fmt: skip
     for number in range(learned.features.shape[1]):
         mean, spread = learned.features[:, number, 0], learned.features[:, number, 1]
-        away[f"feature {number}"] = np.abs(found.features[:, number] - mean) / spread
+        away[f"feature {number}"] = ((found.features[:, number] - mean) / spread) ** 2
     each = np.array([learned.scales[name].surprise(values, learned.strata, learned.amount) for name, values in away.items()])
     # as many looks as aspects: the furthest out of several is further out by chance
     surprise = np.maximum(each.max(axis=0) - np.log10(len(each)), 0.0)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scipy.stats import trim_mean
+
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 TRUST = 8.0  # spans that the like of an entity count for beside its own four: two months of it
+TRUST_MOST = 100.0
 STRATUM = 50  # entities, at least, of like size whose middle is what is usual for them
 STRATA = 10
+TRIMMED = 0.02  # of each end, when a mean is formed: what changed within the weeks that are learned from is no measure
 BULK = 0.95  # the quantile that strata are made comparable by: far enough out to say how far out their tails are
 
 
@@ -40,6 +44,12 @@ class Strata:
         """(E,) the class of each."""
         return np.searchsorted(self.edges, amount, side="right")
 
+    def mean(self, values: Matrix, amount: Matrix) -> Matrix:
+        """(Q,) the mean of values (E,) in each class, those far out left aside; at least 0."""
+        place = self.which(amount)
+        inside = (values[place == number] for number in range(len(self.edges) + 1))
+        return np.array([max(0.0, float(trim_mean(each, TRIMMED))) if len(each) else 0.0 for each in inside])
+
     def quantile(self, values: Matrix, amount: Matrix, q: float) -> Matrix:
         """(Q,) a quantile of values (E,) or (E, S) in each class; that of all where a class is empty."""
         flat, place = values.reshape(len(amount), -1), self.which(amount)
@@ -50,6 +60,24 @@ class Strata:
             if inside.size and not np.isnan(inside).all():
                 out[number] = np.nanquantile(inside, q)
         return out
+
+
+def trust_of(squares: Matrix) -> float:
+    """How many spans the like of an entity count for beside its own, by how much entities differ in what is usual for them.
+
+    Were all the same, what one span is out by would say nothing of another of the same entity. (A little it does in any case:
+    spans are compared with one another.)
+
+    Args:
+        squares: (E, S) of what spans are out by, in units in which their mean is 1 for all together.
+    """
+    count = squares.shape[1]
+    if len(squares) < STRATUM or count < 2:
+        return TRUST
+    held = np.minimum(squares, np.quantile(squares, 1 - TRIMMED))
+    together = np.cov(held.T)
+    between = (together.sum() - np.trace(together)) / (count * (count - 1)) - 2 / (count - 1) ** 2
+    return float(np.clip(2 / max(between, 1e-9), TRUST / 2, TRUST_MOST))
 
 
 def quasi(found: Matrix, chance: Matrix, usual: Matrix) -> Matrix:

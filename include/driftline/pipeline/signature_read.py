@@ -56,7 +56,7 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
     def sums(self, signatures: Signatures, spans: Sequence[Window]) -> Sums:
-        """What they did in some spans within the window. The mix is of whole days, those that have ended by each span's end."""
+        """What they did in some spans within the window. The mix is of whole days, as many, up to the last one that has ended."""
         columns = [
             slice(*(round((edge - self.window.start) / signatures.resolution) for edge in (w.start, w.end))) for w in spans
         ]
@@ -64,7 +64,7 @@ class Read:
         mix = np.zeros((len(self.names), len(spans), self.mix.shape[2]))
         for number, each in enumerate(spans):
             first, last = (round((floor_time(edge, DAY) - self.first_day) / DAY) for edge in (each.start, each.end))
-            mix[:, number] = self.mix[:, max(0, first) : max(0, last)].sum(axis=1)
+            mix[:, number] = self.mix[:, first:last].sum(axis=1)
         found.mix = mix
         return found
 
@@ -110,8 +110,7 @@ def read(
         values_of[at[at >= 0]] = frame.values[mine[at >= 0]]
         measured.append((feature.metric, values_of))
     bins = bins_of(frame.times, signatures.resolution, signatures.time_zone)
-    first = floor_time(window.start, DAY)
-    days = Window(first if first == window.start else first + DAY, max(floor_time(window.end, DAY), first + DAY))
+    days = Window(floor_time(window.start, DAY), floor_time(window.end, DAY))
     mix = _mix(client, signatures, days, values, place, progress=progress)
     return Read(window, names, counts, measured, bins, mix, days.start, notes)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Model = Literal["as_of", "latest"]
 AT_ONCE = 25_000_000  # values that are in memory at once: 200 MB
-LEAST_ENTITIES = 5  # whose spans tell what is usual
+LEAST_SPANS = 20  # of all entities together: fewer do not tell what is usual
 Step = tuple[datetime, "Manifest", bool]  # the end of a short-term span, what it is compared with, whether that learned from it
 
 
@@ -95,13 +95,13 @@ def train(
     window = training_window(client, signatures, as_of, start)
     values = top_values(client, signatures, window)
     found = read(client, signatures, window, values, progress=progress)
-    if len(found.names) < LEAST_ENTITIES:
-        raise WindowError(
-            f"only {len(found.names)} entities have documents in {window}",
-            where=f"signatures {signatures.signature_id}, term {signatures.term}",
-            expected=f"at least {LEAST_ENTITIES}",
-        )
     spans, rest = training_spans(signatures, window)
+    if len(found.names) * len(spans) < LEAST_SPANS:
+        raise WindowError(
+            f"{len(found.names)} entities have documents in {window}, which is too few to tell what is usual",
+            where=f"signatures {signatures.signature_id}, term {signatures.term}",
+            expected=f"at least {-(-LEAST_SPANS // len(spans))} with {len(spans)} spans of {format_span(signatures.span)}",
+        )
     learned = learn(found.names, found.sums(signatures, spans), found.sums(signatures, [rest]), limit=limit or signatures.limit)
     learned.facts["mix"] = values
     manifest = _manifest(signatures, window, learned, found.notes, limit or signatures.limit)

@@ -103,9 +103,9 @@ def _how_many(points: Matrix, seed: int) -> int:
     """The most groups that are found again: what one half's groups have together, the other half's have, too."""
     rng = np.random.default_rng(seed)
     halves = [np.array_split(rng.permutation(len(points)), 2) for _ in range(HALVINGS)]
-    best = 1
+    best, distinct = 1, len(np.unique(np.round(points, 9), axis=0))
     for count in range(2, MOST + 1):
-        if len(points) < 4 * count:
+        if len(points) < 4 * count or count > distinct:
             break
         strength = np.mean([_strength(points[one], points[other], count, seed) for one, other in halves])
         if strength >= FOUND_AGAIN:

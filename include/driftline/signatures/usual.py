@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 TRUST = 8.0  # spans that the like of an entity count for beside its own four: two months of it
+LEAST_FACTOR = 0.05  # what goes by a clock differs by nothing at all, and a tenth more is not without measure
 TRUST_MOST = 100.0
 STRATUM = 50  # entities, at least, of like size whose middle is what is usual for them
 STRATA = 10
@@ -89,9 +90,8 @@ def quasi(found: Matrix, chance: Matrix, usual: Matrix) -> Matrix:
         usual: (E,) the factor of its like.
     """
     each = chance.mean(axis=1)
-    return np.divide(
-        found.sum(axis=1) + TRUST * usual * each, chance.sum(axis=1) + TRUST * each, out=usual.copy(), where=each > 0
-    )
+    total, by_chance = found.sum(axis=1) + TRUST * usual * each, chance.sum(axis=1) + TRUST * each
+    return np.maximum(np.divide(total, by_chance, out=usual.copy(), where=each > 0), LEAST_FACTOR)
 
 
 @dataclass

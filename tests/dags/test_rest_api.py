@@ -37,7 +37,7 @@ OF_ELASTIC = ("names", "timestamp", "category_id", "datafeed_id", "event_id", "p
 VALUES = {"stage": "score", "timestamp": "0", "category_id": "1"}
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 # Asking is no change: a reader may.
-ASKING = {"/api/v1/validate", "/api/v1/draft/preview", "/api/v1/draft/estimate"}
+ASKING = {"/api/v1/validate", "/api/v1/signatures/validate", "/api/v1/draft/preview", "/api/v1/draft/estimate"}
 # Elastic's API asks with POST, too; where a path ends so, it changes nothing.
 ASKED_ELASTIC = re.compile(
     r"/elastic/_ml/(anomaly_detectors/(_validate(/detector)?|_estimate_model_memory|\{\w+\}/(results/.+|model_snapshots(/\{names\})?))"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from scipy.stats import trim_mean
 
 from driftline.scoring.tail import Tail, fit_tail

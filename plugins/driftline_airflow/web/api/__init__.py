@@ -22,6 +22,7 @@ from driftline_airflow.web.api import (
     rules,
     runs,
     series,
+    signatures,
     snapshots,
 )
 
@@ -39,6 +40,7 @@ RESOURCES = (
     planning.router,
     exchange.router,
     snapshots.router,
+    signatures.router,
     rules.router,
     overview.router,
     quality.router,

@@ -165,6 +165,7 @@ def rare(
 
     _measured("rare", compared.rare, json, rows=rows)
 
+
 @app.command(epilog="Example: driftline bench signatures --entities 20000 --days 120 --json")
 def signatures(
     entities: Annotated[int, typer.Option(min=100, help="How many entities.")] = 20_000,

@@ -98,11 +98,6 @@ class Maker:
             yield self._id(time, rest), time, pattern % (head, time, *values)
 
 
-def digest(*texts: str) -> str:
-    """A result's `_id` from the texts that say what it is about."""
-    return hashlib.blake2b(_parts(*texts), digest_size=20).hexdigest()
-
-
 def _parts(*texts: str) -> bytes:
     """Texts with their lengths, so that no two lists of texts become the same bytes."""
     raw = (text.encode("utf-8", "surrogatepass") for text in texts)

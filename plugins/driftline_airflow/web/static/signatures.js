@@ -36,14 +36,14 @@ function drawEntity() {
       { x: hours, y: shown.group[day], type: "scatter", mode: "lines", line: { width: 1, dash: "dot", color: colour("muted") }, name: `group ${shown.group_number}` },
       { x: hours, y: shown.long[day], type: "bar", marker: { color: colour("band") }, name: "usually" },
       { x: hours, y: shown.short[day], type: "bar", marker: { color: colour("actual") }, name: "in the span" },
-    ], { xaxis: axis, yaxis: { rangemode: "tozero" }, barmode: "group", legend: { orientation: "h", y: 1.2 }, margin: { l: 40, r: 10, t: 10, b: 30 } });
+    ], { xaxis: axis, yaxis: { rangemode: "tozero" }, barmode: "group", legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, margin: { l: 40, r: 10, t: 34, b: 30 } });
   }
   if (!shown.mix) return;
   const values = shown.mix.values.map(plain);
   chart($("mix"), [
     { x: values, y: shown.mix.long, type: "bar", marker: { color: colour("band") }, name: "usually" },
     { x: values, y: shown.mix.short, type: "bar", marker: { color: colour("actual") }, name: "in the span" },
-  ], { xaxis: { type: "category" }, yaxis: { tickformat: ".0%", rangemode: "tozero" }, barmode: "group", legend: { orientation: "h", y: 1.2 }, margin: { l: 50, r: 10, t: 10, b: 50 } });
+  ], { xaxis: { type: "category" }, yaxis: { tickformat: ".0%", rangemode: "tozero" }, barmode: "group", legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, margin: { l: 50, r: 10, t: 34, b: 50 } });
 }
 
 function showEntity(found) {

@@ -186,7 +186,11 @@ def ivoip_dags(ivoip: str) -> dict[str, Any]:
 
 
 def test_signatures_are_made_trained_and_replayed_as_documented(
-    ivoip: str, ivoip_dags: dict[str, Any], typed: Callable[[str], Any], call: Callable[..., httpx.Response], client: Elasticsearch
+    ivoip: str,
+    ivoip_dags: dict[str, Any],
+    typed: Callable[[str], Any],
+    call: Callable[..., httpx.Response],
+    client: Elasticsearch,
 ) -> None:
     query = {"name": ivoip, "index": "x", "term": "y"}
     assert call("POST", "api/ivoip/create", params=query).status_code == 409

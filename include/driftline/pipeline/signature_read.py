@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ import numpy as np
 from driftline.core.signature import DAY, MIX_KEPT
 from driftline.core.timespan import Window, floor_time
 from driftline.elastic.client import explained
-from driftline.elastic.query import between
-from driftline.pipeline.store import read_stored
+from driftline.elastic.query import between, splits
+from driftline.elastic.read import read_cells
+from driftline.pipeline.store import READERS, read_stored
 from driftline.signatures.profiles import Sums, bins_of, slots_of, sums_of
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.core.signature import Signatures
+    from driftline.elastic.read import Cells
 
     Matrix = NDArray[np.float64]
 
+DAYS = 2 * DAY  # that one request is about: some hundred thousand pairs of entities and values
 MOST_SPANS = 8  # compared with one another; older ones only add to the long-term signature
 
 
@@ -51,7 +55,7 @@ class Read:
     counts: Matrix
     measured: list[tuple[str, Matrix]]
     bins: NDArray[np.intp]
-    mix: Matrix
+    mix: NDArray[np.float32]
     first_day: datetime
     notes: list[str] = field(default_factory=list)
 
@@ -132,21 +136,37 @@ def _mix(
     place: dict[str, int],
     *,
     progress: Progress | None,
-) -> Matrix:
-    """(E, D, C + 1) documents of each day with each of the values, and with others."""
+) -> NDArray[np.float32]:
+    """(E, D, C + 1) documents of each day with each of the values, and with others.
+
+    They are not kept in the series store: pairs of entities and values are so many, and have so few documents each, that keeping
+    them costs more than reading them again.
+    """
     if signatures.mix is None or days.empty:
-        return np.zeros((len(place), 0, len(values) + 1 if signatures.mix else 0))
-    out = np.zeros((len(place), days.buckets(DAY), len(values) + 1))
+        return np.zeros((len(place), 0, len(values) + 1 if signatures.mix else 0), dtype=np.float32)
+    out = np.zeros((len(place), days.buckets(DAY), len(values) + 1), dtype=np.float32)
     column = {value: number for number, value in enumerate(values)}
-    asked: list[Job] = [signatures.reading_mix(values), signatures.reading_other(values)]
-    for job in asked:
-        frame = read_stored(client, job, days, progress=progress)
-        found = np.nan_to_num(frame.values, nan=0.0)
-        for row, key in enumerate(frame.keys):
-            entity = place.get(str(key.partition_value), -1)
-            if entity >= 0:
-                out[entity, :, column.get(str(key.by_value), len(values))] += found[row]
+    starts = [days.start + number * DAYS for number in range(-(-(days.end - days.start) // DAYS))]
+    parts = [
+        (job, Window(start, min(start + DAYS, days.end)))
+        for job in (signatures.reading_mix(values), signatures.reading_other(values))
+        for start in starts
+    ]
+    first = int(days.start.timestamp()) // int(DAY.total_seconds())
+    with ThreadPoolExecutor(READERS) as pool:
+        for number, cells in enumerate(pool.map(lambda part: _cells(client, *part), parts)):
+            entity = np.array([place.get(key[0], -1) for key in cells.keys], dtype=np.intp)[cells.row]
+            value = np.array([column.get(key[1], len(values)) for key in cells.keys], dtype=np.intp)[cells.row]
+            known = entity >= 0
+            amount = next(iter(cells.values.values()), cells.docs)
+            out[entity[known], cells.bucket[known] - first, value[known]] = amount[known]
+            if progress:
+                progress(f"shares of {signatures.mix} read", number + 1, len(parts))
     return out
+
+
+def _cells(client: Elasticsearch, job: Job, window: Window) -> Cells:
+    return read_cells(client, job, splits(job)[0], window)
 
 
 def training_spans(signatures: Signatures, window: Window) -> tuple[list[Window], Window]:

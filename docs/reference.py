@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from driftline.core import alerts, analysis, categorization, detector, job, metric, rules, source
+from driftline.core import alerts, analysis, categorization, detector, job, metric, rules, signature, source
 from driftline.core.functions import FUNCTIONS
 from driftline.core.paths import ROOT
 from driftline.core.timespan import format_span
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOCS = ROOT / "docs"
+KINDS = ("job", "source", "analytics", "signatures")
 WIDTH = 116
 MODELS: dict[str, list[type[BaseModel]]] = {
     "analytics.md": [
@@ -51,6 +52,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
         job.ModelPlot,
         categorization.PerPartition,
     ],
+    "signatures.md": [signature.Signatures, signature.Feature],
     "rules.md": [rules.Rule, rules.Condition, rules.Scope, rules.Filter, rules.Calendar, rules.ScheduledEvent],
     "sources.md": [source.Source, source.Files, source.Csv, source.Generator, source.RowQuality, source.IndexSettings],
 }
@@ -241,8 +243,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - as a
 
 def written() -> dict[Path, str]:
     """Every derived file with its content."""
-    kinds = ("job", "source", "analytics")
-    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in kinds}
+    schemas = {DOCS / "schema" / f"{name}.json": json.dumps(json_schema(name), indent=2) + "\n" for name in KINDS}
     pages = {DOCS / name: page(name) for name in MODELS}
     return {**schemas, **pages, ROOT / "include" / "jobs" / "defaults.yaml.example": defaults()}
 

@@ -33,6 +33,11 @@ def dags_of(stub: str) -> dict[str, DAG]:
         from driftline_dags.analyze import analysis_dags
 
         dags = analysis_dags(Analysis.parse(found["definition"], where=where), where)
+    elif found["kind"] == "signatures":
+        from driftline.core.signature import Signatures
+        from driftline_dags.signatures import signature_dags
+
+        dags = signature_dags(Signatures.parse(found["definition"], where=where), where)
     else:
         from driftline_dags.forecast import forecast_dag
         from driftline_dags.score import score_dag

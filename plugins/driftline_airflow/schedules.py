@@ -12,6 +12,7 @@ from driftline_airflow.timetable import CLOCK, ONCE, REQUEST, JobTimetable
 if TYPE_CHECKING:
     from driftline.core.analysis import Inference
     from driftline.core.job import Job
+    from driftline.core.signature import Signatures
 
 UTC = "UTC"
 
@@ -45,6 +46,12 @@ def score_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's schedule
     if job.historical:
         return JobTimetable(job.frequency, delay, ONCE, job.version)
     return JobTimetable(job.frequency, delay, CLOCK if job.by_clock else REQUEST)
+
+
+def signature_schedule(signatures: Signatures) -> JobTimetable:
+    """By the clock, each interval once it is complete, or on request."""
+    mode = CLOCK if signatures.scan_schedule == "interval" else REQUEST
+    return JobTimetable(signatures.interval, signatures.query_delay, mode)
 
 
 def forecast_schedule(job: Job) -> Any:  # noqa: ANN401 - any of Airflow's schedules

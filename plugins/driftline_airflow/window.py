@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.signature import Signatures
 
 BACKFILL, SCHEDULED = "backfill", "scheduled"
 UNTIL = "until"  # in the event of a new snapshot: the end of the data that it was made for
@@ -56,6 +57,22 @@ def score_window(context: Mapping[str, Any], job: Job, client: Elasticsearch) ->
         until = scored_from(client, job) if run.run_type == SCHEDULED else owed(client, job)
         return resolve(job, interval=Window(interval.start + delay, interval.end + delay), scored_until=until)
     return default_window(client, job, run_after=run.run_after)
+
+
+def signature_window(context: Mapping[str, Any], signatures: Signatures, client: Elasticsearch) -> Window:
+    """What a run of signatures scores, in whole intervals: by the same order as `score_window`.
+
+    Raises:
+        WindowError: The params make no interval.
+    """
+    from driftline.pipeline.signatures import due
+
+    run, params = context["dag_run"], context["params"]
+    start, end, planned = params.get("start"), params.get("end"), data_interval(run)
+    if not (start or end) and run.run_type == BACKFILL and planned:
+        start, end = planned.start, planned.end
+    asked = params.get("interval") or None
+    return due(client, signatures, start=start, end=end, interval=asked, planned=planned, run_after=run.run_after)
 
 
 def training_time(context: Mapping[str, Any]) -> str | datetime | None:

@@ -29,6 +29,12 @@ JOBS = 100
 HEAVY = ["elasticsearch", "fastapi", "great_expectations", "numpy", "pandas", "plotly", "prophet", "pyarrow", "scipy"]
 
 
+def without_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out what comes with Driftline besides jobs."""
+    for kind in ("SOURCES", "ANALYTICS", "SIGNATURES"):
+        monkeypatch.setenv(f"DRIFTLINE_{kind}_DIR", str(tmp_path / "none"))
+
+
 @pytest.fixture
 def stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stubs of three jobs: one by the clock, one historical, one that waits for a source."""
@@ -37,8 +43,7 @@ def stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_job(jobs, make_job("old-data", datafeed={"historical": True}))
     write_job(jobs, make_job("after-logs", datafeed={"after_source": "logs"}, forecast={"schedule": "none"}))
     monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(jobs))
-    monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
-    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "none"))
+    without_others(tmp_path, monkeypatch)
     write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
     return tmp_path / "stubs"
 
@@ -99,6 +104,29 @@ def test_where_there_are_alerts_a_run_is_what_its_work_is_and_not_what_its_messa
         assert leaves["worked"].trigger_rule == "all_success"
 
 
+def test_signatures_have_two_dags_that_parse_without_what_is_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_others(tmp_path, monkeypatch)
+    monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("DRIFTLINE_SIGNATURES_DIR", str(tmp_path / "signatures"))
+    (tmp_path / "signatures").mkdir()
+    definition = {"signature_id": "callers", "indices": ["calls"], "term": "caller", "paused": True}
+    (tmp_path / "signatures" / "a.yaml").write_text(json.dumps(definition))
+    write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
+    (path,) = (tmp_path / "stubs").glob("*.py")
+    bag = DagBag(dag_folder=str(path))
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"callers.train", "callers.score"}
+    for dag in bag.dags.values():
+        stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+        assert stored.timetable.periodic
+        assert (dag.catchup, dag.start_date.year, dag.is_paused_upon_creation) == (False, 2000, True)
+        assert dag.tags == {"driftline", "signatures", dag.dag_id.partition(".")[2]}
+        assert all(task.retries == 3 for task in dag.tasks)
+    code = f"import runpy, sys; runpy.run_path({str(path)!r}); print([each for each in {HEAVY} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_forecast_follows_a_retrain(dags: dict[str, DAG]) -> None:
     (asset,) = dags["by-clock.train"].get_task("promote").outlets
     for job in ("by-clock", "old-data", "after-logs"):
@@ -151,8 +179,7 @@ def test_a_hundred_jobs_parse_in_time(tmp_path: Path, monkeypatch: pytest.Monkey
     for number in range(JOBS):
         write_job(tmp_path / "jobs", make_job(f"job-{number:03}"))
     monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "jobs"))
-    monkeypatch.setenv("DRIFTLINE_SOURCES_DIR", str(tmp_path / "none"))
-    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "none"))
+    without_others(tmp_path, monkeypatch)
     began = time.perf_counter()
     write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
     listed = time.perf_counter() - began

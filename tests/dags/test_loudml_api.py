@@ -43,11 +43,10 @@ span=$((7*24*3600))
 curl -s -X POST "localhost:8077/api/ivoip/create?name=$name&index=bananas*&term=banana_ref&max_terms=20000&span=$span&interval=3600"
 """  # noqa: E501
 IVOIP_TRAIN = """
-from=$(date +%s --date="2017/01/01")
-to=$(date +%s --date="2017/01/31")
-curl -s -X POST localhost:8077/api/ivoip/train?name=$name&from_date=$from&to_date=$to
-wait
-"""
+from=$(date -u +%s --date="2017/01/01")
+to=$(date -u +%s --date="2017/01/31")
+curl -s -X POST "localhost:8077/api/ivoip/train?name=$name&from_date=$from&to_date=$to"
+"""  # it is documented without the quotes, and a shell then cuts it at each &
 IVOIP_LIMITED = IVOIP_TRAIN.replace("to_date=$to", "to_date=$to&limit=1000")
 SEARCH = "curl -s localhost:9200/.loudml-anomalies/_search?size=1000"
 
@@ -155,11 +154,112 @@ def test_the_documented_create_call_makes_a_model_with_its_script(
     assert (gone.status_code, gone.json()["what"]) == (404, f"there is no model '{name}'")
 
 
-@pytest.mark.parametrize("line", [IVOIP, IVOIP_TRAIN, IVOIP_LIMITED], ids=["create", "train", "limited"])
-def test_signatures_are_said_not_to_be_there(typed: Callable[[str], Any], line: str) -> None:
-    answer = typed(line)
-    assert answer["error"] == "Not Implemented"
-    assert "does not make signatures yet" in answer["message"]
+@pytest.fixture(scope="module")
+def ivoip(
+    client: Elasticsearch, own_jobs: str, typed: Callable[[str], Any], call: Callable[..., httpx.Response]
+) -> Iterator[str]:
+    """Signatures, made by the documented call, of 40 bananas in January 2017; one of them is eaten by night in March."""
+    name, index, start = f"{own_jobs}voip", f"{own_jobs}bananas", datetime(2017, 1, 1, tzinfo=UTC)
+    fields = {"@timestamp": {"type": "date"}, "banana_ref": {"type": "keyword"}}
+    client.indices.create(index=index, mappings={"properties": fields}, settings={"number_of_replicas": 0})
+    rng = np.random.default_rng(6)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for day in [*range(30), *range(55, 66)]:
+            for banana in range(40):
+                hours = rng.integers(9, 17, rng.poisson(8)) if banana or day < 40 else rng.integers(0, 5, 30)
+                for hour in hours.tolist():
+                    yield {"@timestamp": iso(start + timedelta(days=day, hours=hour)), "banana_ref": f"b-{banana}"}
+
+    bulk(client, (index_action(index, None, row) for row in rows()))
+    client.indices.refresh(index=index)
+    made = typed(IVOIP.replace("bananas*", index))
+    assert (made["name"], made["created"], made["driftline_signatures"]) == (name, True, name)
+    assert "made" in call("POST", "api/ivoip/train", params={"name": name}).json()["message"]  # its DAGs are being made
+    yield name
+    delete(client, name, kind="signatures")
+
+
+@pytest.fixture(scope="module")
+def ivoip_dags(ivoip: str) -> dict[str, Any]:
+    return airflow_knows(ivoip)
+
+
+def test_signatures_are_made_trained_and_replayed_as_documented(
+    ivoip: str,
+    ivoip_dags: dict[str, Any],
+    typed: Callable[[str], Any],
+    call: Callable[..., httpx.Response],
+    client: Elasticsearch,
+) -> None:
+    query = {"name": ivoip, "index": "x", "term": "y"}
+    assert call("POST", "api/ivoip/create", params=query).status_code == 409
+    assert sorted(ivoip_dags) == [f"{ivoip}.score", f"{ivoip}.train"]
+    told = typed(IVOIP_LIMITED)
+    assert told["operation"] == "train"
+    assert told["conf"] == {"start": "2017-01-01T00:00:00Z", "as_of": "2017-01-31T00:00:00Z", "limit": 1000}
+    assert run_as_asked(ivoip_dags, told).state == "success"
+    assert typed(IVOIP_TRAIN)["conf"].keys() == {"start", "as_of"}
+    (snapshot,) = manifests(client, ivoip)
+    assert (snapshot["training_start"][:10], snapshot["training_end"]) == ("2017-01-01", "2017-01-31T00:00:00Z")
+    assert (snapshot["trained"], snapshot["detail"]["limit"]) == (40, 1000)
+    (shown,) = [each for each in call("GET", "api/ivoip/list", "viewer").json() if each["name"] == ivoip]
+    assert (shown["span"], shown["interval"], shown["max_terms"]) == (604_800, 3600, 20_000)
+    assert (shown["started"], shown["trained_until"]) == (True, "2017-01-31T00:00:00Z")
+    replay = {"name": ivoip, "from_date": "2017-03-04", "to_date": "2017-03-06", "threshold": 99, "interval": 86_400}
+    asked = call("POST", "api/ivoip/predict", params=replay).json()
+    assert asked["conf"] == {
+        "start": "2017-03-04T00:00:00Z", "end": "2017-03-06T00:00:00Z", "interval": "86400s", "threshold": 99, "model": "latest"
+    }  # fmt: skip
+    assert run_as_asked(ivoip_dags, asked).state == "success"
+    found = call("GET", ".loudml-anomalies/_search", "viewer", params={"name": ivoip, "size": 1000}).json()["hits"]["hits"]
+    assert {hit["_source"]["partition_field_value"] for hit in found} == {"b-0"}
+    assert [hit for hit in typed(SEARCH)["hits"]["hits"] if hit["_source"]["job_id"] == ivoip]
+    followed = call("GET", f"api/job?job_id={told['job_id']}", "viewer").json()
+    assert followed["job_id"] == told["job_id"]
+    assert call("POST", "api/ivoip/stop", params={"name": ivoip}).json() == {"name": ivoip, "started": False}
+    assert "waiting" in call("POST", "api/ivoip/predict", params=replay).json()
+    assert call("DELETE", "api/anomalies", params={"name": ivoip}).json()["deleted"] >= len(found)
+    assert len(manifests(client, ivoip)) == 1
+
+
+def test_the_page_and_the_api_of_signatures_show_what_was_found(
+    ivoip: str, ivoip_dags: dict[str, Any], site: str, token_of: Callable[[str], str], client: Elasticsearch
+) -> None:
+    from driftline.core.timespan import Window
+    from driftline.pipeline.jobs import load_signatures
+    from driftline.pipeline.signatures import score as score_signatures
+
+    if not manifests(client, ivoip):
+        pytest.skip("the training did not run")
+    score_signatures(client, load_signatures(ivoip, client), Window.parse("2017-03-05", "2017-03-06"), interval="24h")
+    head = {"Authorization": f"Bearer {token_of('viewer')}"}
+
+    def get(path: str, **params: Any) -> httpx.Response:
+        return httpx.get(f"{site}/driftline/{path}", headers=head, params=params, trust_env=False, timeout=60)
+
+    mine = f"api/v1/signatures/{ivoip}"
+    assert ivoip in {each["id"] for each in get("api/v1/signatures").json()["signatures"]}
+    assert get(mine).json()["snapshot"]["entities"] == 40
+    found = get(f"{mine}/anomalies").json()
+    assert [row["entity"] for row in found["entities"]] == ["b-0"]
+    assert found["times"][-1]["records"] == 1
+    shown = get(f"{mine}/entity", name="b-0").json()
+    assert "Other hours: more " in shown["sentence"]
+    assert sum(shown["short"]["workday"][:5]) > 1 > sum(shown["long"]["workday"][:5])
+    assert get(f"{mine}/entity", name="nobody").status_code in {400, 404, 422}
+    assert get("api/v1/signatures/no-such").status_code == 404
+    page = get("signatures", id=ivoip, entity="<b>").text
+    assert "Anomalous entities over time" in page
+    assert "<b>" not in page.split("</header>")[1]
+    asked = httpx.post(f"{site}/driftline/{mine}/score", headers=head, json={}, trust_env=False, timeout=60)
+    assert asked.status_code == 403
+    admin = {"Authorization": f"Bearer {token_of('admin')}"}
+    body = {"start": "2017-03-01", "end": "2017-03-06", "interval": "24h"}
+    run = httpx.post(f"{site}/driftline/{mine}/score", headers=admin, json=body, trust_env=False, timeout=60)
+    assert (run.status_code, run.json()["conf"]["interval"]) == (202, "24h")
+    broken = httpx.post(f"{site}/driftline/{mine}/score", headers=admin, json={"interval": "90m"}, trust_env=False, timeout=60)
+    assert "must be a multiple of the resolution" in broken.json()["message"]
 
 
 def test_a_training_reads_exactly_the_range_that_the_shell_computes(
@@ -238,10 +338,13 @@ def test_anomalies_are_read_and_deleted_as_from_their_index(
         ("POST", "api/model/predict?name={model}&from_date=now-1d&to_date=now-2d", "from_date is not before to_date"),
         ("GET", "api/anomalies/_search?size=many", "size: Input should be a valid integer"),
         ("GET", "api/job", "job_id: Field required"),
+        ("POST", "api/ivoip/create?name=a&index=a", "term: required"),
+        ("POST", "api/ivoip/create?name=a&index=a&term=b&span=3600", "span must be whole days"),
+        ("POST", "api/ivoip/train?name={model}&limit=1", "limit: Input should be greater than or equal to 10"),
     ],
 )
 def test_a_wrong_parameter_is_named(call: Callable[..., httpx.Response], model: str, method: str, path: str, told: str) -> None:
-    options = {"json": {"features": [{"name": "a", "metric": "count"}]}} if "create" in path else {}
+    options = {"json": {"features": [{"name": "a", "metric": "count"}]}} if "model/create" in path else {}
     answer = call(method, path.replace("{model}", model), **options)
     assert answer.status_code == 400
     assert told in answer.json()["message"]
@@ -275,7 +378,8 @@ def test_a_run_that_is_none_is_not_there(call: Callable[..., httpx.Response]) ->
 def test_a_viewer_changes_nothing(call: Callable[..., httpx.Response], model: str) -> None:
     for method, path in (
         *(("POST", f"model/{each}") for each in ("create", "delete", "train", "predict", "start", "stop")),
-        ("DELETE", "model/delete"), ("DELETE", "anomalies"), ("POST", "ivoip/create"), ("POST", "ivoip/train"),
+        ("DELETE", "model/delete"), ("DELETE", "anomalies"),
+        *(("POST", f"ivoip/{each}") for each in ("create", "delete", "train", "predict", "start", "stop")),
     ):  # fmt: skip
         assert call(method, f"api/{path}", "viewer", params={"name": model}).status_code == 403
     assert listed(call, model) is not None

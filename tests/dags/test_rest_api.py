@@ -42,6 +42,7 @@ WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 # Asking is no change: a reader may.
 ASKING = {
     "/api/v1/validate",
+    "/api/v1/signatures/validate",
     "/api/v1/draft/preview",
     "/api/v1/draft/estimate",
     "/api/v1/analytics/validate",

@@ -116,7 +116,7 @@ def _names(node, place=""):
     return {name for part in node for name in _names(part, f"{place}[]")} if isinstance(node, list) else set()
 
 
-@pytest.mark.parametrize("kind", ["job", "source", "analytics"])
+@pytest.mark.parametrize("kind", ["job", "source", "analytics", "signatures"])
 def test_every_definition_that_comes_with_driftline_fits_its_schema(kind):
     schema = json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)

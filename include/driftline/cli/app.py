@@ -32,6 +32,7 @@ from driftline.cli import (
     quarantine,
     results,
     services,
+    signatures,
     snapshots,
     work,
 )
@@ -59,6 +60,7 @@ app.add_typer(modules.app, name="modules")
 app.add_typer(calendars.calendars, name="calendars")
 app.add_typer(calendars.filters, name="filters")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(signatures.app, name="signatures")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(analytics.app, name="analytics")
 app.add_typer(models.app, name="models")

@@ -166,6 +166,22 @@ def rare(
     _measured("rare", compared.rare, json, rows=rows)
 
 
+@app.command(epilog="Example: driftline bench signatures --entities 20000 --days 120 --json")
+def signatures(
+    entities: Annotated[int, typer.Option(min=100, help="How many entities.")] = 20_000,
+    days: Annotated[int, typer.Option(min=37, max=366, help="Days of data, which the quick scan is over.")] = 120,
+    seed: Annotated[int, typer.Option(help="Another seed, other data.")] = 1,
+    json: Json = False,
+) -> None:
+    """Learn how entities behave, find those that begin to behave otherwise, and scan months of them."""
+    from driftline.bench.signatures import run
+    from driftline.elastic.client import connect
+
+    with progress(json) as report, connect() as client:
+        figures = run(client, entities=entities, days=days, seed=seed, progress=report)
+    _tell("signatures", figures, json)
+
+
 def _span(text: str) -> str:
     """5min as pandas has it, or 5m as Elasticsearch has it: the latter."""
     return re.sub(r"min$", "m", text)

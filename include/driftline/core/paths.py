@@ -54,6 +54,11 @@ def analytics_dir() -> Path:
     return _place("DRIFTLINE_ANALYTICS_DIR", ROOT / "include" / "analytics")
 
 
+def signatures_dir() -> Path:
+    """Files of signatures. `DRIFTLINE_SIGNATURES_DIR`, by default include/signatures."""
+    return _place("DRIFTLINE_SIGNATURES_DIR", ROOT / "include" / "signatures")
+
+
 def modules_dir() -> Path:
     """Folders of ready jobs. `DRIFTLINE_MODULES_DIR`, by default include/modules."""
     return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")

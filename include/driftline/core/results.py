@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import orjson
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from driftline.core.detector import Detector
     from driftline.core.job import Job
     from driftline.core.series import SeriesKey
+
+
+class Owner(Protocol):
+    """What results and models belong to: a job, or another definition that has some."""
+
+    @property
+    def job_id(self) -> str:
+        """Its id."""
+
+    @property
+    def version(self) -> str:
+        """Hash of what its results depend on."""
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What they depend on."""
 
 
 Document = tuple[str, int, bytes]

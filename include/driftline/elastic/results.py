@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from elasticsearch import Elasticsearch
 
-    from driftline.core.job import Job
-    from driftline.core.results import Document
+    from driftline.core.results import Document, Owner
     from driftline.core.timespan import Window
 
 PAGE = 10_000
@@ -37,7 +36,7 @@ class Replaced:
 
 def replace(
     client: Elasticsearch,
-    job: Job,
+    job: Owner,
     window: Window,
     documents: Iterable[Document],
     *,
@@ -85,7 +84,7 @@ def monthly_index(index: str) -> Callable[[int], str]:
     return cache(lambda timestamp: monthly(index, datetime.fromtimestamp(timestamp / 1000, UTC)))
 
 
-def interval(job: Job, window: Window) -> list[dict[str, Any]]:
+def interval(job: Owner, window: Window) -> list[dict[str, Any]]:
     """Query clauses for one version of a job's results in a window."""
     version = {"term": {"driftline.job_version": job.version}}
     return [{"term": {"job_id": job.job_id}}, version, between("timestamp", window)]
@@ -160,7 +159,7 @@ def top_records(
 @talks_to_cluster
 def page(
     client: Elasticsearch,
-    job: Job,
+    job: Owner,
     result_type: str,
     window: Window,
     *,

@@ -19,7 +19,7 @@ from driftline.elastic.indices import RUNS, STATE, ensure_templates
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-    from driftline.core.job import Job
+    from driftline.core.results import Owner
 
 KIND, INFERRED = "scored", "inferred"
 ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
@@ -41,14 +41,14 @@ class Scored:
     note: dict[str, Any] | None
 
 
-def scored_until(client: Elasticsearch, job: Job) -> datetime | None:
+def scored_until(client: Elasticsearch, job: Owner) -> datetime | None:
     """End of the newest bucket that was ever scored by this version of the job, or None."""
     found = progress(client, job)
     return found.window.end if found else None
 
 
 @talks_to_cluster
-def progress(client: Elasticsearch, job: Job) -> Scored | None:
+def progress(client: Elasticsearch, job: Owner) -> Scored | None:
     """How far this version of the job is scored, or None."""
     try:
         return _scored(client.get(index=STATE, id=_name(job.job_id, job.version))["_source"])
@@ -66,7 +66,7 @@ def versions(client: Elasticsearch, job_id: str) -> dict[str, Scored]:
 
 
 @talks_to_cluster
-def advance(client: Elasticsearch, job: Job, window: Window, note: dict[str, Any] | None = None) -> None:
+def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, Any] | None = None) -> None:
     """Adds a window to what this version of the job has scored; also when runs overlap.
 
     The end only ever moves forward, and `note` is of the newest end. The start moves back only without a gap.

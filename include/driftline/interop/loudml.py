@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from driftline.core.definition import Definition, check_name
 from driftline.core.errors import DefinitionError
 from driftline.core.job import MAX_SPAN, Job, Training
+from driftline.core.signature import Signatures
 from driftline.core.timespan import format_span
 from driftline.interop.elastic_jobs import Imported, plain_id
 
@@ -74,6 +76,45 @@ class Model(Definition):
             if feature.script and feature.name in fields:
                 raise ValueError(f"features: '{feature.name}' is the name of a script, and a field of another feature")
         return self
+
+
+class Ivoip(Definition):
+    """The parameters of the create call of signatures. Times are seconds."""
+
+    name: str = Field(min_length=1)
+    index: str = Field(min_length=1)
+    term: str = Field(min_length=1)
+    max_terms: int = Field(20_000, gt=0)
+    span: int = Field(7 * 86_400, gt=0, le=_LONGEST)
+    interval: int = Field(3600, gt=0, le=_LONGEST)
+    threshold: float | None = Field(None, ge=0, le=100)
+
+
+def to_signatures(given: Mapping[str, Any], *, where: str) -> tuple[Signatures, list[str]]:
+    """Loudml's signatures as ours, whose DAGs begin paused, and what is to know of them.
+
+    Raises:
+        DefinitionError: A parameter is wrong, or signatures cannot be made of them.
+    """
+    notes: list[str] = []
+    asked = Ivoip.parse(given, where=where)
+    definition: dict[str, Any] = {
+        "signature_id": plain_id(asked.name, notes),
+        "indices": [name.strip() for name in asked.index.split(",")],
+        "term": asked.term,
+        "max_terms": asked.max_terms,
+        "span": f"{asked.span}s",
+        "interval": f"{asked.interval}s",
+        "resolution": f"{math.gcd(asked.interval, 3600)}s",
+        "window": f"{max(30 * 86_400, 2 * asked.span)}s",
+        "paused": True,
+        "loudml": asked.model_dump(exclude_none=True),
+    }
+    if asked.threshold is not None:
+        definition["threshold"] = asked.threshold
+    made = Signatures.parse(definition, where=where)
+    notes += [*made.notes, "its DAGs begin paused; its first training starts them"]
+    return made, notes
 
 
 def to_job(found: Found) -> Imported:

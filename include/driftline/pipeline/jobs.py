@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,7 +18,8 @@ from driftline.core.analysis import Analysis
 from driftline.core.definition import Definition, identifier
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
-from driftline.core.paths import analytics_dir, jobs_dir, sources_dir
+from driftline.core.paths import analytics_dir, jobs_dir, signatures_dir, sources_dir
+from driftline.core.signature import Signatures
 from driftline.core.source import Source
 from driftline.core.timespan import iso
 from driftline.elastic import results, snapshots, state, trained
@@ -27,20 +28,21 @@ from driftline.elastic.indices import ANNOTATIONS, FEEDBACK, FORECASTS, JOBS, QU
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from elasticsearch import Elasticsearch
 
 
-Kind = Literal["job", "source", "analytics"]
+Kind = Literal["job", "source", "analytics", "signatures"]
 D = TypeVar("D", bound=Definition)
 # Of each kind: where its files are, what they hold, and the field with its id.
 _KINDS: dict[Kind, tuple[Callable[[], Path], type[Definition], str]] = {
     "job": (jobs_dir, Job, "job_id"),
     "source": (sources_dir, Source, "source_id"),
     "analytics": (analytics_dir, Analysis, "analytics_id"),
+    "signatures": (signatures_dir, Signatures, "signature_id"),
 }
-_STORED: tuple[Kind, ...] = ("job", "analytics")  # those that can be in the index
+_STORED: tuple[Kind, ...] = ("job", "analytics", "signatures")  # those that can be in the index
 MAX_DEFINITIONS = 10_000
 COMMENT = 110  # characters a line of what is written
 
@@ -72,7 +74,16 @@ def list_definitions(client: Elasticsearch | None = None) -> list[Entry]:
     taken = {(entry.kind, entry.id): entry for entry in entries}
     for entry in _indexed(client) if client is not None else []:
         taken.setdefault((entry.kind, entry.id), entry)
-    return sorted(taken.values(), key=lambda entry: (entry.kind, entry.id))
+    found = [_of_its_own(entry, taken.keys()) for entry in taken.values()]
+    return sorted(found, key=lambda entry: (entry.kind, entry.id))
+
+
+def _of_its_own(entry: Entry, taken: Collection[tuple[Kind, str]]) -> Entry:
+    """An entry whose DAGs have names of their own: where kinds share an id, it is that of the first of them."""
+    owner = next((kind for kind in _STORED if (kind, entry.id) in taken), entry.kind)
+    if entry.kind == "source" or owner == entry.kind:
+        return entry
+    return replace(entry, text=None, error=f"{entry.where}: {_KINDS[entry.kind][2]} '{entry.id}' is the id of a {owner}")
 
 
 def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
@@ -147,6 +158,15 @@ def list_analyses(client: Elasticsearch | None = None) -> list[Analysis]:
     """All analyses that can be read."""
     entries = [entry for entry in list_definitions(client) if entry.kind == "analytics"]
     return [Analysis.model_validate_json(entry.text) for entry in entries if entry.text is not None]
+
+
+def load_signatures(signature_id: str, client: Elasticsearch | None = None) -> Signatures:
+    """The signatures of that id, or in the file of that path.
+
+    Raises:
+        DefinitionError: There are none (the nearest are named), or they are broken.
+    """
+    return _load("signatures", Signatures, signature_id, client)
 
 
 def _load(kind: Kind, model: type[D], name: str, client: Elasticsearch | None) -> D:
@@ -250,19 +270,18 @@ def reset(client: Elasticsearch, job_id: str, version: str | None = None) -> dic
     return removed
 
 
-def delete(client: Elasticsearch, job_id: str) -> dict[str, int]:
-    """Deletes a job of the index with all that it has; its DAGs go within seconds.
+def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[str, int]:
+    """Deletes a job (or another kind of definition) of the index with all that it has; its DAGs go within seconds.
 
     Raises:
-        DefinitionError: The job is a file: that is under version control, so it is for its owner to remove.
+        DefinitionError: It is a file: that is under version control, so it is for its owner to remove.
     """
-    entry = _find("job", job_id, client)
+    entry = _find(kind, job_id, client)
     if entry.origin == "file":
-        raise DefinitionError(
-            f"job '{job_id}' is defined in a file", where=entry.where, fix=f"Remove the file, then: driftline jobs reset {job_id}"
-        )
+        fix = f"Remove the file, then: driftline {'jobs' if kind == 'job' else kind} reset {job_id}"
+        raise DefinitionError(f"{kind} '{job_id}' is defined in a file", where=entry.where, fix=fix)
     removed = reset(client, job_id)
-    undefine(client, job_id)
+    undefine(client, job_id, kind)
     removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     return removed
 

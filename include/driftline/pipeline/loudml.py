@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.errors import DefinitionError
+from driftline.core.signature import Signatures
 from driftline.elastic import results
 from driftline.elastic.client import explained
 from driftline.elastic.indices import RESULTS
 from driftline.interop.elastic_files import Found
 from driftline.interop.elastic_jobs import plain_id
-from driftline.interop.loudml import Model, to_job, to_loudml
-from driftline.pipeline.jobs import list_definitions, list_jobs, save
+from driftline.interop.loudml import Model, to_job, to_loudml, to_signatures
+from driftline.pipeline.jobs import list_definitions, list_jobs, save, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.results import Owner
 
-CREATE = "model/create"
+CREATE, CREATE_SIGNATURES = "model/create", "ivoip/create"
 
 
 def id_of(name: str) -> str:
@@ -63,12 +65,69 @@ def create(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Job, list[s
     made = to_job(Found(Path(CREATE), dict(given), name, origin="loudml"))
     if made.job is None:
         raise DefinitionError("; ".join(made.notes))
-    if any((each.kind, each.id) == ("job", made.job_id) for each in list_definitions(client)):
-        raise DefinitionError(
-            f"the name '{name}' is taken by job '{made.job_id}'", where=f"{CREATE}, name", expected="a new name"
-        )
+    _require_free(client, name, made.job.job_id, CREATE)
     save(client, made.job)
     return made.job, made.notes
+
+
+def _require_free(client: Elasticsearch, name: str, id_: str, where: str) -> None:
+    taken = next((each for each in list_definitions(client) if each.kind != "source" and each.id == id_), None)
+    if taken is not None:
+        raise DefinitionError(
+            f"the name '{name}' is taken by {taken.kind} '{id_}'", where=f"{where}, name", expected="a new name"
+        )
+
+
+def create_signatures(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Signatures, list[str]]:
+    """Saves new signatures, whose DAGs begin paused. Their index is looked at by their trainings.
+
+    Returns:
+        They, and what is to know of them.
+
+    Raises:
+        DefinitionError: A parameter is wrong, or the name is taken.
+    """
+    made, notes = to_signatures(given, where=CREATE_SIGNATURES)
+    _require_free(client, made.loudml["name"], made.signature_id, CREATE_SIGNATURES)
+    store(client, "signatures", made.signature_id, made)
+    return made, notes
+
+
+def all_signatures(client: Elasticsearch) -> list[Signatures]:
+    """All signatures that came from loudml's API."""
+    entries = [each for each in list_definitions(client) if each.kind == "signatures" and each.text is not None]
+    found = [Signatures.model_validate_json(each.text or "") for each in entries]
+    return [each for each in found if "name" in each.loudml]
+
+
+def find_signatures(client: Elasticsearch, name: str) -> Signatures:
+    """The signatures of a name.
+
+    Raises:
+        DefinitionError: There are none.
+    """
+    found = next((each for each in all_signatures(client) if each.loudml["name"] == name), None)
+    if found is None:
+        raise DefinitionError(f"there is no model '{name}'", where="name", fix="'ivoip/list' says which there are.")
+    return found
+
+
+def described_signatures(found: Signatures) -> dict[str, Any]:
+    """Signatures by the parameters of their create call."""
+    return {
+        "name": found.loudml["name"],
+        "index": ",".join(found.indices),
+        "term": found.term,
+        "max_terms": found.max_terms,
+        "span": int(found.span.total_seconds()),
+        "interval": int(found.interval.total_seconds()),
+        "threshold": found.threshold,
+    }
+
+
+def origins(client: Elasticsearch) -> list[Owner]:
+    """All that came from loudml and has results: models and signatures."""
+    return [*models(client), *all_signatures(client)]
 
 
 def described(job: Job) -> dict[str, Any]:
@@ -79,7 +138,7 @@ def described(job: Job) -> dict[str, Any]:
         return {"name": job.loudml["name"], "index": ",".join(job.datafeed.indices), "changed": str(error)}
 
 
-def anomalies(client: Elasticsearch, jobs: Iterable[Job], *, size: int) -> dict[str, Any]:
+def anomalies(client: Elasticsearch, jobs: Iterable[Owner], *, size: int) -> dict[str, Any]:
     """The records of models with the highest scores, in the shape of an answer of Elasticsearch's search."""
     names = [job.job_id for job in jobs]
     with explained(f"index {RESULTS}-*"):
@@ -98,6 +157,6 @@ def anomalies(client: Elasticsearch, jobs: Iterable[Job], *, size: int) -> dict[
     return {name: found[name] for name in ("took", "timed_out", "hits")}
 
 
-def forget(client: Elasticsearch, jobs: Iterable[Job]) -> int:
+def forget(client: Elasticsearch, jobs: Iterable[Owner]) -> int:
     """Deletes what was found for models: their results of all kinds, not what they have learned. Returns how many documents."""
     return results.delete(client, f"{RESULTS}-*", {"terms": {"job_id": [job.job_id for job in jobs]}})

@@ -10,15 +10,16 @@ from pydantic import TypeAdapter
 from driftline.core.analysis import Analysis
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
+from driftline.core.signature import Signatures
 from driftline.core.source import Source
 from driftline.core.timespan import format_span
 
 _SPAN = {"anyOf": [{"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)?\s*)+$"}, {"type": "number"}]}
 _ONE_OR_MANY = {"indices", "paths", "index"}
-_MODELS: dict[str, Any] = {"job": Job, "source": Source, "analytics": Analysis}
+_MODELS: dict[str, Any] = {"job": Job, "source": Source, "analytics": Analysis, "signatures": Signatures}
 
 
-def json_schema(kind: Literal["job", "source", "analytics"] | str) -> dict[str, Any]:
+def json_schema(kind: Literal["job", "source", "analytics", "signatures"] | str) -> dict[str, Any]:
     """The schema of one kind of definition (draft 2020-12). It accepts what `Definition.load` accepts."""
     schema = TypeAdapter(_MODELS[kind]).json_schema(mode="validation")
     found: dict[str, Any] = _as_written(schema)

@@ -18,6 +18,7 @@ from driftline_airflow.operators.plan import PlanScoreOperator
 from driftline_airflow.operators.promote import PromoteSnapshotOperator
 from driftline_airflow.operators.read import ReadSeriesOperator
 from driftline_airflow.operators.score import ScoreBatchOperator
+from driftline_airflow.operators.signatures import ScoreSignaturesOperator, TrainSignaturesOperator
 from driftline_airflow.operators.write import WriteResultsOperator
 
 __all__ = [
@@ -37,7 +38,9 @@ __all__ = [
     "ReadDocumentsOperator",
     "ReadSeriesOperator",
     "ScoreBatchOperator",
+    "ScoreSignaturesOperator",
     "TrainModelOperator",
+    "TrainSignaturesOperator",
     "WriteDocumentsOperator",
     "WriteResultsOperator",
 ]

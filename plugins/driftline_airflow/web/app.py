@@ -12,9 +12,20 @@ from fastapi.responses import JSONResponse
 
 from driftline import __version__
 from driftline.core.errors import DriftlineError
-from driftline_airflow.web import api, assets, elastic, loudml
+from driftline_airflow.web import api, assets, elastic, loudml, loudml_signatures
 from driftline_airflow.web.errors import status_of
-from driftline_airflow.web.pages import alerts, analytics, explorer, jobs, overview, quality, quarantine, reports, series
+from driftline_airflow.web.pages import (
+    alerts,
+    analytics,
+    explorer,
+    jobs,
+    overview,
+    quality,
+    quarantine,
+    reports,
+    series,
+    signatures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,10 +57,11 @@ def application() -> FastAPI:
     app.add_exception_handler(DriftlineError, _explained)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.middleware("http")(_guarded)
-    for page in (explorer, series, jobs, analytics, overview, quality, quarantine, alerts, reports, assets):
+    for page in (explorer, series, signatures, jobs, analytics, overview, quality, quarantine, alerts, reports, assets):
         app.include_router(page.router, include_in_schema=False)
     app.include_router(api.router())
     app.include_router(loudml.router)
+    app.include_router(loudml_signatures.router)
     app.include_router(elastic.router())
     return app
 

@@ -93,11 +93,12 @@ def _model(client: ClusterDep, user: Any, name: str, *, change: bool = False) ->
 
     require_read(of_job(id_of(name)), user)
     if change:
-        _require_change(id_of(name), user)
+        require_change(id_of(name), user)
     return find(client, name)
 
 
-def _require_change(job_id: str, user: Any) -> None:  # noqa: ANN401
+def require_change(job_id: str, user: Any) -> None:  # noqa: ANN401
+    """Refuses a user who may not change a job or signatures, with 403."""
     if not may(user, "PUT", of_job(job_id)):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may not change this.")
 
@@ -153,21 +154,21 @@ def delete(client: ClusterDep, user: ReaderDep, asked: Annotated[Named, Query()]
 def train(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Ranged, Query()]) -> dict[str, Any]:
     """Trains a model on exactly a range, or on the newest of its data."""
     job = _model(client, user, asked.name, change=True)
-    start, end = _range(asked)
+    start, end = ranged(asked)
     dag_id = f"{job.job_id}.train"
-    if _ready(airflow, dag_id)["is_paused"]:
+    if ready(airflow, dag_id)["is_paused"]:
         airflow.pause(dag_id, False)  # Airflow runs nothing of a paused DAG
-    return _trigger(airflow, dag_id, asked.name, {"start": start, "as_of": end})
+    return trigger(airflow, dag_id, asked.name, {"start": start, "as_of": end})
 
 
 @router.post("/api/model/predict", status_code=status.HTTP_202_ACCEPTED)
 def predict(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Ranged, Query()]) -> dict[str, Any]:
     """Scores a range, or what is new, by the newest snapshot. For a stopped model it waits until that is started."""
     job = _model(client, user, asked.name, change=True)
-    start, end = _range(asked)
+    start, end = ranged(asked)
     dag_id = f"{job.job_id}.score"
-    waits = _ready(airflow, dag_id)["is_paused"]
-    told = _trigger(airflow, dag_id, asked.name, {"start": start, "end": end, "model": "latest"})
+    waits = ready(airflow, dag_id)["is_paused"]
+    told = trigger(airflow, dag_id, asked.name, {"start": start, "end": end, "model": "latest"})
     return {**told, "waiting": "The model is stopped: the run begins when it is started."} if waits else told
 
 
@@ -194,19 +195,8 @@ def job(airflow: AirflowDep, user: ReaderDep, asked: Annotated[Run, Query()]) ->
 def cancel(airflow: AirflowDep, user: ReaderDep, asked: Annotated[Run, Query()]) -> dict[str, Any]:
     """Stops a training or prediction: what it has not written is not written."""
     path, job_id = _run(asked.job_id, user)
-    _require_change(job_id, user)
+    require_change(job_id, user)
     return _told(airflow.call("PATCH", path, params={"update_mask": "state"}, json={"state": "failed"}), asked.job_id)
-
-
-@router.post("/api/ivoip/create")
-@router.post("/api/ivoip/train")
-def ivoip() -> Response:
-    """Signatures of many series, and what is far from their clusters: that is not there."""
-    raise HTTPException(
-        status.HTTP_501_NOT_IMPLEMENTED,
-        "Driftline does not make signatures yet. A model of time series can be made for each value of a term: "
-        "'model/create' with the parameter 'term'.",
-    )
 
 
 @router.get("/api/anomalies/_search")
@@ -214,11 +204,8 @@ def ivoip() -> Response:
 def anomalies(client: ClusterDep, user: ReaderDep, asked: Annotated[Sized, Query()]) -> dict[str, Any]:
     """The anomalies with the highest scores, in the shape of Elasticsearch's answers."""
     from driftline.pipeline.loudml import anomalies as search
-    from driftline.pipeline.loudml import models
 
-    if asked.name is not None:
-        return search(client, [_model(client, user, asked.name)], size=asked.size)
-    return search(client, [each for each in models(client) if may(user, "GET", of_job(each.job_id))], size=asked.size)
+    return search(client, _origins(client, user, asked.name, "GET"), size=asked.size)
 
 
 @router.delete("/api/anomalies")
@@ -226,14 +213,30 @@ def anomalies(client: ClusterDep, user: ReaderDep, asked: Annotated[Sized, Query
 def forget(client: ClusterDep, user: ReaderDep, asked: Annotated[Which, Query()]) -> dict[str, Any]:
     """Deletes what was found for a model, or for all; what they have learned stays."""
     from driftline.pipeline.loudml import forget as remove
-    from driftline.pipeline.loudml import models
 
-    if asked.name is not None:
-        return {"deleted": remove(client, [_model(client, user, asked.name, change=True)])}
-    return {"deleted": remove(client, [each for each in models(client) if may(user, "PUT", of_job(each.job_id))])}
+    return {"deleted": remove(client, _origins(client, user, asked.name, "PUT"))}
 
 
-def _range(asked: Ranged) -> tuple[str | None, str | None]:
+def _origins(client: ClusterDep, user: Any, name: str | None, method: str) -> list[Any]:  # noqa: ANN401
+    """What has anomalies, models and signatures: that of a name, or all that the user may read or change."""
+    from driftline.pipeline.loudml import id_of, origins
+
+    found = origins(client)
+    if name is None:
+        return [each for each in found if may(user, method, of_job(each.job_id))]
+    if method == "GET":
+        require_read(of_job(id_of(name)), user)
+    else:
+        require_change(id_of(name), user)
+    named = [each for each in found if each.loudml["name"] == name]
+    if not named:
+        raise DefinitionError(
+            f"there is no model '{name}'", where="name", fix="'model/list' and 'ivoip/list' say which there are."
+        )
+    return named
+
+
+def ranged(asked: Ranged) -> tuple[str | None, str | None]:
     """Both ends as a run takes them."""
     ends = {name: _moment(name, value) for name, value in (("from_date", asked.from_date), ("to_date", asked.to_date))}
     start, end = ends.values()
@@ -251,7 +254,7 @@ def _moment(name: str, value: str | None) -> str | None:
         raise WindowError(f"'{value}' is beyond all times", where=name) from None
 
 
-def _ready(airflow: AirflowDep, dag_id: str) -> dict[str, Any]:
+def ready(airflow: AirflowDep, dag_id: str) -> dict[str, Any]:
     """The DAG; one that is new shows within seconds."""
     dag = airflow.dag(dag_id)
     if dag is None:
@@ -262,7 +265,8 @@ def _ready(airflow: AirflowDep, dag_id: str) -> dict[str, Any]:
     return dag
 
 
-def _trigger(airflow: AirflowDep, dag_id: str, name: str, conf: dict[str, str | None]) -> dict[str, Any]:
+def trigger(airflow: AirflowDep, dag_id: str, name: str, conf: dict[str, Any]) -> dict[str, Any]:
+    """Starts a run, with what is given of its params, and tells of it."""
     run_id = f"loudml-{uuid.uuid4().hex[:12]}"  # Airflow's own names have signs that mean something else in an address
     given = {key: value for key, value in conf.items() if value is not None}
     body = {"dag_run_id": run_id, "logical_date": None, "conf": given}
@@ -288,7 +292,7 @@ def _told(run: dict[str, Any], job_id: str) -> dict[str, Any]:
 
 def _switched(airflow: AirflowDep, job: Job, started: bool) -> dict[str, Any]:
     for stage in STAGES:
-        _ready(airflow, f"{job.job_id}.{stage}")
+        ready(airflow, f"{job.job_id}.{stage}")
     for stage in STAGES:
         airflow.pause(f"{job.job_id}.{stage}", not started)
     return {"name": job.loudml["name"], "started": started}

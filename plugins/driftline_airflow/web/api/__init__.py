@@ -25,6 +25,7 @@ from driftline_airflow.web.api import (
     rules,
     runs,
     series,
+    signatures,
     snapshots,
     trained_models,
 )
@@ -43,6 +44,7 @@ RESOURCES = (
     planning.router,
     exchange.router,
     snapshots.router,
+    signatures.router,
     rules.router,
     overview.router,
     quality.router,

@@ -198,6 +198,7 @@ def test_signatures_are_made_trained_and_replayed_as_documented(
     told = typed(IVOIP_LIMITED)
     assert told["operation"] == "train"
     assert told["conf"] == {"start": "2017-01-01T00:00:00Z", "as_of": "2017-01-31T00:00:00Z", "limit": 1000}
+    assert call("GET", f"api/job?job_id={told['job_id']}", "viewer").json()["job_id"] == told["job_id"]
     assert run_as_asked(ivoip_dags, told).state == "success"
     assert typed(IVOIP_TRAIN)["conf"].keys() == {"start", "as_of"}
     (snapshot,) = manifests(client, ivoip)
@@ -215,8 +216,6 @@ def test_signatures_are_made_trained_and_replayed_as_documented(
     found = call("GET", ".loudml-anomalies/_search", "viewer", params={"name": ivoip, "size": 1000}).json()["hits"]["hits"]
     assert {hit["_source"]["partition_field_value"] for hit in found} == {"b-0"}
     assert [hit for hit in typed(SEARCH)["hits"]["hits"] if hit["_source"]["job_id"] == ivoip]
-    followed = call("GET", f"api/job?job_id={told['job_id']}", "viewer").json()
-    assert followed["job_id"] == told["job_id"]
     assert call("POST", "api/ivoip/stop", params={"name": ivoip}).json() == {"name": ivoip, "started": False}
     assert "waiting" in call("POST", "api/ivoip/predict", params=replay).json()
     assert call("DELETE", "api/anomalies", params={"name": ivoip}).json()["deleted"] >= len(found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from driftline.analytics.features import Encoder
 from driftline.analytics.trees import Trees
+from driftline.analytics.treetext import checked
 from driftline.core.errors import SnapshotError
 
 if TYPE_CHECKING:
@@ -49,21 +50,28 @@ class Model:
         return gzip.compress(orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY), compresslevel=6, mtime=0)
 
     @classmethod
-    def loads(cls, packed: bytes) -> Model:
+    def loads(cls, packed: bytes, *, foreign: bool = False) -> Model:
         """The model again. Nothing in it is ever run: it is numbers and names.
+
+        Args:
+            packed: What `dumps` gave.
+            foreign: Whether it comes from elsewhere: then its trees are looked at before they are loaded.
 
         Raises:
             SnapshotError: It is no model of ours, or too large.
         """
         try:
             unpacking = zlib.decompressobj(wbits=31)
-            text = unpacking.decompress(packed, LARGEST)
+            plain = unpacking.decompress(packed, LARGEST)
             if unpacking.unconsumed_tail:
                 raise SnapshotError("the model is larger than any of ours", where="trained model")
-            data = orjson.loads(text)
+            data = orjson.loads(plain)
             if data["format"] != FORMAT:
                 raise SnapshotError(f"the model is of format {data['format']!r}", where="trained model", expected=str(FORMAT))
             model = cls(Encoder.of(data["encoder"]), Trees(**data["trees"]), list(data["profile"]))
+            if foreign:
+                text = checked(model.trees.text, columns=len(model.encoder.columns), classes=len(model.trees.classes))
+                model = replace(model, trees=replace(model.trees, text=text))
         except (zlib.error, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(
                 f"this is no trained model ({type(error).__name__})",

@@ -78,8 +78,7 @@ def imported(client: Elasticsearch, data: bytes, *, analytics_id: str | None = N
         raise DataError("this is no exported model", where=where, expected="what 'driftline models export' writes") from None
     if not MODEL_ID.fullmatch(name):
         raise DataError(f"'{name[:80]}' is no name of a model", where=where)
-    packed = gzip.compress(orjson.dumps(definition), mtime=0)
-    model = Model.loads(packed)
+    model = Model.loads(gzip.compress(orjson.dumps(definition), mtime=0), foreign=True)
     model.predict(table_of(model, [{}]))  # what cannot give a prediction is found out here, not in the night
     if any(each["model_id"] == name for each in trained.list_(client)):
         raise DefinitionError(f"there is a model '{name}'", where=where, fix="Delete it first.")
@@ -94,7 +93,7 @@ def imported(client: Elasticsearch, data: bytes, *, analytics_id: str | None = N
         "origin": "imported",
         "detail": {**description["detail"], "analysis": analysis.as_dict(), "imported": iso(datetime.now(UTC))},
     }
-    trained.write(client, made, packed)
+    trained.write(client, made, model.dumps())
     return trained.describe(client, name)
 
 

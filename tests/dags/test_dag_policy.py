@@ -127,6 +127,36 @@ def test_signatures_have_two_dags_that_parse_without_what_is_heavy(tmp_path: Pat
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_an_analysis_has_a_dag_of_its_steps_and_one_for_new_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_others(tmp_path, monkeypatch)
+    monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path / "analytics"))
+    (tmp_path / "analytics").mkdir()
+    definition = {
+        "analytics_id": "tags", "source": {"index": "requests"}, "dest": {"index": "requests-tags"},
+        "analysis": {"classification": {"dependent_variable": "tag"}}, "inference": {"dest": "new-tags", "after_source": "logs"},
+    }  # fmt: skip
+    (tmp_path / "analytics" / "a.yaml").write_text(json.dumps(definition))
+    write_stubs(tmp_path / "stubs", list_definitions(), keep_indexed=False)
+    (path,) = (tmp_path / "stubs").glob("*.py")
+    bag = DagBag(dag_folder=str(path))
+    assert bag.import_errors == {}
+    stored = {
+        name: DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag)))) for name, dag in bag.dags.items()
+    }
+    assert set(stored) == {"tags.analyze", "tags.infer"}
+    after = {task.task_id: task.downstream_task_ids for task in stored["tags.analyze"].tasks}
+    assert after["gate"] == {"train", "write"}, "what the gate stops is not learned from"
+    assert after["read"] == {"gate", "train", "evaluate", "write"}
+    assert (after["train"], after["evaluate"], after["write"]) == ({"evaluate"}, {"write"}, set())
+    assert stored["tags.analyze"].timetable.summary == "0 3 * * 0", "weekly, as new documents are predicted"
+    waits_for = [key.uri for key, _ in stored["tags.infer"].timetable.asset_condition.iter_assets()]
+    assert waits_for == ["driftline://sources/logs"]
+    code = f"import runpy, sys; runpy.run_path({str(path)!r}); print([each for each in {HEAVY} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_forecast_follows_a_retrain(dags: dict[str, DAG]) -> None:
     (asset,) = dags["by-clock.train"].get_task("promote").outlets
     for job in ("by-clock", "old-data", "after-logs"):

@@ -14,7 +14,7 @@ from driftline_airflow.operators import (
     TrainModelOperator,
     WriteDocumentsOperator,
 )
-from driftline_airflow.schedules import cron, infer_schedule
+from driftline_airflow.schedules import at, infer_schedule
 from driftline_dags.common import defaults, time_param
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def analysis_dags(analysis: Analysis, where: str) -> list[DAG]:
         **defaults(analysis.analytics_id, "analyze", groups=["analytics", analysis.type]),
         description=f"Analyses {analysis.analytics_id}" + (f": {analysis.description}" if analysis.description else ""),
         doc_md=_doc(analysis, "Learns from documents, evaluates what was learned, and writes them with predictions.", where),
-        schedule=cron(analysis.retrain),
+        schedule=at(analysis.retrain),
         max_active_runs=1,
     ) as analyze:
         handle = ReadDocumentsOperator(task_id="read", analysis=analysis).output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, CronTriggerTimetable
 
 from driftline.core.job import NO_SCHEDULE
 from driftline_airflow.timetable import CLOCK, ONCE, REQUEST, JobTimetable
@@ -30,6 +30,11 @@ def source_asset(source_id: str) -> Asset:
 def cron(expression: str | None) -> CronDataIntervalTimetable | None:
     """A cron expression in UTC with real data intervals, or None where there is none."""
     return CronDataIntervalTimetable(expression, UTC) if expression and expression != NO_SCHEDULE else None
+
+
+def at(expression: str | None) -> CronTriggerTimetable | None:
+    """A cron expression in UTC whose first run waits for its time, or None where there is none: for what has no interval."""
+    return CronTriggerTimetable(expression, timezone=UTC) if expression and expression != NO_SCHEDULE else None
 
 
 def train_schedule(job: Job) -> CronDataIntervalTimetable | None:

@@ -44,6 +44,11 @@ class ClusterOperator(BaseOperator):
         """What the operator does; returns a small JSON handle, never data."""
         raise NotImplementedError
 
+    def staged(self, context: Mapping[str, Any], name: str) -> str:
+        """Where this run stages a file. Run ids are free text, so the folder is named by their hash."""
+        run = hashlib.blake2b(f"{context['ti'].dag_id} {context['run_id']}".encode(), digest_size=10).hexdigest()
+        return staging_uri("runs", run, name)
+
     def progress(self) -> Progress:
         """A progress function that logs every tenth of the way."""
         last: dict[str, int] = {}
@@ -91,11 +96,6 @@ class JobOperator(ClusterOperator):
         if context["dag_run"].run_type == SCHEDULED:
             raise AirflowSkipException(str(error))
         raise error
-
-    def staged(self, context: Mapping[str, Any], name: str) -> str:
-        """Where this run stages a file. Run ids are free text, so the folder is named by their hash."""
-        run = hashlib.blake2b(f"{context['ti'].dag_id} {context['run_id']}".encode(), digest_size=10).hexdigest()
-        return staging_uri("runs", run, name)
 
 
 def wanted_partitions(context: Mapping[str, Any]) -> list[str] | None:

@@ -15,7 +15,8 @@ from dag_traffic import END, SPIKE, TRAINED, rows
 from sqlalchemy import select
 
 from driftline.core.timespan import iso
-from driftline.elastic import results
+from driftline.elastic import results, trained
+from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import ALERTS
 from driftline.elastic.snapshots import manifests
 from driftline_airflow.operators import (
@@ -286,3 +287,32 @@ def test_a_run_during_which_the_job_was_edited_goes_no_further(house: House, kin
         with pytest.raises(error, match="it began with version 5a1c0de4f2ab, now it is"):
             operator.execute(context)
     assert house.documents() == before
+
+
+def test_an_analysis_learns_what_documents_are_and_tells_of_new_ones(
+    house: House, client: Elasticsearch, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"@timestamp": f"2026-03-01T{n % 24:02}:00:00Z", "size": n, "tag": "large" if n > 150 else "small"} for n in range(300)
+    ]
+    fields = {"@timestamp": {"type": "date"}, "size": {"type": "long"}, "tag": {"type": "keyword"}}
+    for name in ("known", "new"):
+        client.indices.create(index=f"{prefix}{name}", mappings={"properties": fields})
+    bulk(client, (index_action(f"{prefix}known", str(n), row) for n, row in enumerate(rows)))
+    bulk(client, (index_action(f"{prefix}new", str(n), {"@timestamp": "2026-03-02T00:00:00Z", "size": n}) for n in (7, 290)))
+    client.indices.refresh(index=f"{prefix}*")
+    definition = {
+        "analytics_id": f"{prefix}sizes", "source": {"index": f"{prefix}known"}, "dest": {"index": f"{prefix}out"},
+        "analysis": {"classification": {"dependent_variable": "tag", "max_optimization_rounds_per_hyperparameter": 0}},
+        "inference": {"index": f"{prefix}new", "dest": f"{prefix}told"},
+    }  # fmt: skip
+    (tmp_path / "a.yaml").write_text(json.dumps(definition))
+    monkeypatch.setenv("DRIFTLINE_ANALYTICS_DIR", str(tmp_path))
+    run = house.run(f"{prefix}sizes.analyze")
+    assert states(run) == dict.fromkeys(("read", "gate", "train", "evaluate", "write"), TaskInstanceState.SUCCESS)
+    assert client.count(index=f"{prefix}out")["count"] == 300
+    run = house.run(f"{prefix}sizes.infer", start="2026-03-01T00:00:00Z")
+    assert states(run) == {"infer": TaskInstanceState.SUCCESS}
+    hits = client.search(index=f"{prefix}told")["hits"]["hits"]
+    assert {hit["_source"]["size"]: hit["_source"]["ml"]["tag_prediction"] for hit in hits} == {7: "small", 290: "large"}
+    trained.delete(client, f"{prefix}sizes")

@@ -69,6 +69,7 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
     context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(30_000)
+    tab.set_default_navigation_timeout(120_000)  # the first page waits for imports
     said: list[str] = []
     tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
     tab.on("pageerror", lambda error: said.append(str(error)))

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from driftline.cli.app import app
 from driftline.core.timespan import iso
+from driftline.elastic import results
+from driftline.elastic.indices import JOBS
 from driftline.services import airflow, control
 from driftline.services.environment import password
 
@@ -33,6 +35,13 @@ BAD = "203.0.113.66"  # the generator's one suspicious client
 NIGHTS = [("25d01h", "3h"), ("26d02h", "2h"), ("28d01h", "3h")]  # from the start: 6, 7 and 9 March
 FROM, UNTIL = datetime(2026, 3, 6, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC)
 PATIENCE = 240  # seconds that a run may take
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy(client: Elasticsearch, module_prefix: str) -> Iterator[None]:
+    """What was made in the wizards is taken out of the index afterwards: other tests list what there is."""
+    yield
+    results.delete(client, JOBS, {"prefix": {"id": module_prefix}})
 
 
 @pytest.fixture(scope="module")

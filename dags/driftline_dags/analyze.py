@@ -44,7 +44,7 @@ def analysis_dags(analysis: Analysis, where: str) -> list[DAG]:
         doc_md=_doc(analysis, "Gives new documents predictions by the model in force.", where),
         schedule=infer_schedule(analysis.inference),
         params={
-            "start": time_param("Documents from then on. Default: where the last inference ended."),
+            "start": time_param("Documents from then on. Default: an hour before the last inference ended."),
             "end": time_param("Documents before then. Default: now."),
         },
         max_active_runs=1,

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from driftline.core.analysis import Analysis
 from driftline_airflow.links import QualityReportLink, ResultsLink
 from driftline_airflow.operators.base import ClusterOperator
+from driftline_airflow.operators.gate import Gate
 from driftline_airflow.window import BACKFILL, SCHEDULED, data_interval
 
 if TYPE_CHECKING:
@@ -63,55 +64,40 @@ class ReadDocumentsOperator(AnalysisOperator):
         return handle
 
 
-class DocumentsGateOperator(AnalysisOperator):
-    """Checks staged documents with great-expectations; the verdict `stop` fails the run with its reasons.
+class StagedOperator(AnalysisOperator):
+    """Base of the operators that work on staged documents.
 
     Args:
         handle: What `ReadDocumentsOperator` returned.
         kwargs: As `AnalysisOperator` takes them.
+    """
+
+    template_fields: Sequence[str] = ("handle",)
+
+    def __init__(self, *, handle: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
+        super().__init__(**kwargs)
+        self.handle = handle
+
+
+class DocumentsGateOperator(Gate, StagedOperator):
+    """Checks staged documents with great-expectations; the verdict `stop` fails the run with its reasons.
 
     Returns `verdict`, `report_id`, `report`, `failed`.
     """
 
-    template_fields: Sequence[str] = ("handle",)
-    operator_extra_links = (QualityReportLink(),)
-
-    def __init__(self, *, handle: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
-        super().__init__(**kwargs)
-        self.handle = handle
-        self.report_id: str | None = None
-
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
-        from driftline.core.errors import QualityStopError
         from driftline.pipeline.analyze import gate
 
-        try:
-            verdict = gate(client, self.definition(client, self.handle), self.handle, run=context["run_id"])
-        except QualityStopError as stop:
-            self.report_id = stop.report_id
-            raise
-        self.report_id = verdict["report_id"]
-        if verdict["failed"]:
-            self.log.warning("Verdict %s: %s", verdict["verdict"], verdict["failed"])
-        return verdict
+        analysis = self.definition(client, self.handle)
+        return self.judged(lambda: gate(client, analysis, self.handle, run=context["run_id"]))
 
 
-class TrainModelOperator(AnalysisOperator):
+class TrainModelOperator(StagedOperator):
     """Learns from a part of the documents; of outliers, scores all.
-
-    Args:
-        handle: What `ReadDocumentsOperator` returned.
-        kwargs: As `AnalysisOperator` takes them.
 
     Returns a handle: `uri`, `model_id`, `version`, and what was learned.
     """
-
-    template_fields: Sequence[str] = ("handle",)
-
-    def __init__(self, *, handle: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
-        super().__init__(**kwargs)
-        self.handle = handle
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
@@ -121,22 +107,21 @@ class TrainModelOperator(AnalysisOperator):
         return train(self.definition(client, self.handle), self.handle, out=out, progress=self.progress())
 
 
-class EvaluateModelOperator(AnalysisOperator):
+class EvaluateModelOperator(StagedOperator):
     """Gives all documents predictions, and judges those of the documents that were held back.
 
     Args:
-        handle: What `ReadDocumentsOperator` returned.
         made: What `TrainModelOperator` returned.
-        kwargs: As `AnalysisOperator` takes them.
+        kwargs: As `StagedOperator` takes them.
 
     Returns a handle: `uri`, `model`, `facts`, `model_id`, `promoted`, `reason`.
     """
 
     template_fields: Sequence[str] = ("handle", "made")
 
-    def __init__(self, *, handle: dict[str, Any], made: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, made: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's arguments
         super().__init__(**kwargs)
-        self.handle, self.made = handle, made
+        self.made = made
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
@@ -146,14 +131,13 @@ class EvaluateModelOperator(AnalysisOperator):
         return evaluate(client, analysis, self.handle, self.made, out=out, progress=self.progress())
 
 
-class WriteDocumentsOperator(AnalysisOperator):
+class WriteDocumentsOperator(StagedOperator):
     """Writes the documents with their results, and puts the model in force unless it is worse than the one that is.
 
     Args:
-        handle: What `ReadDocumentsOperator` returned.
         result: What `EvaluateModelOperator` returned.
         verdict: What `DocumentsGateOperator` returned.
-        kwargs: As `AnalysisOperator` takes them.
+        kwargs: As `StagedOperator` takes them.
 
     Returns `written`, `removed`, `model_id`, `promoted`, `reason`.
     """
@@ -161,16 +145,9 @@ class WriteDocumentsOperator(AnalysisOperator):
     operator_extra_links = (ResultsLink(),)
     template_fields: Sequence[str] = ("handle", "result", "verdict")
 
-    def __init__(
-        self,
-        *,
-        handle: dict[str, Any],
-        result: dict[str, Any],
-        verdict: dict[str, Any] | None = None,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
+    def __init__(self, *, result: dict[str, Any], verdict: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
-        self.handle, self.result, self.verdict = handle, result, verdict
+        self.result, self.verdict = result, verdict
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""

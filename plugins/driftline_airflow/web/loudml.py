@@ -290,9 +290,14 @@ def _told(run: dict[str, Any], job_id: str) -> dict[str, Any]:
     return {"job_id": job_id, "operation": STEPS[stage], "conf": run["conf"], **{name: run.get(name) for name in names}}
 
 
+def switched(airflow: AirflowDep, name: str, dag_ids: list[str], started: bool) -> dict[str, Any]:
+    """Starts or stops what is of a name: all of its DAGs, or none while one is not there yet."""
+    for dag_id in dag_ids:
+        ready(airflow, dag_id)
+    for dag_id in dag_ids:
+        airflow.pause(dag_id, not started)
+    return {"name": name, "started": started}
+
+
 def _switched(airflow: AirflowDep, job: Job, started: bool) -> dict[str, Any]:
-    for stage in STAGES:
-        ready(airflow, f"{job.job_id}.{stage}")
-    for stage in STAGES:
-        airflow.pause(f"{job.job_id}.{stage}", not started)
-    return {"name": job.loudml["name"], "started": started}
+    return switched(airflow, job.loudml["name"], [f"{job.job_id}.{stage}" for stage in STAGES], started)

@@ -12,7 +12,7 @@ from driftline.core.signature import Signatures
 from driftline.elastic import snapshots
 from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, require_read
 from driftline_airflow.web.airflow import AirflowDep
-from driftline_airflow.web.loudml import Named, Ranged, Told, ranged, ready, require_change, trigger
+from driftline_airflow.web.loudml import Named, Ranged, Told, ranged, ready, require_change, switched, trigger
 
 router = APIRouter(prefix="/loudml/api/ivoip", tags=["loudml"], route_class=Told)
 STAGES = ("train", "score")
@@ -116,8 +116,4 @@ def stop(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annota
 
 
 def _switch(airflow: AirflowDep, found: Signatures, started: bool) -> dict[str, Any]:
-    for stage in STAGES:
-        ready(airflow, f"{found.signature_id}.{stage}")
-    for stage in STAGES:
-        airflow.pause(f"{found.signature_id}.{stage}", not started)
-    return {"name": found.loudml["name"], "started": started}
+    return switched(airflow, found.loudml["name"], [f"{found.signature_id}.{stage}" for stage in STAGES], started)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from driftline.core.results import number
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ def classification(truth: Codes, assigned: Codes, probabilities: Floats, classes
         "precision": _by_class(right, predicted, classes, "avg_precision"),
         "recall": _by_class(right, actual, classes, "avg_recall"),
         "auc_roc": _areas(probabilities, truth, classes, actual),
-        "log_loss": _number(-np.mean(np.log(np.maximum(probabilities[np.arange(n), truth], 1e-15)))),
+        "log_loss": number(float(-np.mean(np.log(np.maximum(probabilities[np.arange(n), truth], 1e-15))))),
     }
 
 
@@ -76,13 +78,13 @@ def _areas(probabilities: Floats, truth: Codes, classes: list[str], actual: Code
         return {**(found[1] or {"value": None, "ci": None}), "classes": each}
     weights = [int(actual[classes.index(area["class_name"])]) for area in each]
     mean = np.average([area["value"] for area in each], weights=weights) if sum(weights) else None
-    return {"value": None if mean is None else _number(mean), "classes": each}
+    return {"value": None if mean is None else number(mean), "classes": each}
 
 
 def _by_class(right: Codes, of: Codes, classes: list[str], mean: str) -> dict[str, Any]:
     each = [{"class_name": name, **_share(int(right[k]), int(of[k]))} for k, name in enumerate(classes)]
     known = [entry["value"] for entry in each if entry["value"] is not None]
-    return {mean: _number(np.mean(known)) if known else None, "classes": each}
+    return {mean: number(np.mean(known)) if known else None, "classes": each}
 
 
 def _share(right: int, of: int) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _share(right: int, of: int) -> dict[str, Any]:
         return {"value": None, "ci": None}
     p, weight = right / of, Z * Z / of
     middle, half = (p + weight / 2) / (1 + weight), Z * math.sqrt(p * (1 - p) / of + weight / (4 * of)) / (1 + weight)
-    return {"value": _number(p), "ci": [_number(max(0.0, middle - half)), _number(min(1.0, middle + half))]}
+    return {"value": number(p), "ci": [number(max(0.0, middle - half)), number(min(1.0, middle + half))]}
 
 
 def roc(scores: Floats, positive: NDArray[np.bool_]) -> dict[str, Any] | None:
@@ -112,8 +114,8 @@ def roc(scores: Floats, positive: NDArray[np.bool_]) -> dict[str, Any] | None:
     variance = (above.var(ddof=1) / yes if yes > 1 else 0.0) + (below.var(ddof=1) / no if no > 1 else 0.0)
     half = Z * math.sqrt(variance)
     return {
-        "value": _number(area),
-        "ci": [_number(max(0.0, area - half)), _number(min(1.0, area + half))],
+        "value": number(area),
+        "ci": [number(max(0.0, area - half)), number(min(1.0, area + half))],
         "curve": _curve(scores, positive),
     }
 
@@ -129,7 +131,7 @@ def _curve(scores: Floats, positive: NDArray[np.bool_]) -> list[dict[str, float]
     kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], CURVE)).clip(0, len(ends) - 1))
     points = [{"tpr": 0.0, "fpr": 0.0, "threshold": 1.0}]
     for place in kept:
-        points.append({"tpr": _number(tpr[place]), "fpr": _number(fpr[place]), "threshold": _number(scores[order[ends[place]]])})
+        points.append({"tpr": number(tpr[place]), "fpr": number(fpr[place]), "threshold": number(scores[order[ends[place]]])})
     return points
 
 
@@ -162,7 +164,7 @@ def regression(truth: Floats, predicted: Floats) -> dict[str, Any]:
 
 def _interval(value: float, drawn: Floats, shrunk: float) -> dict[str, Any]:
     low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    return {"value": _number(value), "ci": [_number(value + (low - value) * shrunk), _number(value + (high - value) * shrunk)]}
+    return {"value": number(value), "ci": [number(value + (low - value) * shrunk), number(value + (high - value) * shrunk)]}
 
 
 def outliers(scores: Floats, actual: NDArray[np.bool_]) -> dict[str, Any]:
@@ -177,7 +179,3 @@ def outliers(scores: Floats, actual: NDArray[np.bool_]) -> dict[str, Any]:
         told["recall"][str(threshold)] = _share(tp, tp + fn)["value"]
         told["confusion_matrix"][str(threshold)] = {"tp": tp, "fp": fp, "tn": len(scores) - tp - fp - fn, "fn": fn}
     return told
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - numpy's
-    return float(f"{float(value):.6g}")

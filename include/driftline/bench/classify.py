@@ -10,12 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driftline.analytics import split
 from driftline.bench.measure import Cost, PeakRss
 from driftline.core.analysis import Analysis
 from driftline.generator import web_requests
-from driftline.pipeline import analyze, evaluated, promotion
-from driftline.pipeline.documents import read
+from driftline.pipeline import analyze
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +58,13 @@ def run(*, rows: int, seed: int = 1, tries: int = 20, progress: Progress | None 
         with PeakRss() as memory, Cost() as ours:
             with Cost() as training:
                 made = analyze.train(analysis, handle, out=str(Path(folder, "model")), progress=progress)
-            found, labels = _evaluated(analysis, handle, made, str(Path(folder, "results.parquet")))
+            found, labels, _ = analyze.predicted(analysis, handle, made)
+            # as `analyze.evaluate`, which would compare with a model of the cluster
+            found.evaluation()
+            found.importance()
+            found.stage(str(Path(folder, "results.parquet")))
         figures = found.evaluation()
-        model = promotion.staged(made["uri"])
+        model = found.model
         classes = labels.classes
     with Cost() as plain:
         probabilities = _plain(frame, labels.codes, found.learned, found.held, tries, model.trees.hyperparameters, seed)
@@ -92,23 +94,6 @@ def _staged(frame: pd.DataFrame, uri: str) -> None:
         else:
             columns[name] = pa.array(values, pa.string(), from_pandas=True)
     pq.write_table(pa.table(columns), uri, compression="zstd", row_group_size=5_000)
-
-
-def _evaluated(
-    analysis: Analysis, handle: dict[str, Any], made: dict[str, Any], out: str
-) -> tuple[evaluated.Found, analyze.Labels]:
-    """As `analyze.evaluate`, which would compare with a model of the cluster."""
-    model, table = promotion.staged(made["uri"]), read(handle["uri"])
-    labels = analyze.Labels(analysis, table)
-    ids = read(handle["uri"], ["_id"])["_id"].to_pylist()
-    assert analysis.supervised is not None
-    learned = split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed)
-    held = labels.labelled & ~learned
-    found = evaluated.Found(analysis, model, table, labels.values, learned, held, made["model_id"])
-    found.evaluation()
-    found.importance()
-    found.stage(out)
-    return found, labels
 
 
 def _plain(

@@ -92,10 +92,8 @@ def pages(
         client.options(ignore_status=404).close_point_in_time(id=pit)
 
 
-def field_types(client: Elasticsearch, index: list[str], *, where: str) -> dict[str, str]:
-    """The fields of indices and their types, those of documents only.
-
-    Where indices disagree the first type that is not `unmapped` is told: values that do not fit are missing then.
+def field_caps(client: Elasticsearch, index: list[str], *, where: str) -> dict[str, Any]:
+    """What Elasticsearch says of all fields of indices, by name.
 
     Raises:
         SourceIndexError: There is no such index.
@@ -104,8 +102,20 @@ def field_types(client: Elasticsearch, index: list[str], *, where: str) -> dict[
         caps = client.field_caps(index=index, fields="*", allow_no_indices=True).body
     if not caps["indices"]:
         raise SourceIndexError(f"no index matches {', '.join(index)}", where=where, fix="Check the name, or ingest first.")
+    fields: dict[str, Any] = caps["fields"]
+    return fields
+
+
+def field_types(client: Elasticsearch, index: list[str], *, where: str) -> dict[str, str]:
+    """The fields of indices and their types, those of documents only.
+
+    Where indices disagree the first type that is not `unmapped` is told: values that do not fit are missing then.
+
+    Raises:
+        SourceIndexError: There is no such index.
+    """
     found = {}
-    for name, types in sorted(caps["fields"].items()):
+    for name, types in sorted(field_caps(client, index, where=where).items()):
         kind = next((kind for kind in types if kind != "unmapped"), "unmapped")
         if not types[kind].get("metadata_field") and kind not in {"object", "nested", "unmapped"}:
             found[name] = kind

@@ -12,6 +12,7 @@ import numpy as np
 
 from driftline.core.errors import SourceIndexError
 from driftline.elastic.client import explained
+from driftline.elastic.documents import field_caps
 from driftline.elastic.query import DOCS, PAGE, SPLITS, field_of, filtered, searched
 
 if TYPE_CHECKING:
@@ -102,13 +103,8 @@ def field_kinds(client: Elasticsearch, indices: list[str]) -> dict[str, str]:
     Raises:
         SourceIndexError: No index matches.
     """
-    where = f"index {', '.join(indices)}"
-    with explained(where):
-        caps = client.field_caps(index=indices, fields="*", allow_no_indices=True).body
-    if not caps["indices"]:
-        raise SourceIndexError(f"no index matches {', '.join(indices)}", where=where, fix="Check the name, or ingest first.")
     found = {}
-    for name, kinds in sorted(caps["fields"].items()):
+    for name, kinds in sorted(field_caps(client, indices, where=f"index {', '.join(indices)}").items()):
         usable = [kind for kind in kinds if kind != "unmapped"]
         same = {_KINDS.get(kind) if kinds[kind]["aggregatable"] else None for kind in usable}
         kind = same.pop() if len(same) == 1 else None

@@ -170,9 +170,7 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     made = {"uri": out, "model_id": model_id, "version": handle["version"]}
     if analysis.supervised is None:
         return {**made, **_outliers(analysis, handle, table, out, model_id)}
-    labels = Labels(analysis, table)
-    ids = read_staged(handle["uri"], ["_id"])["_id"].to_pylist()
-    learned = split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed)
+    labels, learned = _sides(analysis, handle, table)
     part = table.filter(pa.array(learned))
     encoder = learn(part, handle["fields"])
     rows = encoder.encode(part, learned=np.ones(part.num_rows, dtype=bool))
@@ -184,6 +182,23 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     with whole(out) as file:
         file.write(model.dumps())
     return {**made, "learned": int(learned.sum()), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
+
+
+def _sides(analysis: Analysis, handle: Handle, table: pa.Table) -> tuple[Labels, NDArray[np.bool_]]:
+    """The labels, and which documents are learned from."""
+    assert analysis.supervised is not None
+    labels = Labels(analysis, table)
+    ids = read_staged(handle["uri"], ["_id"])["_id"].to_pylist()
+    return labels, split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed)
+
+
+def predicted(analysis: Analysis, handle: Handle, made: Handle) -> tuple[evaluated.Found, Labels, pa.Table]:
+    """What a staged model says of all staged documents, what is known of them, and their fields."""
+    table = read_staged(handle["uri"])
+    labels, learned = _sides(analysis, handle, table)
+    held = labels.labelled & ~learned
+    model = promotion.staged(made["uri"])
+    return evaluated.Found(analysis, model, table, labels.values, learned, held, made["model_id"]), labels, table
 
 
 def _outliers(analysis: Analysis, handle: Handle, table: pa.Table, out: str, model_id: str) -> dict[str, Any]:
@@ -212,16 +227,11 @@ def evaluate(
     if analysis.supervised is None:
         write_lines(facts, [{"evaluation": made["facts"], "importance": []}])
         return {**base, "uri": made["uri"], "model": None, "facts": facts, "promoted": False, "reason": "outliers have no model"}
-    model = promotion.staged(made["uri"])
-    table = read_staged(handle["uri"])
-    ids = read_staged(handle["uri"], ["_id"])["_id"].to_pylist()
-    labels = Labels(analysis, table)
-    learned = split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed)
-    held = labels.labelled & ~learned
-    found = evaluated.Found(analysis, model, table, labels.values, learned, held, made["model_id"])
+    found, labels, table = predicted(analysis, handle, made)
     evaluation = found.evaluation()
     found.stage(out, progress)
-    judged = promotion.judge(client, analysis, table.filter(pa.array(held)), labels.values[held], labels.classes, evaluation)
+    truth = labels.values[found.held]
+    judged = promotion.judge(client, analysis, table.filter(pa.array(found.held)), truth, labels.classes, evaluation)
     write_lines(facts, [{"evaluation": evaluation, "importance": found.importance()}])
     return {**base, "uri": out, "model": made["uri"], "facts": facts, **judged}
 

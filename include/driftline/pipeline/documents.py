@@ -150,9 +150,12 @@ def found(
 
 
 def _columns(fields: Mapping[str, str], texts: Sequence[str]) -> list[tuple[str, Any]]:
-    return [
-        (name, pa.float64() if kind in NUMBERS | DATES and name not in texts else pa.string()) for name, kind in fields.items()
-    ]
+    return [(name, pa.string() if name in texts else arrow_type(kind)) for name, kind in fields.items()]
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """How values of a field's type are staged: numbers and times (in milliseconds) as numbers, all else as text."""
+    return pa.float64() if kind in NUMBERS | DATES else pa.string()
 
 
 def _body(query: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:

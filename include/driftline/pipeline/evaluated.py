@@ -15,6 +15,7 @@ from driftline.analytics.model import top
 from driftline.analytics.trees import EXPLAINED_ROWS
 from driftline.core.analysis import Classification
 from driftline.core.paths import whole
+from driftline.core.results import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,9 +79,9 @@ class Found:
             parts = [_spread(by_class[:, row, place]) for row in range(by_class.shape[1])]
             if len(classes) > 2:
                 each = [{"class_name": name, "importance": part} for name, part in zip(classes, parts, strict=True)]
-                told.append({"feature_name": names[place], "classes": each, "mean_magnitude": _short(sizes[:, place].sum())})
+                told.append({"feature_name": names[place], "classes": each, "mean_magnitude": number(sizes[:, place].sum())})
             else:
-                told.append({"feature_name": names[place], "importance": parts[0], "mean_magnitude": _short(sizes[0, place])})
+                told.append({"feature_name": names[place], "importance": parts[0], "mean_magnitude": number(sizes[0, place])})
         return told
 
     def stage(self, uri: str, progress: Progress | None = None) -> None:
@@ -135,7 +136,7 @@ class Found:
         for place in np.flatnonzero((self.held | self.learned)[part]).tolist():
             actual = int(self.truth[part.start + place])
             loss = -float(np.log(max(self.predicted[part.start + place, actual], 1e-15)))
-            found[place]["driftline"] = {"correct": int(order[place, 0]) == actual, "loss": _short(loss)}
+            found[place]["driftline"] = {"correct": int(order[place, 0]) == actual, "loss": number(loss)}
         return found
 
     def _of_value(self, part: slice) -> list[dict[str, Any]]:
@@ -144,8 +145,8 @@ class Found:
         values, errors = self.predicted[part], (self.predicted - self.truth)[part]
         return [
             {
-                field: _short(value), "is_training": training, "model_id": self.model_id,
-                **({"driftline": {"error": _short(error), "loss": _short(abs(error))}} if labelled else {}),
+                field: number(value), "is_training": training, "model_id": self.model_id,
+                **({"driftline": {"error": number(error), "loss": number(abs(error))}} if labelled else {}),
             }
             for value, training, labelled, error in zip(values, self.learned[part].tolist(), known.tolist(), errors, strict=True)
         ]  # fmt: skip
@@ -161,8 +162,8 @@ def _explained(model: Model, rows: NDArray[np.float32], many: int) -> Iterator[l
         yield [
             {
                 "feature_name": names[k],
-                "importance": _short(np.abs(found[:, k]).sum()),
-                "classes": [{"class_name": name, "importance": _short(found[row, k])} for row, name in enumerate(classes)],
+                "importance": number(np.abs(found[:, k]).sum()),
+                "classes": [{"class_name": name, "importance": number(found[row, k])} for row, name in enumerate(classes)],
             }
             for k in order
         ]
@@ -193,10 +194,10 @@ def _outliers(
     for first in range(0, len(scores), CHUNK):
         found = []
         for row in range(first, min(first + CHUNK, len(scores))):
-            result: dict[str, Any] = {"outlier_score": _short(scores[row]), "model_id": model_id}
+            result: dict[str, Any] = {"outlier_score": number(scores[row]), "model_id": model_id}
             if influence is not None and scores[row] >= settings.feature_influence_threshold:
                 order = np.argsort(-influence[row], kind="stable")
-                result["feature_influence"] = [{"feature_name": names[k], "influence": _short(influence[row, k])} for k in order]
+                result["feature_influence"] = [{"feature_name": names[k], "influence": number(influence[row, k])} for k in order]
             found.append(orjson.dumps(result))
         yield found
 
@@ -210,11 +211,7 @@ def outlier_facts(scores: Floats) -> dict[str, Any]:
 
 def _spread(values: Floats) -> dict[str, float]:
     return {
-        "mean_magnitude": _short(np.abs(values).mean()),
-        "min": _short(values.min(initial=0.0)),
-        "max": _short(values.max(initial=0.0)),
+        "mean_magnitude": number(np.abs(values).mean()),
+        "min": number(values.min(initial=0.0)),
+        "max": number(values.max(initial=0.0)),
     }
-
-
-def _short(value: Any) -> float:  # noqa: ANN401 - numpy's
-    return float(f"{float(value):.6g}")

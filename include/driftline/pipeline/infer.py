@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.analytics import drift
+from driftline.analytics.features import DATES, NUMBERS
 from driftline.core.errors import DefinitionError, SnapshotError
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window, parse_time
@@ -16,7 +17,7 @@ from driftline.elastic import state, trained
 from driftline.elastic.documents import count, field_types
 from driftline.elastic.query import between
 from driftline.pipeline import destination, promotion
-from driftline.pipeline.documents import label_text, read, stage
+from driftline.pipeline.documents import arrow_type, label_text, read, stage
 from driftline.pipeline.evaluated import Found
 from driftline.pipeline.gate import conclude
 from driftline.quality import Report
@@ -153,14 +154,8 @@ def table_of(model: Model, documents: list[dict[str, Any]], *, strict: bool = Tr
     columns = {}
     for name, kind in model.encoder.types.items():
         values = [_known(each, name) for each in documents]
-        columns[name] = pa.array([_typed(value, kind, name, row, strict) for row, value in enumerate(values)], _arrow(kind))
+        columns[name] = pa.array([_typed(value, kind, name, row, strict) for row, value in enumerate(values)], arrow_type(kind))
     return pa.table(columns)
-
-
-def _arrow(kind: str) -> pa.DataType:
-    from driftline.analytics.features import DATES, NUMBERS
-
-    return pa.float64() if kind in NUMBERS | DATES else pa.string()
 
 
 def _known(document: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON
@@ -189,8 +184,6 @@ def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _typed(value: Any, kind: str, name: str, row: int, strict: bool) -> float | str | None:  # noqa: ANN401 - any JSON
-    from driftline.analytics.features import DATES, NUMBERS
-
     if value is None:
         return None
     try:

@@ -126,11 +126,11 @@ def test_a_kept_model_predicts_the_same() -> None:
 @pytest.mark.parametrize(
     "packed",
     [
-        b"no",
-        gzip.compress(b"no"),
-        gzip.compress(b"[]"),
-        gzip.compress(b'{"format": 1}'),
-        gzip.compress(orjson.dumps({"format": 2})),
+        pytest.param(b"no", id="not packed"),
+        pytest.param(gzip.compress(b"no"), id="not JSON"),
+        pytest.param(gzip.compress(b"[]"), id="a list"),
+        pytest.param(gzip.compress(b'{"format": 1}'), id="nothing in it"),
+        pytest.param(gzip.compress(orjson.dumps({"format": 2})), id="another format"),
     ],
 )
 def test_what_is_no_model_is_refused(packed: bytes) -> None:

@@ -94,7 +94,7 @@ def test_an_hour_that_clocks_skip_and_offsets_are_noted(file):
         "\ufefftimestamp,value\r\n2026-03-01,1.5\r\n",
         '"timestamp", "value"\n"2026-03-01", "1.5"\n\n',
         "host,value,other,ds\na,1.5,,2026-03-01\n",
-        gzip.compress(b"timestamp,value\n2026-03-01,1.5\n"),
+        pytest.param(gzip.compress(b"timestamp,value\n2026-03-01,1.5\n"), id="compressed"),
     ],
 )
 def test_headers_and_delimiters_as_people_have_them(file, text):

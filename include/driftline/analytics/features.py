@@ -10,14 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.core.errors import DataError
+from driftline.analytics import rates
+from driftline.core.errors import DataError, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-Kind = Literal["number", "hour", "weekday", "category", "network", "private", "frequency", "length", "words", "digits", "signs"]
+    from driftline.analytics.rates import Target
+
+Kind = Literal[
+    "number", "hour", "weekday", "category", "network", "private", "frequency", "rate", "length", "words", "digits", "signs"
+]
 
 NUMBERS = {"long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long", "boolean"}
 DATES = {"date", "date_nanos"}
@@ -25,10 +30,10 @@ KEYWORDS = {"keyword", "constant_keyword", "wildcard", "version"}
 TEXTS = {"text", "match_only_text"}
 USED = NUMBERS | DATES | KEYWORDS | TEXTS | {"ip"}
 
-# LightGBM looks for the best set of categories; with thousands it finds one in noise. Frequent ones carry what there is.
+# LightGBM looks for the best set of categories; with thousands it finds one in noise. Of more values it is told what is known.
 MOST_CATEGORIES = 254
 LEAST = 3  # documents of a category; fewer are `other`
-MOST_COUNTED = 20_000  # values whose frequency is kept
+MOST_COUNTED = 50_000  # values of which is kept how frequent they are, and what labels they had
 DAY = 86_400_000
 # What a text looks like, without knowing its words: a scanner's path has many signs, a token many digits.
 TEXT_COUNTS: dict[Kind, str] = {"words": r"\w+", "digits": r"\d", "signs": r"[^\w\s]"}
@@ -44,8 +49,9 @@ class Column:
         name: What people call it: the field, or the field and what is looked at of it (`url.path:length`).
         field: The field of documents.
         kind: How the value becomes a number.
-        values: Of a category, network or frequency: the values that have a number of their own.
+        values: Of a category, network, frequency or rate: the values that have a number of their own.
         counts: Of a frequency: in how many learned documents each of them is.
+        rates: Of a rate: what the labels of each were on average, and at last those of all documents.
     """
 
     name: str
@@ -53,6 +59,15 @@ class Column:
     kind: Kind
     values: list[str] = dataclasses.field(default_factory=list)
     counts: list[int] = dataclasses.field(default_factory=list)
+    rates: list[float] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        wanted = {"frequency": (len(self.values), 0), "rate": (0, len(self.values) + 1)}.get(self.kind, (0, 0))
+        if (len(self.counts), len(self.rates)) != wanted:
+            raise SnapshotError(
+                f"{self.name} has {len(self.counts)} counts and {len(self.rates)} rates",
+                where="trained model", expected=f"{wanted[0]} and {wanted[1]}",
+            )  # fmt: skip
 
     @property
     def categorical(self) -> bool:
@@ -87,12 +102,12 @@ class Encoder:
         """The places of the columns whose numbers are names."""
         return [place for place, column in enumerate(self.columns) if column.categorical]
 
-    def encode(self, table: pa.Table, *, learned: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def encode(self, table: pa.Table, *, own: Target | None = None) -> NDArray[np.float32]:
         """Documents as rows.
 
         Args:
             table: A column for each field; a field that is not there is missing in all documents.
-            learned: [n] which documents the encoder was made of: their frequency does not count themselves.
+            own: The labels, of the documents that the encoder was made of: what is told of their values is without themselves.
 
         Returns:
             [n, len(columns)] numbers; NaN where there is none.
@@ -109,16 +124,23 @@ class Encoder:
             else:
                 codes, texts = factorized(table[name])
                 for place in mine:
-                    column = self.columns[place]
-                    numbers = np.append(_of_texts(texts, column), np.float32(np.nan))
+                    numbers = np.append(_of_texts(texts, self.columns[place]), np.float32(np.nan))
                     out[:, place] = numbers[codes]
-                    if column.kind == "frequency" and learned is not None:
-                        known = np.append(
-                            pc.is_in(texts, pa.array(column.values, pa.string())).to_numpy(zero_copy_only=False), False
-                        )
-                        own = known[codes] & learned
-                        out[own, place] = np.log1p(np.maximum(np.expm1(out[own, place]) - 1, 0))
+                if own is not None:
+                    self._without_themselves(out, mine, codes, texts, own)
         return out
+
+    def _without_themselves(
+        self, out: NDArray[np.float32], mine: list[int], codes: NDArray[np.int64], texts: pa.Array, own: Target
+    ) -> None:
+        """Puts in what is known of a field's values without the document itself."""
+        of = {kind: [place for place in mine if self.columns[place].kind == kind] for kind in ("frequency", "rate")}
+        for place in of["frequency"]:
+            there = np.append(_known(texts, self.columns[place]), False)[codes]
+            out[there, place] = np.log1p(np.maximum(np.expm1(out[there, place]) - 1, 0))
+        if of["rate"]:
+            known = _known(texts, self.columns[of["rate"][0]])
+            out[:, of["rate"]] = rates.crossed(codes, len(texts), own, known)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON data."""
@@ -141,7 +163,12 @@ def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
     return codes, whole.dictionary
 
 
-def learn(table: pa.Table, types: Mapping[str, str], *, ordered: bool = False) -> Encoder:
+def _known(texts: pa.Array, column: Column) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = pc.is_in(texts, pa.array(column.values, pa.string())).to_numpy(zero_copy_only=False)
+    return found
+
+
+def learn(table: pa.Table, types: Mapping[str, str], *, target: Target | None = None, ordered: bool = False) -> Encoder:
     """Makes an encoder from documents.
 
     Fields that say nothing, as all documents have the same or none, are left out.
@@ -149,12 +176,13 @@ def learn(table: pa.Table, types: Mapping[str, str], *, ordered: bool = False) -
     Args:
         table: A column for each field.
         types: Field name → its type in the index.
+        target: The documents' labels. With them a field of more values than there can be categories has their average for each.
         ordered: Only columns whose numbers have an order: of a value that is a name, how frequent it is.
 
     Raises:
         DataError: No field is left.
     """
-    columns = [column for name, kind in types.items() for column in _columns(table[name], name, kind, ordered)]
+    columns = [column for name, kind in types.items() for column in _columns(table[name], name, kind, target, ordered)]
     columns = [column for column in columns if not (ordered and column.categorical)]
     if not columns:
         raise DataError(
@@ -165,24 +193,25 @@ def learn(table: pa.Table, types: Mapping[str, str], *, ordered: bool = False) -
     return Encoder(columns, {name: kind for name, kind in types.items() if name in used})
 
 
-def _columns(column: pa.ChunkedArray, name: str, kind: str, ordered: bool) -> Iterable[Column]:
+def _columns(column: pa.ChunkedArray, name: str, kind: str, target: Target | None, ordered: bool) -> Iterable[Column]:
     if kind in NUMBERS:
         return [Column(name, name, "number")] if _differs(column) else []
     if kind in DATES:
         return _of_dates(column, name)
     codes, texts = factorized(column)
     table = pa.table({"value": texts, "n": np.bincount(codes[codes >= 0], minlength=len(texts))})
+    rated = _rates(codes, table, name, target) if target and kind not in TEXTS and table.num_rows > MOST_CATEGORIES else []
     table = table.filter(pc.greater(table["n"], 0))
     if table.num_rows + (column.null_count > 0) < 2:
         return []
     # by number, then by name: the same for the same documents in any order
     table = table.sort_by([("n", "descending"), ("value", "ascending")])
     if kind == "ip":
-        return [*_addresses(table, name), _frequency(table, name)]
+        return [*_addresses(table, name), _frequency(table, name), *rated]
     few = table.num_rows <= MOST_CATEGORIES
     named = [Column(name, name, "category", _frequent(table))] if kind not in TEXTS else []
     frequency = [_frequency(table, name)] if named and (ordered or not few) else []
-    return [*named, *frequency, *([] if few and named else _texts(name))]
+    return [*named, *frequency, *rated, *([] if few and named else _texts(name))]
 
 
 def _differs(column: pa.ChunkedArray) -> bool:
@@ -207,6 +236,21 @@ def _frequent(table: pa.Table) -> list[str]:
 def _frequency(table: pa.Table, name: str) -> Column:
     kept = table.slice(0, MOST_COUNTED).filter(pc.greater(table["n"].slice(0, MOST_COUNTED), 1))
     return Column(f"{name}:frequency", name, "frequency", kept["value"].to_pylist(), kept["n"].to_pylist())
+
+
+def _rates(codes: NDArray[np.int64], table: pa.Table, name: str, target: Target) -> list[Column]:
+    """What the labels of each value were, where enough documents have values that come again."""
+    counts, sums = rates.counted(codes, table.num_rows, target)
+    order = pc.sort_indices(table, [("n", "descending"), ("value", "ascending")]).to_numpy()[:MOST_COUNTED]
+    order = order[counts[order] >= rates.LEAST]
+    if counts[order].sum() < rates.COVERED * len(codes):
+        return []
+    values = table["value"].take(pa.array(order)).to_pylist()
+    found = np.vstack([rates.rated(counts, sums, target.usual)[order], target.usual])
+    return [
+        Column(f"{name}:{each}", name, "rate", values, rates=found[:, place].astype(np.float32).tolist())
+        for place, each in enumerate(target.names)
+    ]
 
 
 def _addresses(table: pa.Table, name: str) -> list[Column]:
@@ -245,10 +289,10 @@ def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
         texts = _network(texts)
     if column.categorical:
         found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
-    elif kind == "frequency":
+    elif kind in {"frequency", "rate"}:
         place = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values)).to_numpy()
-        logarithms: NDArray[np.float32] = np.log1p(np.array([*column.counts, 0], dtype=np.float64)).astype(np.float32)
-        told: NDArray[np.float32] = logarithms[place]
+        known = column.rates if kind == "rate" else np.log1p(np.array([*column.counts, 0], dtype=np.float64))
+        told: NDArray[np.float32] = np.asarray(known, dtype=np.float32)[place]
         return told
     elif kind == "private":
         found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())

@@ -15,6 +15,7 @@ from driftline.analytics.features import factorized, learn
 from driftline.analytics.leaks import LOOKED_AT, told_alone
 from driftline.analytics.model import Model
 from driftline.analytics.outliers import detect
+from driftline.analytics.rates import Target
 from driftline.core.analysis import MAX_CLASSES
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri, whole
@@ -170,32 +171,35 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     made = {"uri": out, "model_id": model_id, "version": handle["version"]}
     if analysis.supervised is None:
         return {**made, **_outliers(analysis, handle, table, out, model_id)}
-    labels, learned = _sides(analysis, handle, table)
+    labels, learned, ids = _sides(analysis, handle, table)
     part = table.filter(pa.array(learned))
-    encoder = learn(part, handle["fields"])
-    rows = encoder.encode(part, learned=np.ones(part.num_rows, dtype=bool))
+    # by another seed than the sides, which would leave some of the parts empty
+    places = split.places(ids, analysis.seed + 1)[learned]
+    target = Target.of(labels.values[learned], labels.classes, places)
+    encoder = learn(part, handle["fields"], target=target)
+    rows = encoder.encode(part, own=target)
     fitted = trees.fit(
         rows, labels.values[learned], settings=analysis.supervised, classes=labels.classes,
         categorical=encoder.categorical, progress=progress,
     )  # fmt: skip
-    model = Model(encoder, fitted, drift.profile(encoder.encode(part), encoder.categorical))
+    model = Model(encoder, fitted, drift.profile(rows, encoder.categorical))
     with whole(out) as file:
         file.write(model.dumps())
     return {**made, "learned": int(learned.sum()), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
 
 
-def _sides(analysis: Analysis, handle: Handle, table: pa.Table) -> tuple[Labels, NDArray[np.bool_]]:
-    """The labels, and which documents are learned from."""
+def _sides(analysis: Analysis, handle: Handle, table: pa.Table) -> tuple[Labels, NDArray[np.bool_], list[str]]:
+    """The labels, which documents are learned from, and the documents' ids."""
     assert analysis.supervised is not None
     labels = Labels(analysis, table)
     ids = read_staged(handle["uri"], ["_id"])["_id"].to_pylist()
-    return labels, split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed)
+    return labels, split.learned(ids, labels.codes, analysis.supervised.training_percent, analysis.seed), ids
 
 
 def predicted(analysis: Analysis, handle: Handle, made: Handle) -> tuple[evaluated.Found, Labels, pa.Table]:
     """What a staged model says of all staged documents, what is known of them, and their fields."""
     table = read_staged(handle["uri"])
-    labels, learned = _sides(analysis, handle, table)
+    labels, learned, _ = _sides(analysis, handle, table)
     held = labels.labelled & ~learned
     model = promotion.staged(made["uri"])
     return evaluated.Found(analysis, model, table, labels.values, learned, held, made["model_id"]), labels, table

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.analytics.features import Encoder, learn
+from driftline.analytics.rates import Target
 from driftline.core.errors import DataError
 
 TYPES = {"at": "date", "ip": "ip", "path": "keyword", "size": "long", "ok": "boolean", "said": "text"}
@@ -88,7 +89,7 @@ def test_addresses_of_a_house_are_told_from_others() -> None:
 def test_how_often_a_value_is_does_not_count_the_document_itself() -> None:
     table = pa.table({"ip": ["1.1.1.1"] * 3 + ["2.2.2.2"] * 2 + ["3.3.3.3"]})
     encoder = learn(table, {"ip": "ip"})
-    seen = column(encoder, encoder.encode(table, learned=np.ones(6, dtype=bool)), "ip:frequency")
+    seen = column(encoder, encoder.encode(table, own=Target.of(np.zeros(6), [], np.zeros(6))), "ip:frequency")
     assert np.expm1(seen).round().tolist() == [2, 2, 2, 1, 1, 0]
     assert np.expm1(column(encoder, encoder.encode(table), "ip:frequency")).round().tolist() == [3, 3, 3, 2, 2, 0]
 

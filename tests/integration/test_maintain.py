@@ -10,6 +10,7 @@ import pytest
 
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
+from driftline.core.signature import Signatures
 from driftline.core.timespan import Window
 from driftline.elastic import snapshots, state
 from driftline.elastic.annotations import DELAYED, USER, annotate, delete, of_job
@@ -30,13 +31,17 @@ def job_id(client, prefix):
     snapshots.delete(client, f"{prefix}tidy")
 
 
+def signatures_of(job_id):
+    return Signatures.parse({"signature_id": job_id, "indices": "calls", "term": "account"}, where="test")
+
+
 def job_of(job_id):
     return Job.parse({"job_id": job_id, "detectors": [{"function": "count"}], "datafeed": {"indices": "web"}}, where="test")
 
 
-def snapshot(client, job_id, day, *, promoted=True):
+def snapshot(client, job_id, day, *, promoted=True, version=None):
     end = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    manifest = snapshots.new_manifest(job_id, job_of(job_id).version, end - timedelta(days=14), end)
+    manifest = snapshots.new_manifest(job_id, version or job_of(job_id).version, end - timedelta(days=14), end)
     valid = [{"from": manifest["training_end"]}] if promoted else []
     snapshots.write(client, manifest | {"state": "promoted", "detail": {"valid": valid}}, [b'{"keys":[]}'])
     return manifest["snapshot_id"]
@@ -50,6 +55,13 @@ def test_the_newest_snapshots_stay_and_the_one_in_force_however_old(client, job_
     assert removed["snapshots"] == 2
     assert kept == {old, *rejected[2:]}
     assert list(snapshots.chunks(client, snapshots.find(snapshots.manifests(client, job_id), old, job_id))) == [{"keys": []}]
+
+
+def test_what_signatures_learned_long_ago_goes_too(client, job_id):
+    made = signatures_of(job_id)
+    learned = [snapshot(client, job_id, 7 * week, version=made.version) for week in range(5)]
+    assert maintain(client, [made], snapshots_kept=3)["snapshots"] == 2
+    assert {m["snapshot_id"] for m in snapshots.manifests(client, job_id)} == set(learned[2:])
 
 
 def test_expired_forecasts_go_whole_and_others_stay(client, job_id):

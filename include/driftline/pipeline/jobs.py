@@ -92,6 +92,12 @@ def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
     return [Job.model_validate_json(entry.text) for entry in entries if entry.text is not None]
 
 
+def list_learners(client: Elasticsearch | None = None) -> list[Job | Signatures]:
+    """All jobs and signatures that can be read: what has snapshots."""
+    entries = [entry for entry in list_definitions(client) if entry.kind == "signatures"]
+    return [*list_jobs(client), *(Signatures.model_validate_json(entry.text) for entry in entries if entry.text is not None)]
+
+
 def _files(kind: Kind, folder: Path, model: type[Definition]) -> list[Entry]:
     entries: dict[str, Entry] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.signature import Signatures
 
 RESULTS_KEPT = timedelta(days=366)
 STAGING_KEPT = timedelta(days=2)
@@ -31,7 +32,7 @@ SNAPSHOTS_KEPT = 12
 
 def maintain(
     client: Elasticsearch,
-    jobs: Sequence[Job],
+    jobs: Sequence[Job | Signatures],
     *,
     results_kept: timedelta = RESULTS_KEPT,
     snapshots_kept: int = SNAPSHOTS_KEPT,
@@ -42,7 +43,7 @@ def maintain(
 
     Args:
         client: The cluster.
-        jobs: Jobs whose snapshots are pruned.
+        jobs: Jobs and signatures whose snapshots are pruned.
         results_kept: Months of results that ended longer ago are deleted as whole indices.
         snapshots_kept: So many of each version's newest snapshots stay, where a job does not say for how long.
         staging_kept: Staged series and fits older than this go; quality reports stay as long as results, what counts in the
@@ -97,7 +98,7 @@ def _drop_forecasts(client: Elasticsearch, now: datetime) -> int:
     return results.delete(client, f"{FORECASTS}-*", {"terms": {"forecast_id": ids}}) if ids else 0
 
 
-def prune(client: Elasticsearch, job: Job, kept: int, *, superseded: datetime) -> int:
+def prune(client: Elasticsearch, job: Job | Signatures, kept: int, *, superseded: datetime) -> int:
     """Removes a job's old snapshots; never one that is to be retained, and of its version none that is or was put in force.
 
     Args:
@@ -113,7 +114,7 @@ def prune(client: Elasticsearch, job: Job, kept: int, *, superseded: datetime) -
     doomed: list[str] = []
     for version in {manifest["job_version"] for manifest in found}:
         mine = [manifest for manifest in found if manifest["job_version"] == version]
-        old, now = _old(mine, job.model_snapshot_retention_days, kept), snapshots.in_force(mine, version)
+        old, now = _old(mine, getattr(job, "model_snapshot_retention_days", None), kept), snapshots.in_force(mine, version)
         for number, manifest in enumerate(mine):
             if version == job.version:
                 goes = number in old and manifest is not now and len(manifest["detail"]["valid"]) < 2  # it was reverted to

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class MaintainOperator(ClusterOperator):
-    """Removes old months of results, superseded snapshots, expired forecasts and stale staged files of all jobs.
+    """Removes old months of results, superseded snapshots, expired forecasts and stale staged files of all jobs and signatures.
 
     The params `results_kept` (days) and `snapshots_kept` (a number for each job) say what is old.
     """
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
-        from driftline.pipeline.jobs import list_jobs
+        from driftline.pipeline.jobs import list_learners
         from driftline.pipeline.maintain import maintain
 
         params = context["params"]
         kept = {"results_kept": timedelta(days=params["results_kept"]), "snapshots_kept": params["snapshots_kept"]}
-        removed = maintain(client, list_jobs(client), **kept)
+        removed = maintain(client, list_learners(client), **kept)
         self.log.info("Removed: %s", removed)
         return removed

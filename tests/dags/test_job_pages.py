@@ -45,8 +45,12 @@ def test_a_job_is_made_with_fields_of_its_index_checked_and_previewed(
     name = f"{module_prefix}made"
     page.goto(f"/driftline/new-job?index={explored.datafeed.indices[0]}")
     page.get_by_text("fields can be used").wait_for()
+    page.locator("#series figure").wait_for()  # all documents, as long as nothing else is chosen
+    assert page.locator("#series figure").count() == 1
     page.get_by_label("for each").select_option("url")
     page.get_by_label("Bucket span").select_option("1h")
+    page.locator("#series figure").nth(3).wait_for()
+    assert page.locator("#series figcaption").first.inner_text().startswith("/")
     page.get_by_role("button", name="What suits the data?").click()
     page.locator("#suggested", has_text=": ").wait_for()
     told = page.locator("#suggested").inner_text().partition(":")[0]

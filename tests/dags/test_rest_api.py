@@ -44,6 +44,7 @@ ASKING = {
     "/api/v1/validate",
     "/api/v1/signatures/validate",
     "/api/v1/draft/preview",
+    "/api/v1/draft/series",
     "/api/v1/draft/estimate",
     "/api/v1/analytics/validate",
     "/api/v1/trained_models/{model_id}/infer",

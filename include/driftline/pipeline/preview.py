@@ -1,4 +1,7 @@
-"""Preview: what a job that is not saved would have found in its newest data. It leaves nothing but the series store's cache."""
+"""Preview: what a job that is not saved would see, and what it would have found, in its newest data.
+
+It leaves nothing but the series store's cache.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import DataError
 from driftline.core.results import milliseconds
+from driftline.core.timespan import Window
+from driftline.elastic.client import explained
 from driftline.elastic.fields import data_range
+from driftline.elastic.query import field_of, filtered, searched
 from driftline.pipeline.history import counted, of_job
 from driftline.pipeline.replay import replay
 from driftline.pipeline.view import numbers
@@ -64,15 +71,66 @@ def preview(client: Elasticsearch, job: Job, *, progress: Progress | None = None
     }
 
 
-def _drawn(history: History, found: Replayed, row: int) -> dict[str, Any]:
-    """One series as the viewer draws it."""
+def sketch(client: Elasticsearch, job: Job, *, progress: Progress | None = None) -> dict[str, Any]:
+    """The largest series of a job as they are; of detectors that compare, how many documents there are.
+
+    Returns:
+        `series` (each with `label`, `times`, `actual`), `start`, `end`, `notes`.
+
+    Raises:
+        DataError: There is no whole bucket of data.
+    """
+    data = data_range(client, job)
+    window = Window(max(data.start, data.end - BUCKETS * job.bucket_span), data.end)
+    history = of_job(client, _few(client, job, window), start=window.start, most=SERIES, progress=progress)
+    return {
+        **history.window.as_dict(),
+        "bucket_span": job.span_seconds,
+        "series": [_line(history, row) for row in range(len(history.labels))],
+        "notes": history.notes,
+    }
+
+
+def _few(client: Elasticsearch, job: Job, window: Window) -> Job:
+    """The same job of fewer documents: those of the most frequent values of its splits."""
+    plain = [detector for detector in job.detectors if detector.kind == "series"]
+    names = {name for each in plain for name in (each.partition_field_name, each.by_field_name) if name}
+    if not plain or MLCATEGORY in names:
+        counting = {"job_id": job.job_id, "bucket_span": job.bucket_span, "detectors": [{"function": "count"}]}
+        job = job.parse({**counting, "time_field": job.time_field, "datafeed": job.datafeed}, where=f"job {job.job_id}")
+        names = set()
+    # a query cannot ask for what a script makes
+    aggs = {
+        name: {"terms": {**field_of(job, name), "size": SERIES}} for name in sorted(names - job.datafeed.script_fields.keys())
+    }
+    query = job.datafeed.query
+    if aggs and not job.datafeed.aggregations:
+        with explained(f"job {job.job_id}, datafeed"):
+            body = searched(job, {"size": 0, "query": filtered(job, window), "aggs": aggs})
+            found = client.search(index=job.datafeed.indices, **body).body["aggregations"]
+        chosen = [{"terms": {name: [each["key"] for each in found[name]["buckets"]]}} for name in aggs]
+        query = {"bool": {"filter": [query, *chosen]}}
+    datafeed = job.datafeed.model_copy(update={"query": query})
+    return job.model_copy(update={"datafeed": datafeed, **({"detectors": plain} if names else {})})
+
+
+def _line(history: History, row: int) -> dict[str, Any]:
+    """One series as it is."""
     first, span = milliseconds(history.start), round(history.span.total_seconds() * 1000)
-    marked = np.flatnonzero(found.record_score[row] >= MIN_RECORD_SCORE).tolist()
     return {
         "label": history.labels[row],
         "bucket_span": span // 1000,
         "times": [first + n * span for n in range(history.values.shape[1])],
         "actual": numbers(history.values[row]),
+    }
+
+
+def _drawn(history: History, found: Replayed, row: int) -> dict[str, Any]:
+    """One series as the viewer draws it."""
+    first, span = milliseconds(history.start), round(history.span.total_seconds() * 1000)
+    marked = np.flatnonzero(found.record_score[row] >= MIN_RECORD_SCORE).tolist()
+    return {
+        **_line(history, row),
         **{name: numbers(getattr(found, name)[row]) for name in ("lower", "typical", "upper")},
         "records": [
             {

@@ -40,6 +40,15 @@ def fields(client: ClusterDep, index: Pattern) -> dict[str, Any]:
     return {"count": len(found), "fields": found[:FIELDS]}
 
 
+@router.post("/series")
+@asks
+def series(client: ClusterDep, definition: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+    """The largest series that a job that is not saved would look at, as they are in the newest data."""
+    from driftline.pipeline.preview import sketch
+
+    return sketch(client, Job.parse(definition, where="job"))
+
+
 @router.post("/preview")
 @asks
 def preview(client: ClusterDep, definition: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:

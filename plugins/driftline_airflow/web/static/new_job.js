@@ -86,7 +86,22 @@ let waiting = null;
 function changed() {
   $("definition").textContent = JSON.stringify(definition(), null, 2);
   clearTimeout(waiting);
-  waiting = setTimeout(check, 300);
+  waiting = setTimeout(() => (check(), sketch()), 300);
+}
+
+let seen = "";
+/** The series as they are, drawn anew when what is looked at has changed. */
+async function sketch() {
+  const { detectors, bucket_span, time_field, datafeed } = definition();
+  const made = { job_id: "draft", detectors, bucket_span, time_field, datafeed };
+  const mine = JSON.stringify(made);
+  if (mine === seen || !fields.length || !detectors.length) return;
+  seen = mine;
+  const answer = await send("POST", "draft/series", made).catch((error) => ({ series: [], notes: [error.message] }));
+  if (mine !== seen) return; // chosen on since
+  const notes = answer.series.length ? answer.notes : [answer.notes[0] ?? "There is nothing to draw."];
+  $("series").replaceChildren(...answer.series.map((view) => make("figure", {}, make("figcaption", {}, view.label), plot({ lower: [], upper: [], records: [], ...view }))));
+  $("series-notes").replaceChildren(...notes.map((note) => make("p", { class: "muted" }, note)));
 }
 
 async function check() {
@@ -164,7 +179,7 @@ async function appear(job) {
 form.addEventListener("input", changed);
 form.elements.index.addEventListener("input", (event) => indices(event.target.value));
 form.elements.index.addEventListener("change", look);
-$("more").addEventListener("click", detector);
+$("more").addEventListener("click", () => (detector(), changed()));
 detector();
 indices("");
 if (state.index) {

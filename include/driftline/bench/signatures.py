@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -33,7 +34,6 @@ PROPERTIES = {
     "@timestamp": {"type": "date"},
     "account": {"type": "keyword"},
     "destination": {"type": "keyword"},
-    "calls": {"type": "long"},
 }
 HOUR = 3_600_000
 DAY = timedelta(days=1)
@@ -129,7 +129,7 @@ def filled(
 ) -> Iterator[tuple[Signatures, int]]:
     """Fills an index with what a fleet does, for signatures of that name; all of it is gone at the end."""
     name = f"bench-signatures-{uuid4().hex[:8]}"
-    base = {"indices": [name], "term": "account", "mix": "destination", "count_field": "calls", "max_terms": len(fleet.way)}
+    base = {"indices": [name], "term": "account", "mix": "destination", "max_terms": len(fleet.way)}
     signatures = Signatures.parse({"signature_id": name, **base, **options}, where="bench")
     with explained(f"index {name}"):
         settings = {"number_of_replicas": 0, "refresh_interval": "-1"}
@@ -148,12 +148,11 @@ def filled(
 
 def _actions(index: str, fleet: Fleet, days: int, progress: Progress | None) -> Iterator[bytes]:
     pattern = (
-        b'{"index":{"_index":"%b"}}\n{"@timestamp":%%d,"account":"account-%%06d","destination":"place-%%d","calls":%%d}\n'
-        % index.encode()
+        b'{"index":{"_index":"%b"}}\n{"@timestamp":%%d,"account":"account-%%06d","destination":"place-%%d"}\n' % index.encode()
     )
     for day in range(days):
         start = round(moment(day).timestamp() * 1000)
         for entity, hour, destination, many in fleet.rows(day):
-            yield pattern % (start + hour * HOUR, entity, destination, many)
+            yield from repeat(pattern % (start + hour * HOUR, entity, destination), many)
         if progress:
             progress("days filled", day + 1, days)

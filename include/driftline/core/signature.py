@@ -143,16 +143,17 @@ class Signatures(Definition):
             )
         return self._job(detectors, self.resolution, self.query)
 
-    def reading_mix(self, values: list[str]) -> Job:
-        """A job that reads how many documents of each of these values of `mix` the entities have on each day."""
+    def reading_mix(self, values: list[str], length: timedelta = DAY) -> Job:
+        """A job that reads how many documents of each of these values of `mix` the entities have in buckets of a length."""
         query = {"bool": {"filter": [self.query, {"terms": {str(self.mix): values}}]}}
-        return self._job([{"function": "count", "partition_field_name": self.term, "by_field_name": str(self.mix)}], DAY, query)
+        detectors = [{"function": "count", "partition_field_name": self.term, "by_field_name": str(self.mix)}]
+        return self._job(detectors, length, query)
 
-    def reading_other(self, values: list[str]) -> Job:
+    def reading_other(self, values: list[str], length: timedelta = DAY) -> Job:
         """The same of all other values of `mix` together."""
         there = {"exists": {"field": str(self.mix)}}
         query = {"bool": {"filter": [self.query, there], "must_not": [{"terms": {str(self.mix): values}}]}}
-        return self._job([{"function": "count", "partition_field_name": self.term}], DAY, query)
+        return self._job([{"function": "count", "partition_field_name": self.term}], length, query)
 
     def clock(self, interval: timedelta | None = None) -> Job:
         """A job with the interval as its buckets, for what goes by the clock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from driftline.core.categorization import MLCATEGORY
 from driftline.core.metric import canonical
 from driftline.core.shapes import terms
+from driftline.core.timespan import Window
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from driftline.core.detector import Detector, Kind
     from driftline.core.job import Job
     from driftline.core.metric import Metric
-    from driftline.core.timespan import Window
 
 PAGE = 65_535  # search.max_buckets; twice as fast as pages of 10 000
 INDICES = 10_000  # ten times the shards that a node may hold
@@ -187,10 +188,18 @@ def between(field: str, window: Window) -> dict[str, Any]:
 
 
 def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | None) -> dict[str, Any]:
-    """The search body for one page: buckets of (time, partition, by), each with the detectors' metrics."""
-    sources: list[dict[str, Any]] = [
-        {"time": {"date_histogram": {"field": job.time_field, "fixed_interval": f"{job.span_seconds}s"}}}
-    ]
+    """The search body for one page: buckets of (time, partition, by), each with the detectors' metrics.
+
+    Buckets begin where the window does; where it is a single one, keys have no time if there is anything else in them. A page
+    begins at the time at which the one before ended: documents before need not be looked at again.
+    """
+    sources: list[dict[str, Any]] = []
+    if not is_single(job, split, window):
+        offset = int(window.start.timestamp()) % job.span_seconds
+        histogram = {"field": job.time_field, "fixed_interval": f"{job.span_seconds}s"}
+        sources.append({"time": {"date_histogram": {**histogram, **({"offset": f"{offset}s"} if offset else {})}}})
+    if after and "time" in after:
+        window = Window(datetime.fromtimestamp(after["time"] / 1000, UTC), window.end)
     for name, source_field in zip(SPLITS, split.fields, strict=True):
         if source_field:
             sources.append({name: {"terms": {**field_of(job, source_field), "missing_bucket": split.use_null}}})
@@ -204,6 +213,11 @@ def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | No
     if metrics:
         body["aggs"] = metrics
     return searched(job, {"size": 0, "track_total_hits": False, "query": filtered(job, window), "aggs": {"series": body}})
+
+
+def is_single(job: Job, split: Split, window: Window) -> bool:
+    """Whether all buckets of a split that are in a window have the same time, and are told apart by something else."""
+    return window.end - window.start == job.bucket_span and bool(split.keyed or split.content)
 
 
 def fingerprint(job: Job, window: Window, seconds: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from driftline.core.timespan import Window
 from driftline.elastic.aggregated import read_aggregated
 from driftline.elastic.client import explained, search_raw
 from driftline.elastic.messages import joined, read_messages
-from driftline.elastic.query import CONTENT, SPLITS, VALUE, composite, fingerprint, text
+from driftline.elastic.query import CONTENT, PAGE, SPLITS, VALUE, composite, fingerprint, is_single, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -153,18 +153,20 @@ def _contents(keys: list[SplitKey], row: NDArray[np.int32], bucket: NDArray[np.i
 def _pages(client: Elasticsearch, job: Job, split: Split, window: Window) -> Iterator[pa.Table]:
     """Columns time (epoch ms), partition and by where there are such, docs, and one for each measure; at least one table."""
     after: dict[str, Any] | None = None
+    at = int(window.start.timestamp()) * 1000 if is_single(job, split, window) else None
     decode = _columns
     while True:
         body = composite(job, split, window, after)
         where = f"job {job.job_id}, datafeed"
         head, buckets = _split_answer(search_raw(client, job.datafeed.indices, body, preference=PREFERENCE, where=where), where)
         try:
-            yield decode(buckets, split)
+            page = decode(buckets, split, at)
         except pa.ArrowInvalid:  # keys are numbers, say: what anything in JSON can be read by takes three times as long
             decode = _columns_of_any
-            yield decode(buckets, split)
+            page = decode(buckets, split, at)
+        yield page
         after = head.get("after_key")
-        if after is None or not buckets:
+        if after is None or len(page) < PAGE:  # a page that is not full is the last
             return
 
 
@@ -288,14 +290,15 @@ def _shape(metric: str, narrowed: bool) -> pa.DataType:
     return pa.struct([("doc_count", pa.int64()), *inner])
 
 
-def _columns(buckets: bytes, split: Split) -> pa.Table:
-    """By Arrow's reader, which makes columns at once.
+def _columns(buckets: bytes, split: Split, at: int | None) -> pa.Table:
+    """By Arrow's reader, which makes columns at once; `at` is the time of all, where keys have none.
 
     Raises:
         pa.ArrowInvalid: A key is no text, or a value no number.
     """
     keyed, measures = _named(split)
-    key = pa.struct([("time", pa.int64()), *((name, pa.string()) for name in keyed)])
+    timed = [("time", pa.int64())] if at is None else []
+    key = pa.struct([*timed, *((name, pa.string()) for name in keyed)])
     kinds = [(name, _shape(metric, narrowed)) for name, metric, narrowed in measures]
     schema = pa.schema([("key", key), ("doc_count", pa.int64()), *kinds])
     if not buckets:
@@ -303,7 +306,7 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     else:
         parse = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         table = pa_json.read_json(pa.BufferReader(buckets), pa_json.ReadOptions(use_threads=False), parse)
-    columns = {"time": pc.struct_field(table["key"], "time")}
+    columns = {"time": pc.struct_field(table["key"], "time") if at is None else pa.array(np.full(len(table), at))}
     columns |= {name: pc.fill_null(pc.struct_field(table["key"], name), "") for name in keyed}
     columns["docs"] = table["doc_count"]
     for name, metric, narrowed in measures:
@@ -311,12 +314,12 @@ def _columns(buckets: bytes, split: Split) -> pa.Table:
     return pa.table(columns)
 
 
-def _columns_of_any(buckets: bytes, split: Split) -> pa.Table:
+def _columns_of_any(buckets: bytes, split: Split, at: int | None) -> pa.Table:
     """The same, whatever the keys are."""
     keyed, measures = _named(split)
     rows = orjson.loads(b"[" + buckets.replace(b'}\n{"key":{', b'},{"key":{') + b"]")
     columns = {
-        "time": pa.array([row["key"]["time"] for row in rows], pa.int64()),
+        "time": pa.array([row["key"].get("time", at) for row in rows], pa.int64()),
         **{name: pa.array([text(row["key"][name]) for row in rows], pa.string()) for name in keyed},
         "docs": pa.array([row["doc_count"] for row in rows], pa.int64()),
     }

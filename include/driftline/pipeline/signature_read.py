@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,24 +13,22 @@ from driftline.core.timespan import Window, floor_time
 from driftline.elastic.client import explained
 from driftline.elastic.query import between, splits
 from driftline.elastic.read import read_cells
-from driftline.pipeline.store import READERS, read_stored
+from driftline.pipeline.store import in_turn, read_stored, readers
 from driftline.signatures.profiles import Sums, bins_of, slots_of, sums_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from elasticsearch import Elasticsearch
     from numpy.typing import NDArray
 
-    from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.core.signature import Signatures
-    from driftline.elastic.read import Cells
 
     Matrix = NDArray[np.float64]
 
-DAYS = 2 * DAY  # that one request is about: some hundred thousand pairs of entities and values
+STEP = 7 * DAY  # that one request for the mix is about, at most
 MOST_SPANS = 8  # compared with one another; older ones only add to the long-term signature
 
 
@@ -45,8 +42,7 @@ class Read:
         counts: (E, T) documents.
         measured: For each feature its metric and its (E, T) values, NaN where there is none.
         bins: (T,) the bin of each bucket.
-        mix: (E, D, C) documents with each value of the mix on each whole day from `first_day` on; C is 0 without a mix.
-        first_day: When these days begin.
+        mix: Documents with the values of the mix.
         notes: What a reader should know.
     """
 
@@ -55,22 +51,88 @@ class Read:
     counts: Matrix
     measured: list[tuple[str, Matrix]]
     bins: NDArray[np.intp]
-    mix: NDArray[np.float32]
-    first_day: datetime
+    mix: Mix
     notes: list[str] = field(default_factory=list)
 
     def sums(self, signatures: Signatures, spans: Sequence[Window]) -> Sums:
-        """What they did in some spans within the window. The mix is of whole days, as many, up to the last one that has ended."""
+        """What they did in some spans within the window. The mix is of whole days, as many, up to the last one that has ended.
+
+        Raises:
+            ValueError: A span begins or ends on another day than those that the mix was read for.
+        """
         columns = [
             slice(*(round((edge - self.window.start) / signatures.resolution) for edge in (w.start, w.end))) for w in spans
         ]
         found = sums_of(self.counts, self.measured, self.bins, columns, 2 * slots_of(signatures.resolution))
-        mix = np.zeros((len(self.names), len(spans), self.mix.shape[2]))
-        for number, each in enumerate(spans):
-            first, last = (round((floor_time(edge, DAY) - self.first_day) / DAY) for edge in (each.start, each.end))
-            mix[:, number] = self.mix[:, first:last].sum(axis=1)
-        found.mix = mix
+        found.mix = np.stack([self.mix.between(*(floor_time(edge, DAY) for edge in (w.start, w.end))) for w in spans], axis=1)
         return found
+
+
+class Mix:
+    """How many documents entities have with each value of the mix, between midnights.
+
+    They are read when they are first asked for, and a little ahead: so who scores one day after the other does so while the next
+    ones are read. They are not kept in the series store: pairs of entities and values are many, with few documents each, and are
+    read again for less than keeping them costs.
+
+    Args:
+        client: The cluster.
+        signatures: What to read; without a mix there is nothing of any value.
+        edges: The midnights that can be asked for.
+        values: The values that are told apart; the last column is that of all others.
+        place: Entity → its row.
+        progress: Told how far it is.
+    """
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        signatures: Signatures,
+        edges: list[datetime],
+        values: list[str],
+        place: dict[str, int],
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        self._client, self._signatures, self._progress = client, signatures, progress
+        self._edges, self._values, self._place = edges, values, place
+        self._read = self._parts()
+        self._seen: list[NDArray[np.float32]] = []
+
+    def between(self, start: datetime, end: datetime) -> Matrix:
+        """(E, C) documents with each value between two of the edges; C is 0 without a mix.
+
+        Raises:
+            ValueError: There is no such edge.
+        """
+        first, last = self._edges.index(start), self._edges.index(end)
+        total = np.zeros((len(self._place), len(self._values) + 1 if self._signatures.mix else 0))
+        if self._signatures.mix:
+            self._seen.extend(islice(self._read, last - len(self._seen)) if last > len(self._seen) else ())
+            for part in self._seen[first:last]:
+                total += part
+        return total
+
+    def _parts(self) -> Iterator[NDArray[np.float32]]:
+        windows = [Window(*pair) for pair in pairwise(self._edges)]
+        with readers() as pool:
+            for number, part in enumerate(in_turn(pool, self._part, windows)):
+                if self._progress:
+                    self._progress(f"shares of {self._signatures.mix} read", number + 1, len(windows))
+                yield part
+
+    def _part(self, window: Window) -> NDArray[np.float32]:
+        out = np.zeros((len(self._place), len(self._values) + 1), dtype=np.float32)
+        column = {value: number for number, value in enumerate(self._values)}
+        for reading in (self._signatures.reading_mix, self._signatures.reading_other):
+            job = reading(self._values, window.end - window.start)
+            cells = read_cells(self._client, job, splits(job)[0], window)
+            entity = np.array([self._place.get(key[0], -1) for key in cells.keys], dtype=np.intp)[cells.row]
+            value = np.array([column.get(key[1], len(self._values)) for key in cells.keys], dtype=np.intp)[cells.row]
+            known = entity >= 0
+            amount = next(iter(cells.values.values()), cells.docs)
+            out[entity[known], value[known]] = amount[known]
+        return out
 
 
 def top_values(client: Elasticsearch, signatures: Signatures, window: Window) -> list[str]:
@@ -86,7 +148,13 @@ def top_values(client: Elasticsearch, signatures: Signatures, window: Window) ->
 
 
 def read(
-    client: Elasticsearch, signatures: Signatures, window: Window, values: list[str], *, progress: Progress | None = None
+    client: Elasticsearch,
+    signatures: Signatures,
+    window: Window,
+    values: list[str],
+    *,
+    spans: Sequence[Window] = (),
+    progress: Progress | None = None,
 ) -> Read:
     """Reads a window.
 
@@ -95,6 +163,7 @@ def read(
         signatures: What to read.
         window: In whole buckets of the resolution.
         values: The values of the mix that are told apart.
+        spans: For which spans sums will be asked; by default for any. The mix of few is read much sooner than that of each day.
         progress: Told how far it is.
     """
     job = signatures.reading
@@ -102,9 +171,11 @@ def read(
     numbers = np.array([key.detector_index for key in frame.keys], dtype=np.intp)
     rows = np.flatnonzero(numbers == 0)
     names = [str(frame.keys[row].partition_value) for row in rows.tolist()]
-    counts = np.nan_to_num(frame.values[rows], nan=0.0)
+    counts = frame.values[rows] if signatures.measured else frame.values
+    np.nan_to_num(counts, copy=False, nan=0.0)
     kept, notes = _largest(counts, names, signatures.max_terms)
-    names, counts = [names[row] for row in kept.tolist()], counts[kept]
+    if len(kept) < len(names):
+        names, counts = [names[row] for row in kept.tolist()], counts[kept]
     place = {name: row for row, name in enumerate(names)}
     measured: list[tuple[str, Matrix]] = []
     for number, feature in enumerate(signatures.measured):
@@ -114,9 +185,20 @@ def read(
         values_of[at[at >= 0]] = frame.values[mine[at >= 0]]
         measured.append((feature.metric, values_of))
     bins = bins_of(frame.times, signatures.resolution, signatures.time_zone)
-    days = Window(floor_time(window.start, DAY), floor_time(window.end, DAY))
-    mix = _mix(client, signatures, days, values, place, progress=progress)
-    return Read(window, names, counts, measured, bins, mix, days.start, notes)
+    edges = _edges(spans) if spans else _days(window)
+    mix = Mix(client, signatures, edges, values, place, progress=progress if spans else None)
+    return Read(window, names, counts, measured, bins, mix, notes)
+
+
+def _days(window: Window) -> list[datetime]:
+    first, last = floor_time(window.start, DAY), floor_time(window.end, DAY)
+    return [first + number * DAY for number in range(1 + (last - first) // DAY)]
+
+
+def _edges(spans: Sequence[Window]) -> list[datetime]:
+    edges = sorted({floor_time(edge, DAY) for span in spans for edge in (span.start, span.end)})
+    steps = [first + number * STEP for first, last in pairwise(edges) for number in range(1, -(-(last - first) // STEP))]
+    return sorted([*edges, *steps])
 
 
 def _largest(counts: Matrix, names: list[str], most: int) -> tuple[NDArray[np.intp], list[str]]:
@@ -126,47 +208,6 @@ def _largest(counts: Matrix, names: list[str], most: int) -> tuple[NDArray[np.in
     left = sorted(names[row] for row in order[most:].tolist())
     note = f"{len(left)} entities beyond max_terms={most} are left out (the smallest): {', '.join(left[:10])}"
     return np.sort(order[:most]), [note + (" …" if len(left) > 10 else "")]
-
-
-def _mix(
-    client: Elasticsearch,
-    signatures: Signatures,
-    days: Window,
-    values: list[str],
-    place: dict[str, int],
-    *,
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    """(E, D, C + 1) documents of each day with each of the values, and with others.
-
-    They are not kept in the series store: pairs of entities and values are so many, and have so few documents each, that keeping
-    them costs more than reading them again.
-    """
-    if signatures.mix is None or days.empty:
-        return np.zeros((len(place), 0, len(values) + 1 if signatures.mix else 0), dtype=np.float32)
-    out = np.zeros((len(place), days.buckets(DAY), len(values) + 1), dtype=np.float32)
-    column = {value: number for number, value in enumerate(values)}
-    starts = [days.start + number * DAYS for number in range(-(-(days.end - days.start) // DAYS))]
-    parts = [
-        (job, Window(start, min(start + DAYS, days.end)))
-        for job in (signatures.reading_mix(values), signatures.reading_other(values))
-        for start in starts
-    ]
-    first = int(days.start.timestamp()) // int(DAY.total_seconds())
-    with ThreadPoolExecutor(READERS) as pool:
-        for number, cells in enumerate(pool.map(lambda part: _cells(client, *part), parts)):
-            entity = np.array([place.get(key[0], -1) for key in cells.keys], dtype=np.intp)[cells.row]
-            value = np.array([column.get(key[1], len(values)) for key in cells.keys], dtype=np.intp)[cells.row]
-            known = entity >= 0
-            amount = next(iter(cells.values.values()), cells.docs)
-            out[entity[known], cells.bucket[known] - first, value[known]] = amount[known]
-            if progress:
-                progress(f"shares of {signatures.mix} read", number + 1, len(parts))
-    return out
-
-
-def _cells(client: Elasticsearch, job: Job, window: Window) -> Cells:
-    return read_cells(client, job, splits(job)[0], window)
 
 
 def training_spans(signatures: Signatures, window: Window) -> tuple[list[Window], Window]:

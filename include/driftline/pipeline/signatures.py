@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from driftline.elastic.snapshots import Manifest
 
 Model = Literal["as_of", "latest"]
-AT_ONCE = 25_000_000  # values that are in memory at once: 200 MB
+AT_ONCE = 60_000_000  # values that are in memory at once: 480 MB
 LEAST_SPANS = 20  # of all entities together: fewer do not tell what is usual
 Step = tuple[datetime, "Manifest", bool]  # the end of a short-term span, what it is compared with, whether that learned from it
 
@@ -94,8 +94,8 @@ def train(
     began = datetime.now(UTC)
     window = training_window(client, signatures, as_of, start)
     values = top_values(client, signatures, window)
-    found = read(client, signatures, window, values, progress=progress)
     spans, rest = training_spans(signatures, window)
+    found = read(client, signatures, window, values, spans=[*spans, rest], progress=progress)
     if len(found.names) * len(spans) < LEAST_SPANS:
         raise WindowError(
             f"{len(found.names)} entities have documents in {window}, which is too few to tell what is usual",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     Recast = Callable[[Cells, Split], Cells]
 
 T = TypeVar("T")
+R = TypeVar("R")
 FOLDER = "store"
 FORMAT = 3
 READERS = 3  # reads at once: Elasticsearch works on two while one is made into columns
@@ -211,8 +212,8 @@ class _Store:
         runs = list(self._stale(days, marks))
         total, done = sum(marks[interval][0] for run in runs for interval in run), 0
         pending: dict[int, list[Cells]] = {}
-        with _readers() as pool:
-            for run, cells in zip(runs, _in_turn(pool, partial(self._read, split), runs), strict=True):
+        with readers() as pool:
+            for run, cells in zip(runs, in_turn(pool, partial(self._read, split), runs), strict=True):
                 for day, intervals in groupby(run, lambda interval: interval * self.seconds // DAY):
                     if day not in pending:
                         self._flush(days, pending, marks)
@@ -282,7 +283,7 @@ class _Store:
 
 
 @contextmanager
-def _readers() -> Iterator[ThreadPoolExecutor]:
+def readers() -> Iterator[ThreadPoolExecutor]:
     """Threads that leave undone what is left when something goes wrong."""
     pool = ThreadPoolExecutor(READERS)
     try:
@@ -291,11 +292,11 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_turn(pool: ThreadPoolExecutor, read: Callable[[list[int]], Cells], runs: list[list[int]]) -> Iterator[Cells]:
-    """What is read of each run, in their order. Readers do not run ahead of who takes it: it would all be in memory."""
-    waiting: deque[Future[Cells]] = deque()
-    for run in runs:
-        waiting.append(pool.submit(read, run))
+def in_turn(pool: ThreadPoolExecutor, read: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+    """What is read of each part, in their order. Readers do not run ahead of who takes it: it would all be in memory."""
+    waiting: deque[Future[R]] = deque()
+    for part in parts:
+        waiting.append(pool.submit(read, part))
         if len(waiting) > READERS:
             yield waiting.popleft().result()
     while waiting:

@@ -392,6 +392,8 @@ def test_a_run_is_started_followed_and_stopped_by_those_who_may(
     assert ask("POST", f"{path}/start").status_code == 403
     started = ask("POST", f"{path}/start", "admin")
     assert started.status_code == 202
+    again = ask("POST", f"{path}/start", "admin").json()
+    assert again["run_id"] == started.json()["run_id"], "who asks twice gets the run that is under way"
     stats = ask("GET", f"{path}/stats").json()
     assert (stats["state"], stats["run"]["run_id"], stats["run"]["progress"]) == ("started", started.json()["run_id"], 0.0)
     assert {task["task_id"] for task in stats["run"]["tasks"]} >= {"read", "gate", "train", "evaluate", "write"}

@@ -30,8 +30,10 @@ class Infer(BaseModel):
 
 @router.post("/start", status_code=status.HTTP_202_ACCEPTED)
 def start(airflow: AirflowDep, analysis: AnalysisDep) -> dict[str, Any]:
-    """Runs the analysis: reads, trains, evaluates and writes; answers with the run."""
-    return told(airflow.trigger(f"{analysis.analytics_id}.analyze", {}))
+    """Runs the analysis: reads, trains, evaluates and writes; answers with the run, or with the one that is under way."""
+    dag = f"{analysis.analytics_id}.analyze"
+    under_way = [run for run in _runs(airflow, dag) if run["state"] in UNDER_WAY]
+    return under_way[-1] if under_way else told(airflow.trigger(dag, {}))
 
 
 @router.post("/infer", status_code=status.HTTP_202_ACCEPTED)

@@ -31,8 +31,8 @@ async function run() {
 function buttons(stats) {
   const button = (name, action, told, main = false) =>
     make("button", { type: "button", class: main ? "primary" : null, onclick: () => send("POST", `${path(state.id)}/${action}`, action === "infer" ? {} : undefined).then(() => (tell(told), run()), (error) => tell(error.message)) }, name);
-  if (stats.state === "started") return [button("Stop", "stop", "It is being stopped.")];
   const infer = state.infers && stats.last ? [button("Predict for new documents", "infer", "The DAG for new documents has started.")] : [];
+  if (stats.state === "started") return [button("Stop", "stop", "It is being stopped."), ...infer];
   return [button(stats.last ? "Run again" : "Start", "start", "It has started.", !stats.last), ...infer];
 }
 

@@ -7,10 +7,12 @@ At the end requests that somebody has labelled: what they are is learned, and to
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +27,6 @@ from driftline.services.environment import password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
@@ -59,10 +60,30 @@ def index(client: Elasticsearch, module_prefix: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def source(module_prefix: str) -> str:
+    """The name of a source, and of its index."""
+    return f"{module_prefix}rows"
+
+
+def rows(folder: Path, source: str) -> None:
+    """A source whose file has a row with a status that there is not; it is read as soon as Airflow knows of it."""
+    file = folder / "rows.ndjson"
+    file.write_text(
+        "".join(f'{{"@timestamp": "{iso(UNTIL)}", "url": "/{n}", "status": {200 + 799 * (n == 3)}}}\n' for n in range(5))
+    )
+    settings = {
+        "source_id": source, "index": source, "files": {"paths": [str(file)]}, "schedule": "0 0 * * *",
+        "quality": {"ranges": {"status": [100, 599]}, "max_bad_ratio": 0.9},
+    }  # fmt: skip
+    (folder / "rows.yaml").write_text(json.dumps(settings))
+
+
+@pytest.fixture(scope="module")
+def site(cluster: str, source: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A whole Airflow, with no job and no source but those that are made here."""
     kinds = ("JOBS", "SOURCES", "ANALYTICS")
     folders = {name: str(tmp_path_factory.mktemp(name)) for name in (f"DRIFTLINE_{kind}_DIR" for kind in kinds)}
+    rows(Path(folders["DRIFTLINE_SOURCES_DIR"]), source)
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in folders.items():
             patch.setitem(os.environ, name, folder)
@@ -236,6 +257,37 @@ def test_a_population_confirms_the_client_and_the_documents_show_what_it_did(
     sizes = sorted(int(row["http.response.bytes"]) for row in rows)
     assert sizes[len(sizes) // 2] > 300_000, "large files"
     page.screenshot(path=tmp_path / "documents.png", full_page=True)
+
+
+def test_what_was_found_is_said_to_be_real_and_taken_back(page: Page, jobs: dict[str, str], tmp_path: Path) -> None:
+    page.goto(f"/driftline/explorer?job={jobs['clients']}")
+    row = page.locator("#records tbody tr", has_text=BAD).first
+    row.get_by_role("button", name="Real").click()
+    row.get_by_text("said to be real by admin").wait_for()
+    page.screenshot(path=tmp_path / "feedback.png", full_page=True)
+    said = page.request.get(f"/driftline/api/v1/jobs/{jobs['clients']}/feedback").json()["feedback"]
+    assert [(each["verdict"], each["created_by"]) for each in said] == [("real", "admin")]
+    row.get_by_role("button", name="Undo").click()
+    row.get_by_role("button", name="Real").wait_for()
+
+
+def test_a_row_that_was_held_back_is_released(page: Page, client: Elasticsearch, source: str, tmp_path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while page.request.get("/driftline/api/v1/quarantine", params={"source": source}).json().get("total") != 1:
+        assert time.monotonic() < deadline, "the scheduler has not read the source"
+        page.wait_for_timeout(1000)
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"/driftline/quarantine?source={source}")
+    held = page.locator("#rows tbody tr")
+    held.first.wait_for()
+    assert "status is not within 100 to 599: 999" in held.first.inner_text()
+    page.screenshot(path=tmp_path / "quarantine.png", full_page=True)
+    held.first.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Release").click()
+    page.get_by_text("1 released, 0 refused.").wait_for()
+    client.indices.refresh(index=source)
+    assert client.count(index=source, query={"term": {"status": 999}})["count"] == 1
+    page.emulate_media(color_scheme="light")
 
 
 def generated(name: str, rows: int, seed: int, **more: str) -> str:

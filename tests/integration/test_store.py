@@ -14,7 +14,8 @@ from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window
-from driftline.elastic import read
+from driftline.elastic import query, read
+from driftline.elastic.query import splits
 from driftline.elastic.read import Cells
 from driftline.pipeline import store
 from driftline.pipeline.store import read_stored
@@ -99,6 +100,35 @@ def test_whatever_happens_to_documents_a_read_gives_what_there_is(client, index,
             assert [key.partition_value for key in frame.keys] == sorted(values)
             np.testing.assert_array_equal(frame.values, np.array(list(values.values())).reshape(len(values), last - first))
             np.testing.assert_array_equal(frame.docs, docs)
+
+
+def told(cells):
+    return [(cells.keys[row], *rest) for row, *rest in zip(cells.row, cells.bucket, cells.docs, cells.values["m0"], strict=True)]
+
+
+@pytest.mark.parametrize("page", [1, 2, 7, 89, 90, 91])
+def test_pages_of_any_size_and_single_buckets_give_what_one_page_gives(client, index, monkeypatch, page):
+    documents = {str(n): (n * 20, "abc"[n % 3], n) for n in range(3 * HOURS)}
+    put(client, index, documents)
+    one = job(index, function="max", field_name="value")
+    (split,) = splits(one)
+    window = Window(START, START + timedelta(hours=HOURS))
+    whole = told(read.read_cells(client, one, split, window))
+    assert len(whole) == 90
+    assert {value for *_, value in whole} == set(range(90))
+    monkeypatch.setattr(query, "PAGE", page)
+    monkeypatch.setattr(read, "PAGE", page)
+    assert told(read.read_cells(client, one, split, window)) == whole
+    hours = [Window(START + timedelta(hours=hour), START + timedelta(hours=hour + 1)) for hour in range(HOURS)]
+    assert [each for hour in hours for each in told(read.read_cells(client, one, split, hour))] == whole
+
+
+def test_a_single_bucket_begins_where_the_window_does(client, index):
+    put(client, index, {"before": (9, "a", 1), "first": (10, "a", 2), "last": (69, "b", 3), "after": (70, "a", 4)})
+    one = job(index, function="max", field_name="value")
+    window = Window(START + timedelta(minutes=10), START + timedelta(minutes=70))
+    cells = read.read_cells(client, one, splits(one)[0], window)
+    assert [(key[0], value) for key, _, _, value in told(cells)] == [("a", 2), ("b", 3)]
 
 
 def counted_reads(monkeypatch):

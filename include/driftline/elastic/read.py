@@ -109,13 +109,25 @@ def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window, wi
         return Cells(*columns, samples=samples)
     if job.datafeed.aggregations and split.detectors:
         return Cells(*read_aggregated(client, job, split, window))
-    table = pa.concat_tables(_pages(client, job, split, window))
+    table = read_table(client, job, split, window)
     keys, row = _rows(table)
     bucket = table["time"].to_numpy() // (job.span_seconds * 1000)
     if split.content:
         return _contents(keys, row, bucket, table)
     values = {name: table[name].to_numpy() for name in split.names}
     return Cells(keys, row, bucket, table["docs"].to_numpy(), values)
+
+
+def read_table(client: Elasticsearch, job: Job, split: Split, window: Window) -> pa.Table:
+    """The buckets of a split as Elasticsearch tells them.
+
+    Returns:
+        Columns `time` (epoch ms), those of `SPLITS` that there are, `docs`, and one for each measure.
+
+    Raises:
+        As `read_cells`.
+    """
+    return pa.concat_tables(_pages(client, job, split, window))
 
 
 def _rows(table: pa.Table) -> tuple[list[SplitKey], NDArray[np.int32]]:

@@ -7,12 +7,14 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.core.signature import DAY, MIX_KEPT
 from driftline.core.timespan import Window, floor_time
 from driftline.elastic.client import explained
 from driftline.elastic.query import between, splits
-from driftline.elastic.read import read_cells
+from driftline.elastic.read import read_table
 from driftline.pipeline.store import in_turn, read_stored, readers
 from driftline.signatures.profiles import Sums, bins_of, slots_of, sums_of
 
@@ -80,7 +82,7 @@ class Mix:
         signatures: What to read; without a mix there is nothing of any value.
         edges: The midnights that can be asked for.
         values: The values that are told apart; the last column is that of all others.
-        place: Entity → its row.
+        names: E entities.
         progress: Told how far it is.
     """
 
@@ -90,12 +92,12 @@ class Mix:
         signatures: Signatures,
         edges: list[datetime],
         values: list[str],
-        place: dict[str, int],
+        names: list[str],
         *,
         progress: Progress | None = None,
     ) -> None:
         self._client, self._signatures, self._progress = client, signatures, progress
-        self._edges, self._values, self._place = edges, values, place
+        self._edges, self._values, self._names = edges, values, names
         self._read = self._parts()
         self._seen: list[NDArray[np.float32]] = []
 
@@ -106,7 +108,7 @@ class Mix:
             ValueError: There is no such edge.
         """
         first, last = self._edges.index(start), self._edges.index(end)
-        total = np.zeros((len(self._place), len(self._values) + 1 if self._signatures.mix else 0))
+        total = np.zeros((len(self._names), len(self._values) + 1 if self._signatures.mix else 0))
         if self._signatures.mix:
             self._seen.extend(islice(self._read, last - len(self._seen)) if last > len(self._seen) else ())
             for part in self._seen[first:last]:
@@ -122,17 +124,23 @@ class Mix:
                 yield part
 
     def _part(self, window: Window) -> NDArray[np.float32]:
-        out = np.zeros((len(self._place), len(self._values) + 1), dtype=np.float32)
-        column = {value: number for number, value in enumerate(self._values)}
+        out = np.zeros((len(self._names), len(self._values) + 1), dtype=np.float32)
         for reading in (self._signatures.reading_mix, self._signatures.reading_other):
             job = reading(self._values, window.end - window.start)
-            cells = read_cells(self._client, job, splits(job)[0], window)
-            entity = np.array([self._place.get(key[0], -1) for key in cells.keys], dtype=np.intp)[cells.row]
-            value = np.array([column.get(key[1], len(self._values)) for key in cells.keys], dtype=np.intp)[cells.row]
-            known = entity >= 0
-            amount = next(iter(cells.values.values()), cells.docs)
+            (split,) = splits(job)
+            table = read_table(self._client, job, split, window)
+            entity = _places(table["partition"], self._names)
+            value = _places(table["by"], self._values) if "by" in table.column_names else np.full(len(table), len(self._values))
+            known = (entity >= 0) & (value >= 0)  # a document may have other values besides
+            amount = table[split.names[0] if split.names else "docs"].to_numpy()
             out[entity[known], value[known]] = amount[known]
         return out
+
+
+def _places(found: pa.ChunkedArray, among: list[str]) -> NDArray[np.int64]:
+    """Where each text is in a list; −1 where it is not."""
+    place: NDArray[np.int64] = pc.fill_null(pc.index_in(found, pa.array(among, pa.string())).cast(pa.int64()), -1).to_numpy()
+    return place
 
 
 def top_values(client: Elasticsearch, signatures: Signatures, window: Window) -> list[str]:
@@ -186,7 +194,7 @@ def read(
         measured.append((feature.metric, values_of))
     bins = bins_of(frame.times, signatures.resolution, signatures.time_zone)
     edges = _edges(spans) if spans else _days(window)
-    mix = Mix(client, signatures, edges, values, place, progress=progress if spans else None)
+    mix = Mix(client, signatures, edges, values, names, progress=progress if spans else None)
     return Read(window, names, counts, measured, bins, mix, notes)
 
 

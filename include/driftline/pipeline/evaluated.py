@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +120,15 @@ class Found:
         settings = self.analysis.supervised
         assert isinstance(settings, Classification)
         shown = order if settings.num_top_classes < 0 else order[:, : settings.num_top_classes]
-        chances, scores = np.round(self.predicted[part], 6), np.round(scores, 6)
+        truth, labelled = np.maximum(self.truth[part], 0), (self.held | self.learned)[part]
+        given = np.take_along_axis(self.predicted[part], truth[:, None], axis=1)[:, 0]  # the probability of what is right
+        columns = (
+            order[:, 0], shown, np.round(self.predicted[part], 6), np.round(scores, 6), self.learned[part],
+            labelled, order[:, 0] == truth, np.round(-np.log(np.maximum(given, 1e-15)), 6),
+        )  # fmt: skip
         found = []
-        rows = zip(
-            order[:, 0].tolist(), shown.tolist(), chances.tolist(), scores.tolist(), self.learned[part].tolist(), strict=True
-        )
-        for best, listed, chance, score, training in rows:
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for best, listed, chance, score, training, known, correct, loss in rows:
             result: dict[str, Any] = {
                 field: classes[best], "prediction_probability": chance[best], "prediction_score": score[best],
                 "is_training": training, "model_id": self.model_id,
@@ -132,11 +137,9 @@ class Found:
                 result["top_classes"] = [
                     {"class_name": classes[k], "class_probability": chance[k], "class_score": score[k]} for k in listed
                 ]
+            if known:
+                result["driftline"] = {"correct": correct, "loss": loss}
             found.append(result)
-        for place in np.flatnonzero((self.held | self.learned)[part]).tolist():
-            actual = int(self.truth[part.start + place])
-            loss = -float(np.log(max(self.predicted[part.start + place, actual], 1e-15)))
-            found[place]["driftline"] = {"correct": int(order[place, 0]) == actual, "loss": number(loss)}
         return found
 
     def _of_value(self, part: slice) -> list[dict[str, Any]]:
@@ -176,9 +179,21 @@ def explain(model: Model, table: pa.Table, many: int) -> list[list[dict[str, Any
 
 def stage(uri: str, results: Iterable[list[bytes]]) -> None:
     """Writes results (JSON) in their order."""
-    with whole(uri) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as out:
+    with _uncollected(), whole(uri) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as out:
         for part in results:
             out.write_table(pa.table([pa.array(part, pa.binary())], schema=SCHEMA))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: results hold no cycles, and to look through so many for some takes as long as making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def stage_outliers(

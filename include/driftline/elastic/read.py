@@ -302,7 +302,7 @@ def _shape(metric: str, narrowed: bool) -> pa.DataType:
     return pa.struct([("doc_count", pa.int64()), *inner])
 
 
-def _columns(buckets: bytes, split: Split, at: int | None) -> pa.Table:
+def _columns(buckets: bytes, split: Split, at: int | None = None) -> pa.Table:
     """By Arrow's reader, which makes columns at once; `at` is the time of all, where keys have none.
 
     Raises:
@@ -326,7 +326,7 @@ def _columns(buckets: bytes, split: Split, at: int | None) -> pa.Table:
     return pa.table(columns)
 
 
-def _columns_of_any(buckets: bytes, split: Split, at: int | None) -> pa.Table:
+def _columns_of_any(buckets: bytes, split: Split, at: int | None = None) -> pa.Table:
     """The same, whatever the keys are."""
     keyed, measures = _named(split)
     rows = orjson.loads(b"[" + buckets.replace(b'}\n{"key":{', b'},{"key":{') + b"]")

@@ -15,7 +15,7 @@ from driftline.core.results import milliseconds
 from driftline.core.timespan import Window
 from driftline.elastic.client import explained
 from driftline.elastic.fields import data_range
-from driftline.elastic.query import field_of, filtered, searched
+from driftline.elastic.query import filtered, searched
 from driftline.pipeline.history import counted, of_job
 from driftline.pipeline.replay import replay
 from driftline.pipeline.view import numbers
@@ -92,26 +92,24 @@ def sketch(client: Elasticsearch, job: Job, *, progress: Progress | None = None)
 
 
 def _few(client: Elasticsearch, job: Job, window: Window) -> Job:
-    """The same job of fewer documents: those of the most frequent values of its splits."""
-    plain = [detector for detector in job.detectors if detector.kind == "series"]
-    names = {name for each in plain for name in (each.partition_field_name, each.by_field_name) if name}
-    if not plain or MLCATEGORY in names:
+    """The same job of fewer documents: those of the most frequent values of the split that all of its detectors have."""
+    found = {(each.partition_field_name, each.by_field_name) for each in job.detectors if each.kind == "series"}
+    if not found or any(MLCATEGORY in fields for fields in found):
         counting = {"job_id": job.job_id, "bucket_span": job.bucket_span, "detectors": [{"function": "count"}]}
-        job = job.parse({**counting, "time_field": job.time_field, "datafeed": job.datafeed}, where=f"job {job.job_id}")
-        names = set()
-    # a query cannot ask for what a script makes
-    aggs = {
-        name: {"terms": {**field_of(job, name), "size": SERIES}} for name in sorted(names - job.datafeed.script_fields.keys())
-    }
-    query = job.datafeed.query
-    if aggs and not job.datafeed.aggregations:
-        with explained(f"job {job.job_id}, datafeed"):
-            body = searched(job, {"size": 0, "query": filtered(job, window), "aggs": aggs})
-            found = client.search(index=job.datafeed.indices, **body).body["aggregations"]
-        chosen = [{"terms": {name: [each["key"] for each in found[name]["buckets"]]}} for name in aggs]
-        query = {"bool": {"filter": [query, *chosen]}}
-    datafeed = job.datafeed.model_copy(update={"query": query})
-    return job.model_copy(update={"datafeed": datafeed, **({"detectors": plain} if names else {})})
+        return job.parse({**counting, "time_field": job.time_field, "datafeed": job.datafeed}, where=f"job {job.job_id}")
+    names = [name for name in next(iter(found)) if name]
+    # of other splits the query would leave out documents, and it cannot ask for what a script or an aggregation makes
+    made = job.datafeed.aggregations or job.datafeed.script_fields.keys() & set(names)
+    if len(found) > 1 or made or not names:
+        return job
+    with explained(f"job {job.job_id}, datafeed"):
+        aggs = {name: {"terms": {"field": name, "size": SERIES}} for name in names}
+        body = searched(job, {"size": 0, "query": filtered(job, window), "aggs": aggs})
+        answer = client.search(index=job.datafeed.indices, **body).body["aggregations"]
+    buckets = {name: answer[name]["buckets"] for name in names}
+    chosen = [{"terms": {name: [each.get("key_as_string", each["key"]) for each in listed]}} for name, listed in buckets.items()]
+    query = {"bool": {"filter": [job.datafeed.query, *chosen]}}
+    return job.model_copy(update={"datafeed": job.datafeed.model_copy(update={"query": query})})
 
 
 def _line(history: History, row: int) -> dict[str, Any]:

@@ -163,9 +163,16 @@ def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
     return codes, whole.dictionary
 
 
+def _place(texts: pa.Array, column: Column) -> NDArray[np.int64]:
+    """Which of a column's values each text is; their number for any other."""
+    found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
+    place: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+    return place
+
+
 def _known(texts: pa.Array, column: Column) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = pc.is_in(texts, pa.array(column.values, pa.string())).to_numpy(zero_copy_only=False)
-    return found
+    """Whether each text is one of a column's values."""
+    return _place(texts, column) < len(column.values)
 
 
 def learn(table: pa.Table, types: Mapping[str, str], *, target: Target | None = None, ordered: bool = False) -> Encoder:
@@ -288,13 +295,12 @@ def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
     if kind == "network":
         texts = _network(texts)
     if column.categorical:
-        found = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values))
-    elif kind in {"frequency", "rate"}:
-        place = pc.fill_null(pc.index_in(texts, pa.array(column.values, pa.string())), len(column.values)).to_numpy()
+        return _place(texts, column).astype(np.float32)
+    if kind in {"frequency", "rate"}:
         known = column.rates if kind == "rate" else np.log1p(np.array([*column.counts, 0], dtype=np.float64))
-        told: NDArray[np.float32] = np.asarray(known, dtype=np.float32)[place]
+        told: NDArray[np.float32] = np.asarray(known, dtype=np.float32)[_place(texts, column)]
         return told
-    elif kind == "private":
+    if kind == "private":
         found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())
     elif kind == "length":
         found = pc.utf8_length(texts)

@@ -84,12 +84,13 @@ def crossed(codes: NDArray[np.int64], many: int, target: Target, known: NDArray[
         known: [many] which values are told apart; the others have what all have.
     """
     counts, sums = counted(codes, many, target)
+    usual = target.usual
     out = np.full(target.values.shape, np.nan)
     for part in range(PARTS):
-        mine = (target.part == part) & (codes >= 0)
         its = np.where(target.part == part, codes, -1)
+        mine = its >= 0
         less, fewer = counted(its, many, target)
-        rates = rated(counts - less, sums - fewer, target.usual)
-        rates[~known] = target.usual
-        out[mine] = rates[codes[mine]]
+        rates = rated(counts - less, sums - fewer, usual)
+        rates[~known] = usual
+        out[mine] = rates[its[mine]]
     return out

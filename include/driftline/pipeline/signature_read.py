@@ -110,7 +110,7 @@ class Mix:
         first, last = self._edges.index(start), self._edges.index(end)
         total = np.zeros((len(self._names), len(self._values) + 1 if self._signatures.mix else 0))
         if self._signatures.mix:
-            self._seen.extend(islice(self._read, last - len(self._seen)) if last > len(self._seen) else ())
+            self._seen.extend(islice(self._read, max(0, last - len(self._seen))))
             for part in self._seen[first:last]:
                 total += part
         return total

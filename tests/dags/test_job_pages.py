@@ -45,6 +45,11 @@ def test_a_job_is_made_with_fields_of_its_index_checked_and_previewed(
     name = f"{module_prefix}made"
     page.goto(f"/driftline/new-job?index={explored.datafeed.indices[0]}")
     page.get_by_text("fields can be used").wait_for()
+    index = explored.datafeed.indices[0]
+    documents = client.count(index=index)["count"]
+    proposed = page.locator(f"#indices option[value='{index}']")
+    proposed.wait_for(state="attached")
+    assert proposed.inner_text() == f"{documents:,} documents"
     page.locator("#series figure").wait_for()  # all documents, as long as nothing else is chosen
     assert page.locator("#series figure").count() == 1
     page.get_by_label("for each").select_option("url")

@@ -21,10 +21,9 @@ OWN = "driftline-"
 def indices(client: ClusterDep, q: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
     """Indices that a job could read, those with `q` in their name; neither hidden ones nor our own."""
     with explained("indices"):
-        found = client.cat.indices(format="json", h="index,docs.count", expand_wildcards="open").body
-    rows = [each for each in found if isinstance(each, dict) and not str(each["index"]).startswith((OWN, "."))]
-    shown = sorted((each for each in rows if q in str(each["index"])), key=lambda each: str(each["index"]))[:INDICES]
-    return {"indices": [{"index": each["index"], "documents": int(each["docs.count"] or 0)} for each in shown]}
+        found = client.indices.stats(metric="docs", expand_wildcards="open").body["indices"]
+    shown = sorted(name for name in found if q in name and not name.startswith((OWN, ".")))[:INDICES]
+    return {"indices": [{"index": name, "documents": found[name]["primaries"]["docs"]["count"]} for name in shown]}
 
 
 @router.get("/fields")

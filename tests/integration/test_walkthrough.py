@@ -13,7 +13,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from typer.testing import CliRunner
@@ -26,7 +26,7 @@ from driftline.services import airflow, control
 from driftline.services.environment import password
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser, Page
@@ -36,6 +36,7 @@ BAD = "203.0.113.66"  # the generator's one suspicious client
 NIGHTS = [("25d01h", "3h"), ("26d02h", "2h"), ("28d01h", "3h")]  # from the start: 6, 7 and 9 March
 FROM, UNTIL = datetime(2026, 3, 6, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC)
 PATIENCE = 240  # seconds that a run may take
+Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,16 +152,23 @@ def jobs(page: Page, index: str, module_prefix: str) -> dict[str, str]:
     return made
 
 
+def until(page: Page, told: Callable[[], Found | None], late: str) -> Found:
+    """What is told once there is something; it is asked for every second, and `late` says what did not come."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := told()):
+        assert time.monotonic() < deadline, late
+        page.wait_for_timeout(1000)
+    return found
+
+
 def over(page: Page, job_id: str, stage: str, before: int) -> dict[str, Any]:
     """The newest run of a DAG, once there are more than `before` and it is over."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+
+    def newest() -> dict[str, Any] | None:
         found = page.request.get(f"/driftline/api/v1/jobs/{job_id}/runs?stage={stage}").json()["runs"]
-        if len(found) > before and found[0]["state"] in ("success", "failed"):
-            newest: dict[str, Any] = found[0]
-            return newest
-        page.wait_for_timeout(1000)
-    raise AssertionError(f"{job_id}.{stage} is not over")
+        return found[0] if len(found) > before and found[0]["state"] in ("success", "failed") else None
+
+    return until(page, newest, f"{job_id}.{stage} is not over")
 
 
 def records(page: Page, job_id: str, **asked: Any) -> list[dict[str, Any]]:
@@ -272,10 +280,12 @@ def test_what_was_found_is_said_to_be_real_and_taken_back(page: Page, jobs: dict
 
 
 def test_a_row_that_was_held_back_is_released(page: Page, client: Elasticsearch, source: str, tmp_path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while page.request.get("/driftline/api/v1/quarantine", params={"source": source}).json().get("total") != 1:
-        assert time.monotonic() < deadline, "the scheduler has not read the source"
-        page.wait_for_timeout(1000)
+    asked = {"source": source}
+    until(
+        page,
+        lambda: page.request.get("/driftline/api/v1/quarantine", params=asked).json().get("total") == 1,
+        "the scheduler has not read the source",
+    )
     page.emulate_media(color_scheme="dark")
     page.goto(f"/driftline/quarantine?source={source}")
     held = page.locator("#rows tbody tr")
@@ -329,10 +339,8 @@ def test_what_labelled_requests_are_is_learned_and_told_of_new_ones(
     page.screenshot(path=tmp_path / "models.png", full_page=True)
     page.go_back()
     page.get_by_role("button", name="Predict for new documents").click()
-    deadline = time.monotonic() + PATIENCE
-    while not client.indices.exists(index=tagged) or client.count(index=tagged)["count"] < 500:
-        assert time.monotonic() < deadline, "the new documents have no predictions"
-        page.wait_for_timeout(1000)
+    early = client.options(ignore_status=(404, 503))  # no such index yet; one so new that it cannot be searched
+    until(page, lambda: early.count(index=tagged).get("count", 0) == 500, "the new documents have no predictions")
     hits = [hit["_source"] for hit in client.search(index=tagged, size=500)["hits"]["hits"]]
     assert not any("tag" in each for each in hits)
     right = sum(each["ml"]["tag_prediction"] == each["truth"] for each in hits) / len(hits)

@@ -6,7 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from driftline_airflow.links import PREFIX, QualityReportLink, ResultsLink, page
 from driftline_airflow.timetable import JobTimetable
-from driftline_airflow.web import app
+from driftline_airflow.web import Prepared, app
 
 
 class DriftlinePlugin(AirflowPlugin):
@@ -20,3 +20,4 @@ class DriftlinePlugin(AirflowPlugin):
         {"name": "Anomalies", "href": page("explorer?dag_id={DAG_ID}"), "url_route": "driftline-anomalies", "destination": "dag"},
     ]
     fastapi_apps = [{"app": app, "url_prefix": PREFIX, "name": "Driftline"}]  # noqa: RUF012
+    fastapi_root_middlewares = [{"middleware": Prepared, "name": "Driftline"}]  # noqa: RUF012

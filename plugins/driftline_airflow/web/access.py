@@ -68,7 +68,7 @@ def _of_model(request: Request, model_id: str) -> str | None:
     from driftline.elastic import trained
 
     if not hasattr(request.state, "dag_of_model"):
-        description = trained.find(_client(), model_id)
+        description = trained.find(connected(), model_id)
         request.state.dag_of_model = of_analytics(description["analytics_id"]) if description else None
     found: str | None = request.state.dag_of_model
     return found
@@ -140,13 +140,14 @@ def routes(**options: Any) -> APIRouter:  # noqa: ANN401 - as APIRouter takes th
 
 
 @functools.cache
-def _client() -> Elasticsearch:
+def connected() -> Elasticsearch:
+    """The cluster's client, made once."""
     return DriftlineElasticsearchHook().get_conn()
 
 
 def cluster(user: GetUserDep) -> Elasticsearch:
     """The cluster's client; nobody reaches it without being a user."""
-    return _client()
+    return connected()
 
 
 ClusterDep = Annotated[Elasticsearch, Depends(cluster)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import get_user
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from driftline import __version__
 from driftline.core.errors import DriftlineError
-from driftline_airflow.web import api, assets, elastic, loudml, loudml_signatures
+from driftline_airflow.web import access, api, assets, elastic, loudml, loudml_signatures
 from driftline_airflow.web.errors import status_of
 from driftline_airflow.web.pages import (
     alerts,
@@ -64,6 +65,17 @@ def application() -> FastAPI:
     app.include_router(loudml_signatures.router)
     app.include_router(elastic.router())
     return app
+
+
+def prepare() -> None:
+    """Loads what the pages need and import late. Where something fails, the page that needs it says so."""
+    application()
+    assets.asset(assets.PLOTLY)
+    import driftline.pipeline.jobs
+    import driftline.pipeline.view  # noqa: F401
+
+    with suppress(DriftlineError):
+        access.connected()
 
 
 async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -1,4 +1,4 @@
-"""`driftline.maintenance`: once a day, what is too old is removed."""
+"""`driftline.maintenance`: once a day, what is too old is removed, and scores are renormalised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from driftline_dags.common import defaults
 
 with DAG(
     **defaults("driftline", "maintenance"),
-    description="Removes old results, superseded snapshots, expired forecasts and stale staged files",
+    description="Removes old results, superseded snapshots, expired forecasts and stale staged files; renormalises scores",
     doc_md=__doc__,
     schedule=cron("15 2 * * *"),
     params={

@@ -214,6 +214,11 @@ class Job(Definition):
         ge=0,
         description="Snapshots whose data ends so many days before the newest one's are removed. Default: the newest 12 stay.",
     )
+    renormalization_window_days: int | None = Field(
+        None,
+        ge=0,
+        description="How far back scores are lowered where the like comes again. Default: 30 days, or 100 buckets; 0 never does.",
+    )
     categorization_field_name: str | None = Field(
         None, min_length=1, description="The field with messages whose kinds are values of `mlcategory`; see below."
     )

@@ -30,6 +30,8 @@ RESULTS = {
     ("index", 201): "created",
     ("create", 201): "created",
     ("create", 409): "noop",
+    ("update", 200): "updated",
+    ("update", 404): "not_found",
     ("delete", 200): "deleted",
     ("delete", 404): "not_found",
 }
@@ -57,6 +59,11 @@ def index_action(index: str, id_: str | None, source: dict[str, Any] | bytes, *,
     meta = {"_index": index} if id_ is None else {"_index": index, "_id": id_}
     body = source if isinstance(source, bytes) else orjson.dumps(source, option=orjson.OPT_SERIALIZE_NUMPY)
     return orjson.dumps({op: meta}) + b"\n" + body + b"\n"
+
+
+def update_action(index: str, id_: str, fields: dict[str, Any]) -> bytes:
+    """New values of some fields as two lines of the bulk body; a document that is gone is no error."""
+    return orjson.dumps({"update": {"_index": index, "_id": id_}}) + b"\n" + orjson.dumps({"doc": fields}) + b"\n"
 
 
 def delete_action(index: str, id_: str) -> bytes:

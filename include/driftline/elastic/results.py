@@ -91,9 +91,9 @@ def interval(job: Owner, window: Window) -> list[dict[str, Any]]:
 
 
 def scan(
-    client: Elasticsearch, query: dict[str, Any], *, source: bool = True, index: str = f"{RESULTS}-*"
+    client: Elasticsearch, query: dict[str, Any], *, source: bool | list[str] = True, index: str = f"{RESULTS}-*"
 ) -> Iterator[dict[str, Any]]:
-    """All hits of a query, page by page, by point in time."""
+    """All hits of a query, page by page, by point in time; of their sources all, nothing, or some fields."""
     with explained(f"index {index}"):
         if not client.indices.exists(index=index, allow_no_indices=False):
             return
@@ -107,7 +107,7 @@ def scan(
                     query=query,
                     size=PAGE,
                     sort=["_shard_doc"],
-                    source=source,
+                    source={"includes": source} if isinstance(source, list) else source,
                     track_total_hits=False,
                     filter_path=HITS,
                     **options,

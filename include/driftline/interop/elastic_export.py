@@ -59,6 +59,7 @@ def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
         **({"description": job.description} if job.description else {}),
         **({"groups": groups} if (groups := _groups(job, notes)) else {}),
         **({"model_snapshot_retention_days": days} if (days := job.model_snapshot_retention_days) is not None else {}),
+        **({"renormalization_window_days": days} if (days := job.renormalization_window_days) is not None else {}),
         **({"model_plot_config": {"enabled": job.model_plot_config.enabled, **plot}} if plot else {}),
         "analysis_config": {
             "bucket_span": format_span(job.bucket_span),

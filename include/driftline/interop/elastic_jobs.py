@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BUCKET_SPAN = "5m"  # where a job of Elastic's does not say
 INDEX_PLACEHOLDER = "INDEX_PATTERN_NAME"
 # Fields that are ours, too.
-_OWN = ("description", "groups", "model_snapshot_retention_days")
+_OWN = ("description", "groups", "model_snapshot_retention_days", "renormalization_window_days")
 _JOB = {"job_id", *_OWN, "analysis_config", "data_description", "datafeed_config", "model_plot_config"}
 CATEGORIES = ("categorization_field_name", "categorization_filters")
 PARTITIONS = "per_partition_categorization"
@@ -61,7 +61,6 @@ _IDLE = {
     "daily_model_snapshot_retention_after_days": "maintenance keeps the newest 12 snapshots",
     "results_retention_days": "maintenance removes results by whole months",
     "results_index_name": "results are in driftline-results-*",
-    "renormalization_window_days": "scores are not renormalised",
     "custom_settings": "words and links of Kibana",
     "datafeed_id": "a job has one datafeed",
     "types": "indices have no types",

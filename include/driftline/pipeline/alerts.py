@@ -18,6 +18,7 @@ from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import claims, results
 from driftline.pipeline.gate import reports
 from driftline.scoring.events import longest
+from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity
 from driftline.scoring.settings import SEVERITIES
 
@@ -131,7 +132,9 @@ class Findings:
                 members.setdefault(above, []).extend(_values(event))
         since = milliseconds(self._window.start)
         return [
-            _of_result(self._job, event, event["anomaly_score"], event["driftline"]["event"], members.get(event["_id"], []))
+            _of_result(
+                self._job, event, event["initial_anomaly_score"], event["driftline"]["event"], members.get(event["_id"], [])
+            )
             for event in events
             if event["driftline"]["event"]["alarm"] and event["driftline"]["event"]["end"] > since
         ]
@@ -150,7 +153,7 @@ class Findings:
         )
         span = job.span_seconds * 1000
         return [
-            _of_result(job, each, each["record_score"], {"start": each["timestamp"], "end": each["timestamp"] + span}, [])
+            _of_result(job, each, first_score(each), {"start": each["timestamp"], "end": each["timestamp"] + span}, [])
             for each in found
         ]
 

@@ -30,6 +30,7 @@ from driftline.scoring.calibration import GRADES, WIDTH, Calibration
 from driftline.scoring.events import is_damped, is_real, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS
 from driftline.scoring.kinds import KINDS
+from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity
 from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
 
@@ -292,7 +293,7 @@ def _suppressing(
         return [("quality_stop", ", ".join((looked.quality or {}).get("failed_checks") or []))]
     if found["actual"] is None:
         return [("no_value", "")]
-    score = record["record_score"] if record else found["score"]
+    score = first_score(record) if record else found["score"]
     rules: list[tuple[str, str]] = []
     if score < MIN_RECORD_SCORE:
         rules.append(("one_sided", "") if found["damped"] == "one_sided" else ("below_minimum", ""))
@@ -311,14 +312,14 @@ def _suppressing(
 
 def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What an earlier alarm of the same series within a day makes of an alarm."""
-    alarming = [each for each in before if each["record_score"] >= ALARM_SCORE]
-    louder = [each for each in alarming if severity_rank(each["record_score"]) >= severity_rank(score)]
+    alarming = [each for each in before if first_score(each) >= ALARM_SCORE]
+    louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(score)]
     if not louder:
         return []
     first = louder[0]
     moment = iso(parse_time(first["timestamp"] / 1000))
     rule = "change_reported" if first["driftline"].get("kind") in CHANGES else "rate_limit"
-    return [(rule, f"it scored {first['record_score']:.0f} at {moment}")]
+    return [(rule, f"it scored {first_score(first):.0f} at {moment}")]
 
 
 def _conclusion(found: dict[str, Any]) -> str:
@@ -330,13 +331,14 @@ def _conclusion(found: dict[str, Any]) -> str:
     facts, within = _facts(found)
     if rules and rules[0] in {"one_sided", "below_minimum", "not_found_then"}:
         return f"No anomaly: {facts}, but {decisive}." if not within else f"No anomaly: {facts}; {decisive}."
-    score = found["record"]["record_score"]
+    score, shown = first_score(found["record"]), found["record"]["record_score"]
+    since = f" It is shown with {shown:.0f} since the like came again." if round(shown) != round(score) else ""
     if rules and rules[0] != "learning":
-        return f"An anomaly with a score of {score:.0f}, but no alarm: {facts}; {decisive}."
+        return f"An anomaly with a score of {score:.0f}, but no alarm: {facts}; {decisive}.{since}"
     also = f" ({decisive})" if decisive else ""
     if is_real(found["record"]):
         also = f" ({found['record']['driftline']['feedback']['said']})"
-    return f"An anomaly that alarms: {facts}, which scores {score:.0f} ({severity(score)}){also}."
+    return f"An anomaly that alarms: {facts}, which scores {score:.0f} ({severity(score)}){also}.{since}"
 
 
 def _facts(found: dict[str, Any]) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""Maintain: what is too old is removed; whole months of results, superseded snapshots, expired forecasts, staged files."""
+"""Maintain: old results, superseded snapshots, expired forecasts and stale files are removed, and scores are renormalised."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic import results, snapshots
 from driftline.elastic.annotations import USER
 from driftline.elastic.client import explained
 from driftline.elastic.indices import ALERTS, ANNOTATIONS, FORECASTS, QUALITY, RESULTS, RUNS
+from driftline.pipeline.renormalise import renormalise
 from driftline.pipeline.store import FOLDER, counting
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from elasticsearch import Elasticsearch
 
-    from driftline.core.job import Job
     from driftline.core.signature import Signatures
 
 RESULTS_KEPT = timedelta(days=366)
@@ -43,7 +44,7 @@ def maintain(
 
     Args:
         client: The cluster.
-        jobs: Jobs and signatures whose snapshots are pruned.
+        jobs: Jobs and signatures whose snapshots are pruned; jobs whose scores are renormalised.
         results_kept: Months of results that ended longer ago are deleted as whole indices.
         snapshots_kept: So many of each version's newest snapshots stay, where a job does not say for how long.
         staging_kept: Staged series and fits older than this go; quality reports stay as long as results, what counts in the
@@ -51,7 +52,8 @@ def maintain(
         now: The present, for tests.
 
     Returns:
-        What was removed: `indices`, `forecasts`, `reports`, `runs`, `annotations`, `alerts`, `snapshots`, `staged`.
+        What was removed: `indices`, `forecasts`, `reports`, `runs`, `annotations`, `alerts`, `snapshots`, `staged`; and
+        `renormalised`: of how many results the scores were lowered, or raised again.
     """
     moment = now or datetime.now(UTC)
     return {
@@ -62,6 +64,7 @@ def maintain(
         "annotations": results.delete(client, ANNOTATIONS, _told_before(moment - results_kept)),
         "alerts": results.delete(client, ALERTS, {"range": {"created": {"lt": iso(moment - results_kept)}}}),
         "snapshots": sum(prune(client, job, snapshots_kept, superseded=moment - results_kept) for job in jobs),
+        "renormalised": sum(renormalise(client, job) for job in jobs if isinstance(job, Job)),
         "staged": sweep(moment - staging_kept, reports=moment - results_kept, store=moment - max(STORE_KEPT, staging_kept)),
     }
 

@@ -24,6 +24,7 @@ from driftline.pipeline.segment import PLOTTED
 from driftline.scoring.aggregate import bucket_results, event_results, influencer_results
 from driftline.scoring.events import longest, look_ahead, look_back
 from driftline.scoring.feedback import weigh
+from driftline.scoring.renormalisation import first_score
 from driftline.scoring.together import Shared, SharedNoise, surprise
 
 if TYPE_CHECKING:
@@ -202,5 +203,6 @@ def _of_partitions(job: Job, partitions: list[str]) -> dict[str, Any]:
 def _stored(
     client: Elasticsearch, job: Job, window: Window, result_type: str, *, without: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """The job's stored results of one type in a window."""
-    return results.of_type(client, job.job_id, result_type, version=job.version, window=window, without=without)
+    """The job's stored results of one type in a window, as they were scored: what derives from them knows no maintenance."""
+    found = results.of_type(client, job.job_id, result_type, version=job.version, window=window, without=without)
+    return [{**each, "record_score": first_score(each)} for each in found] if result_type == "record" else found

@@ -24,6 +24,12 @@ def to_job_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
 
 
+def from_score(score: NDArray[np.float64], *, of_job: bool = False) -> NDArray[np.float64]:
+    """The surprise that has a score of 0–100, along the score curve or that of a job's buckets; of 0 the largest that has it."""
+    x, y = zip(*(JOB_CURVE if of_job else SCORE_CURVE), strict=True)
+    return np.asarray(np.interp(score, y, x), dtype=np.float64)
+
+
 def severity(score: float) -> str:
     """Warning < 25 ≤ minor < 50 ≤ major < 75 ≤ critical."""
     return next(name for least, name in SEVERITIES if score >= least)

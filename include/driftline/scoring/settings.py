@@ -145,6 +145,14 @@ ALARM_SCORE = 50.0
 # That gives a false alarm or so in a week of so many series. Of more series, each has to be as much more surprising.
 ALARM_SERIES = 200
 
+# --- Renormalisation ---
+
+# How much a law is trusted against what comes again in spite of it, in incidents: the shape of the gamma law of what the true
+# probability may be. As for many series at once, one half: nine others as rare make what is critical major, or nearly.
+RENORMAL_SHAPE = 0.5
+# Scores are corrected from so many points on: a correction is a document written anew.
+RENORMAL_POINTS = 0.5
+
 # --- Feedback ---
 
 # What was said to be nothing scores no more than a warning when it comes again …

@@ -1,4 +1,4 @@
-"""Maintain: what is too old is removed."""
+"""Maintain: what is too old is removed, and scores are renormalised."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class MaintainOperator(ClusterOperator):
     """Removes old months of results, superseded snapshots, expired forecasts and stale staged files of all jobs and signatures.
 
+    Scores of results that have come again and again are lowered.
+
     The params `results_kept` (days) and `snapshots_kept` (a number for each job) say what is old.
     """
 
@@ -27,5 +29,5 @@ class MaintainOperator(ClusterOperator):
         params = context["params"]
         kept = {"results_kept": timedelta(days=params["results_kept"]), "snapshots_kept": params["snapshots_kept"]}
         removed = maintain(client, list_learners(client), **kept)
-        self.log.info("Removed: %s", removed)
+        self.log.info("Removed, and renormalised: %s", removed)
         return removed

@@ -15,7 +15,7 @@ from driftline_airflow.web.elastic.shape import wrong
 
 # Fields of a job and of a datafeed that are ours as well; the others are kept as they are said, without effect.
 JOB = {"description", "groups", "model_plot_config", "model_prune_window", "model_snapshot_retention_days",
-       "categorization_filters", "per_partition_categorization"}  # fmt: skip
+       "renormalization_window_days", "categorization_filters", "per_partition_categorization"}  # fmt: skip
 FEED = {"indices", "query", "query_delay", "frequency", "aggregations", "delayed_data_check_config", "runtime_mappings",
         "script_fields"}  # fmt: skip
 SPELLINGS = {"indexes": "indices", "aggs": "aggregations"}

@@ -98,6 +98,15 @@ export const first = (value) => (Array.isArray(value) ? (value.length > 1 ? valu
 export const score = (value) =>
   make("span", { class: "score" }, make("span", { class: `dot ${severity(value)}`, "aria-hidden": "true" }), `${Math.round(value)} ${severity(value)}`);
 
+/** The severity of a record, or of an event; of one that maintenance has renormalised also what it was. */
+export function severityOf(found, field = "record_score") {
+  const shown = score(found[field]);
+  const before = found[`initial_${field}`] ?? found[field];
+  const renormalised = !found.driftline?.feedback && Math.round(before) !== Math.round(found[field]);
+  if (renormalised) shown.append(make("small", { title: "The like came again since, so it is worth less than when it was new." }, ` at first ${Math.round(before)}`));
+  return shown;
+}
+
 /** The parameters of a record's series. */
 export const seriesOf = (record) => ({
   job: record.job_id,

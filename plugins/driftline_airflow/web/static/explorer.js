@@ -1,5 +1,5 @@
 // The explorer: lanes, and under them what the selected stretch of time is about. Its address holds all that is chosen.
-import { $, api, fill, first, iso, make, query, root, score, seriesOf, severity, state, time, times } from "./common.js";
+import { $, api, fill, first, iso, make, query, root, seriesOf, severity, severityOf, state, time, times } from "./common.js";
 import { verdict } from "./feedback.js";
 import { drawLanes, showSelection } from "./lanes.js";
 import { plot } from "./plot.js";
@@ -98,7 +98,7 @@ function showEvents({ events }) {
             "tr",
             {},
             make("td", { class: "time" }, time(event.timestamp)),
-            make("td", {}, score(event.anomaly_score)),
+            make("td", {}, severityOf(event, "anomaly_score")),
             make("td", {}, (event.driftline.event.kind || "").replace("_", " ")),
             make("td", { class: "value" }, foundFor(event) || event.job_id),
             make("td", { class: "long" }, event.driftline.sentence),
@@ -137,7 +137,7 @@ function row(record) {
     "tr",
     {},
     make("td", { class: "time" }, time(record.timestamp)),
-    make("td", {}, score(record.record_score)),
+    make("td", {}, severityOf(record)),
     make("td", {}, record.detector, choice.job.length === 1 ? null : make("small", {}, ` ${record.job_id}`)),
     make("td", { class: "value" }, foundFor(record)),
     make("td", { class: "value" }, behind.map((text) => make("div", {}, text))),

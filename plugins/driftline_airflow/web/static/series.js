@@ -1,5 +1,5 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, query, root, score, send, severity, state, tell, time, times } from "./common.js";
+import { $, api, fill, first, iso, make, number, query, root, send, severity, severityOf, state, tell, time, times } from "./common.js";
 import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
 import { crowd } from "./crowd.js";
 import { verdict } from "./feedback.js";
@@ -90,7 +90,7 @@ function showRecords(records) {
         "tr",
         {},
         make("td", { class: "time" }, time(record.timestamp)),
-        make("td", {}, score(record.record_score)),
+        make("td", {}, severityOf(record)),
         make("td", { class: "n" }, first(record.actual)),
         make("td", { class: "n" }, first(record.typical)),
         make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from driftline.models.baseline.options import new_prophet
@@ -54,6 +55,18 @@ class Design:
         model.history = None
         return cls(model, np.asarray(inputs.sigmas, dtype=np.float64), np.asarray(inputs.s_m, dtype=np.float64) > 0, options)
 
+    @classmethod
+    def like(cls, ds: NDArray[np.datetime64], options: dict[str, Any]) -> Design:
+        """The same, made once for all histories with equal switches: a replay fits some series anew for each of many days."""
+        at = ticks(ds)
+        switch = switches(at[:1], at[-1:], np.diff(at).min(keepdims=True), np.array([len(at)]), options)
+        key = orjson.dumps(options, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY, default=str), int(switch[0])
+        if key not in _MADE:
+            if len(_MADE) >= KEPT:
+                _MADE.clear()
+            _MADE[key] = cls.of(ds, options)
+        return _MADE[key]
+
     @property
     def regressors(self) -> list[str]:
         """Names of extra regressors, in the order of their columns: the last ones."""
@@ -72,14 +85,14 @@ class Design:
 
     def features(self, times: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """(T, K) seasonality and holiday features at times that `local` gave; the columns of regressors are 0."""
-        frame = pd.DataFrame({"ds": pd.DatetimeIndex(times)})
-        for name in self.regressors:
-            frame[name] = 0.0
-        for spec in self.template.seasonalities.values():
-            if spec["condition_name"]:
-                frame[spec["condition_name"]] = True
-        features, *_ = self.template.make_all_seasonality_features(frame)
-        return np.asarray(features, dtype=np.float64)
+        model, dates = self.template, pd.Series(pd.DatetimeIndex(times))
+        # as `make_all_seasonality_features` puts them together, which takes most of its time to tell what belongs to what
+        parts = [model.fourier_series(dates, each["period"], each["fourier_order"]) for each in model.seasonalities.values()]
+        holidays = model.construct_holiday_dataframe(dates)
+        if len(holidays):
+            parts.append(model.make_holiday_features(dates, holidays)[0].to_numpy(dtype=np.float64))
+        parts.append(np.zeros((len(times), len(self.sigmas) - sum(part.shape[1] for part in parts))))
+        return np.concatenate(parts, axis=1)
 
     def local(self, times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
         """Times as the clocks of the series' time zone showed them, which is what people's habits follow."""
@@ -141,6 +154,10 @@ class Design:
         model.history = model.setup_dataframe(frame.copy())
         model.params = params
         return model
+
+
+_MADE: dict[tuple[bytes, int], Design] = {}
+KEPT = 64
 
 
 def wall_clock(times: NDArray[np.datetime64], options: Mapping[str, Any]) -> NDArray[np.datetime64]:

@@ -110,7 +110,7 @@ class Task:
         return self.ticks[seen.argmax(axis=1)], self.ticks[seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)]
 
     def _cut(self, rows: NDArray[np.intp], *, shared: bool, thorough: bool) -> list[Piece]:
-        design = Design.of(self.local[self.seen(rows[:1])[0]], self.options)
+        design = Design.like(self.local[self.seen(rows[:1])[0]], self.options)
         multiplicative = bool(design.multiplicative.any())  # their designs are matrices of each series, and not the only ones
         columns = (int(design.sigmas.size) + int(self.options.get("n_changepoints", 25)) + 2) * (1 + multiplicative)
         size = max(1, min(BATCH, VALUES // (len(self.ds) * (1 if shared and not multiplicative else columns))))

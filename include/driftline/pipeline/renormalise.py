@@ -39,7 +39,6 @@ class _Found:
     group: array[int] = field(default_factory=lambda: array("q"))
     initial: array[float] = field(default_factory=lambda: array("d"))
     current: array[float] = field(default_factory=lambda: array("d"))
-    groups: dict[tuple[Any, ...], int] = field(default_factory=dict)
     parts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -87,6 +86,7 @@ def _of_type(client: Elasticsearch, job: Job, window: Window, kind: str) -> int:
 def _found(client: Elasticsearch, job: Job, window: Window, kind: str) -> _Found:
     named = {"influencer": OF_INFLUENCER, "bucket": ()}.get(kind, OF_SERIES)
     score, out = SCORES[kind], _Found()
+    groups: dict[tuple[Any, ...], int] = {}
     query = {"bool": {"filter": [*results.interval(job, window), {"term": {"result_type": kind}}]}}
     wanted = ["timestamp", score, f"initial_{score}", "driftline.feedback.id", PARTS, *named]
     for hit in results.scan(client, query, source=wanted):
@@ -97,7 +97,7 @@ def _found(client: Elasticsearch, job: Job, window: Window, kind: str) -> _Found
             out.parts[len(out.place)] = parts
         out.place.append((hit["_index"], hit["_id"]))
         out.time.append(document["timestamp"])
-        out.group.append(out.groups.setdefault(tuple(map(document.get, named)), len(out.groups)))
+        out.group.append(groups.setdefault(tuple(map(document.get, named)), len(groups)))
         out.initial.append(document[f"initial_{score}"])
         out.current.append(document[score])
     return out

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from prophet import Prophet
 
+KEPT = 64  # designs that are made once
 HEAD = 3  # start, scale and count, before a basis' changepoints
 TICK = np.timedelta64(1, "us")  # times are counted in whole microseconds, which float64 holds exactly
 PERIODS = {"yearly": pd.Timedelta(days=730), "weekly": pd.Timedelta(weeks=2), "daily": pd.Timedelta(days=2)}
@@ -60,12 +61,13 @@ class Design:
         """The same, made once for all histories with equal switches: a replay fits some series anew for each of many days."""
         at = ticks(ds)
         switch = switches(at[:1], at[-1:], np.diff(at).min(keepdims=True), np.array([len(at)]), options)
-        key = orjson.dumps(options, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY, default=str), int(switch[0])
-        if key not in _MADE:
+        key = orjson.dumps(options, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY), int(switch[0])
+        design = _MADE.get(key)
+        if design is None:
             if len(_MADE) >= KEPT:
                 _MADE.clear()
-            _MADE[key] = cls.of(ds, options)
-        return _MADE[key]
+            design = _MADE[key] = cls.of(ds, options)
+        return design
 
     @property
     def regressors(self) -> list[str]:
@@ -157,7 +159,6 @@ class Design:
 
 
 _MADE: dict[tuple[bytes, int], Design] = {}
-KEPT = 64
 
 
 def wall_clock(times: NDArray[np.datetime64], options: Mapping[str, Any]) -> NDArray[np.datetime64]:

@@ -19,6 +19,7 @@ from driftline.pipeline.feedback import give_feedback
 from driftline.pipeline.renormalise import renormalise
 from driftline.pipeline.score import score
 from driftline.pipeline.train import train
+from driftline.scoring.score import from_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,33 @@ def test_a_longer_silence_raises_them_again_and_zero_days_change_nothing(client,
     assert sum(newest) >= sum(at(most, "record", "often", moment)["record_score"] for moment in OFTEN[-2:])
     for moment in OFTEN[:3]:
         assert at(few, "record", "often", moment) == at(most, "record", "often", moment), "older than the window"
+
+
+def test_what_a_training_saw_is_lowered_when_it_is_scored_and_not_again_for_the_same(client, job):
+    train(client, job, as_of=START + 18 * DAY)  # with two of them, two days apart
+    score(client, job, window=Window(START + 18 * DAY, END))
+    before = stored(client, job)
+    found = [at(before, "record", "often", moment) for moment in OFTEN[2:]]
+    lowered = [each for each in found if each["driftline"].get("damped") == "recurring"]
+    assert lowered, "one of five is the least of seven"
+    for each in lowered:
+        said = each["driftline"]["recurring"]
+        assert said["times"] == 2
+        assert said["surprise"] - np.log10(1 + 2 / 0.5) == pytest.approx(float(from_score(each["record_score"])), abs=0.05)
+        assert "as unusual 2 times in the weeks that were learned from" in each["driftline"]["sentence"]
+    renormalise(client, job)
+    after = stored(client, job)
+
+    def alone(record: dict[str, Any]) -> float:
+        return record["driftline"].get("recurring", {}).get("surprise") or float(from_score(record["initial_record_score"]))
+
+    surprises = [alone(at(after, "record", "often", moment)) for moment in OFTEN]
+    for each in lowered:
+        now = at(after, "record", "often", datetime.fromtimestamp(each["timestamp"] / 1000, UTC))
+        others = sum(other >= alone(each) for other in surprises) - 1
+        least = alone(each) - np.log10(1 + others / 0.5) - 0.05
+        assert from_score(now["record_score"]) >= min(least, from_score(each["record_score"])), "lowered once"
+        assert now["initial_record_score"] == each["record_score"]
 
 
 def test_what_people_judged_keeps_what_that_gave_it(client, job):

@@ -126,7 +126,7 @@ def _cost(data: Injected, first: int, minutes: int) -> float:
     part = slice(max(0, first - windows.lookback), first + day)
     values, space = data.counts[:, part], np.sqrt(data.counts[:, part])
     mean, sqrt = np.broadcast_to(np.median(space, axis=1)[:, None], space.shape).copy(), np.full(len(space), True)
-    usual, _ = calibrate(values, space, mean, sqrt, windows)
+    usual = calibrate(values, space, mean, sqrt, windows).usual
     begun = time.process_time()
     found = detect(values, space, mean, sqrt, usual, windows)
     kinds(found, space, usual, windows)

@@ -79,7 +79,7 @@ _RESULTS: dict[str, Any] = {
             },
             "feedback": {"properties": {**_keywords("id", "verdict", "record"), "before": DOUBLE}},
             **dict.fromkeys(("records", "discoveries"), LONG),
-            **dict.fromkeys(("together", "evidence"), BLOB),
+            **dict.fromkeys(("together", "evidence", "recurring"), BLOB),
             "training_start": DATE,
             "training_end": DATE,
             "series": LONG,

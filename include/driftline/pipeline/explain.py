@@ -26,9 +26,9 @@ from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
-from driftline.scoring.calibration import GRADES, WIDTH, Calibration
+from driftline.scoring.calibration import GRADES, TAILED, Calibration
 from driftline.scoring.events import is_damped, is_real, severity_rank
-from driftline.scoring.explanation import MEANS, REASONS
+from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 DAY = timedelta(days=1)
+DAMPED = {"one_sided": "one_sided", "learning": "not_learned"}
+"""The rule that a reason is."""
 RULES = {
     "no_model": "the series has no model, or none since a marker began a new baseline",
     "learning": "the model learned from this bucket itself",
@@ -51,6 +53,7 @@ RULES = {
     "feedback": "somebody said of one like it that it was nothing",
     "no_value": "there is no value to judge",
     "one_sided": "the function looks at the other side only",
+    RECURRING: "the weeks that the model learned from had one as unusual again and again",
     "below_minimum": f"its score is below {MIN_RECORD_SCORE:g}, the least that is recorded",
     "below_alarm": f"its score is below {ALARM_SCORE:g}, from which on a record alarms",
     "rate_limit": "the incident had alarmed already, and this bucket is no worse",
@@ -189,10 +192,10 @@ def _young(client: Elasticsearch, looked: _Looked, known: set[SeriesKey]) -> dic
     """Models of series that the snapshot does not know, or not since a marker, as scoring fits them."""
     if looked.manifest is None or not set(looked.frame.keys) - known:
         return {}
-    usual = [np.empty((0, WIDTH))]
+    usual = [np.empty((0, TAILED))]
     for chunk in snapshots.chunks(client, looked.manifest):
         trained = Trained.from_numbers(chunk)
-        usual.append(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known]])
+        usual.append(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known], :TAILED])
     made = newcomers(
         looked.job,
         looked.frame,
@@ -281,6 +284,7 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
         "surprise": _number(found.surprise[0, -1]),
         "score": float(scored.scores[0, -1]),
         "damped": REASONS[int(found.damped[0, -1])],
+        "times": int(found.times[0, -1]),
         "predictability": GRADES[int(Calibration.from_numbers(trained.usual).grade[0])],
     }
 
@@ -296,18 +300,25 @@ def _suppressing(
     score = first_score(record) if record else found["score"]
     rules: list[tuple[str, str]] = []
     if score < MIN_RECORD_SCORE:
-        rules.append(("one_sided", "") if found["damped"] == "one_sided" else ("below_minimum", ""))
+        rules.append(_damped(found, "one_sided") or ("below_minimum", ""))
     elif record is None:
         rules.append(("not_found_then", ""))
     elif is_damped(record):
         rules.append(("feedback", f"{record['driftline']['feedback']['said']}; it would score {found['score']:.0f}"))
     elif score < ALARM_SCORE:
-        rules.append(("not_learned", "") if found.get("damped") == "learning" else ("below_alarm", ""))
+        rules.append(_damped(found, "learning") or ("below_alarm", ""))
     elif not is_real(record):
         rules += _after(score, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
         rules.append(("learning", ""))
     return rules
+
+
+def _damped(found: dict[str, Any], other: str) -> tuple[str, str] | None:
+    """The rule that kept the score down: what came before, or the other that may have."""
+    if found.get("damped") == RECURRING:
+        return RECURRING, f"{found['times']} times"
+    return (DAMPED[other], "") if found.get("damped") == other else None
 
 
 def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -329,7 +340,8 @@ def _conclusion(found: dict[str, Any]) -> str:
     if rules and rules[0] in {"no_model", "no_value", "quality_stop", "custom_rule"}:
         return f"No anomaly: {decisive}."
     facts, within = _facts(found)
-    if rules and rules[0] in {"one_sided", "below_minimum", "not_found_then"}:
+    quiet = rules[:1] == [RECURRING] and not found["record"]
+    if quiet or (rules and rules[0] in {"one_sided", "below_minimum", "not_found_then"}):
         return f"No anomaly: {facts}, but {decisive}." if not within else f"No anomaly: {facts}; {decisive}."
     score, shown = first_score(found["record"]), found["record"]["record_score"]
     since = f" It is shown with {shown:.0f} since the like came again." if round(shown) != round(score) else ""

@@ -14,6 +14,7 @@ from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import SHORT, Trained
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, noise_floor, rare, robust_sigma
+from driftline.scoring.detector import past_peaks
 from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.together import Together
 from driftline.scoring.windows import Windows
@@ -45,16 +46,19 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     fleet.failed.update(sparse)
     windows = Windows.of(frame.span)
     detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
+    sides = [job.detectors[key.detector_index].spec.side for key in frame.keys]
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
     for rows, space, mean in _expected(fleet, frame.times, values):
         within, residuals = slice(rows.start, rows.stop), space - mean
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
-        usual, z = calibrate(values[within], space, mean, sqrt[within], windows, mask)
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask)
+        usual = known.usual
+        usual.peaks = past_peaks(values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within])
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
         parts.append(usual.numbers().astype(SHORT).astype(np.float64))
-        together.add(detectors[within], z)
+        together.add(detectors[within], known.z)
     return Trained(frame.keys, _first_seen(frame), np.concatenate(parts), fleet, together.parts)
 
 

@@ -38,6 +38,7 @@ class _Found:
     time: array[int] = field(default_factory=lambda: array("q"))
     group: array[int] = field(default_factory=lambda: array("q"))
     initial: array[float] = field(default_factory=lambda: array("d"))
+    alone: array[float] = field(default_factory=lambda: array("d"))  # of what was lowered when it was scored; else NaN
     current: array[float] = field(default_factory=lambda: array("d"))
     parts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -67,7 +68,10 @@ def _of_type(client: Elasticsearch, job: Job, window: Window, kind: str) -> int:
     before, initial = np.asarray(found.current), np.asarray(found.initial)
     bucket = np.asarray(found.time, dtype=np.int64) // (1000 * job.span_seconds)
     history = int((window.end - window.start) / job.bucket_span)
-    surprise = renormalised(from_score(initial, of_job=of_job), bucket, np.asarray(found.group, dtype=np.int64), history)
+    alone = np.asarray(found.alone)
+    # what was lowered already is not lowered twice for the same
+    first = np.where(np.isnan(alone), from_score(initial, of_job=of_job), alone)
+    surprise = renormalised(first, bucket, np.asarray(found.group, dtype=np.int64), history)
     after = np.minimum(to_job_score(surprise) if of_job else to_score(surprise), initial)
     changed = np.flatnonzero(np.abs(after - before) >= RENORMAL_POINTS)
 
@@ -88,10 +92,11 @@ def _found(client: Elasticsearch, job: Job, window: Window, kind: str) -> _Found
     score, out = SCORES[kind], _Found()
     groups: dict[tuple[Any, ...], int] = {}
     query = {"bool": {"filter": [*results.interval(job, window), {"term": {"result_type": kind}}]}}
-    wanted = ["timestamp", score, f"initial_{score}", "driftline.feedback.id", PARTS, *named]
+    wanted = ["timestamp", score, f"initial_{score}", "driftline.feedback.id", "driftline.recurring.surprise", PARTS, *named]
     for hit in results.scan(client, query, source=wanted):
         document = hit["_source"]
-        if "driftline" in document:  # judged
+        ours = document.get("driftline", {})
+        if "feedback" in ours:
             continue
         if parts := document.get(PARTS):
             out.parts[len(out.place)] = parts
@@ -99,5 +104,6 @@ def _found(client: Elasticsearch, job: Job, window: Window, kind: str) -> _Found
         out.time.append(document["timestamp"])
         out.group.append(groups.setdefault(tuple(map(document.get, named)), len(groups)))
         out.initial.append(document[f"initial_{score}"])
+        out.alone.append(ours.get("recurring", {}).get("surprise", np.nan))
         out.current.append(document[score])
     return out

@@ -12,6 +12,7 @@ from driftline.pipeline.fit import fit_series
 from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
+from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score
 from driftline.scoring.settings import CHANGES, EDGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
 from driftline.scoring.windows import Windows
@@ -63,7 +64,7 @@ def replay(
     """Scores every bucket with a model fitted, and a calibration measured, on earlier ones only.
 
     Models are fitted anew every day, and ever more often before the first is over. Residuals are those that the model of their
-    time had: what is usual is measured on predictions, not on fits.
+    time had: what is usual is measured on predictions, not on fits. And what came before is what was said then.
 
     Args:
         times: (T,) starts of the buckets or times of the readings, UTC, ascending.
@@ -79,7 +80,7 @@ def replay(
     out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
     if width <= start:
         return out
-    surprise, told = np.zeros(values.shape), np.zeros(values.shape)
+    alone, surprise, told = (np.zeros(values.shape) for _ in range(3))
     mean = np.full(values.shape, np.nan)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     now, due, fleet, knows_weeks = start, start, None, False
@@ -99,13 +100,15 @@ def replay(
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
         past = slice(first, now)
-        usual, _ = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows)
+        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows).usual
+        usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
         found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
+        alone[:, new] = found.alone[:, fresh]
         surprise[:, new] = found.surprise[:, fresh]
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(surprise[:, new], CHANGE), surprise[:, new])
         _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])

@@ -18,7 +18,7 @@ from driftline.pipeline.fit import fit_options, fit_series, is_sqrt
 from driftline.pipeline.lessons import judged, learned, silence
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
-from driftline.scoring.explanation import REASONS, evidence, explanation, impact
+from driftline.scoring.explanation import REASONS, RECURRING, evidence, explanation, impact
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.score import to_score
 from driftline.scoring.sentence import sentence
@@ -130,7 +130,7 @@ def newcomers(
     sqrt = np.array([is_sqrt(job, key.detector_index) for key in part.keys], dtype=bool)
     fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
     space = fleet.to_space(values)
-    own, _ = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span))
+    own = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span)).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None
@@ -180,6 +180,10 @@ def _record(scored: Segment, row: int, column: int, document: dict[str, Any]) ->
         document["driftline"]["learning"] = True
     if reason := REASONS[int(scored.found.damped[row, column])]:
         document["driftline"]["damped"] = reason
+    if reason == RECURRING:
+        times, alone = int(scored.found.times[row, column]), float(scored.found.alone[row, column])
+        document["driftline"]["recurring"] = {"times": times, "surprise": number(alone, 4)}
+        document["driftline"]["sentence"] += f"; it was as unusual {times} times in the weeks that were learned from"
     return document | {
         "probability": float(f"{max(10.0 ** -float(scored.found.surprise[row, column]), 1e-300):.6g}"),
         "record_score": score,

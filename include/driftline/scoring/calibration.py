@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from driftline.scoring.settings import (
     MEAN_BUCKETS,
     POOR_BURSTS,
     POOR_WANDER,
+    RECUR_BLOCKS,
     RELATIVE_FLOOR,
     SQRT_FLOOR,
     TAIL_COUNTS,
@@ -28,7 +29,7 @@ from driftline.scoring.settings import (
     TAIL_QUANTILE,
     TAIL_WIDTH_LEAST,
 )
-from driftline.scoring.statistics import EVIDENCE, recent_mean, running, settled, statistics
+from driftline.scoring.statistics import EVIDENCE, magnitude, recent_mean, running, settled, statistics
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 GRADES = ("good", "fair", "poor")
 """How well a series can be predicted."""
 OWN = 11  # numbers of a series besides its tails
-WIDTH = OWN + len(EVIDENCE) * (len(BULK) + 4)
+TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
+WIDTH = TAILED + RECUR_BLOCKS
 """Numbers of a series."""
 
 
@@ -63,6 +65,7 @@ class Calibration:
         bursts: (N,) share of the buckets that lay far outside.
         wander: (N,) how far the level strayed from the model, in units of noise (nine tenths of the time it was less).
         tails: Tail of each statistic of EVIDENCE.
+        peaks: (N, RECUR_BLOCKS) the most surprising bucket of each stretch before; NaN where none is known.
     """
 
     scale: Vector
@@ -75,6 +78,7 @@ class Calibration:
     bursts: Vector
     wander: Vector
     tails: dict[str, Tail]
+    peaks: Matrix
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -87,19 +91,40 @@ class Calibration:
         """(N, T) standard deviation of values with these expectations, in the model's space."""
         return deviation(self.law, mean, self.floor, sqrt)
 
+    def take(self, rows: NDArray[np.intp]) -> Calibration:
+        """What is usual for some of the series, in the order given."""
+        tails = {name: tail.take(rows) for name, tail in self.tails.items()}
+        own = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "tails"}
+        return Calibration(**own, tails=tails)
+
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
-        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE)])
+        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks])
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
         """The same again."""
         scale, floor, law_a, law_b, whole, equal, nothing, low, high, bursts, wander = numbers[:, :OWN].T
-        parts = np.split(numbers[:, OWN:], len(EVIDENCE), axis=1)
+        parts = np.split(numbers[:, OWN:TAILED], len(EVIDENCE), axis=1)
         tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails)
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, numbers[:, TAILED:])
+
+
+@dataclass
+class Learned:
+    """What is usual, and what it was learned from.
+
+    Attributes:
+        usual: What is usual, with no peaks yet: `detector.past_peaks` finds them.
+        z: (N, T) settled residuals, NaN where there was no value or a burst.
+        looked: The statistics of them.
+    """
+
+    usual: Calibration
+    z: Matrix
+    looked: dict[str, Matrix]
 
 
 def calibrate(
@@ -109,7 +134,7 @@ def calibrate(
     sqrt: NDArray[np.bool_],
     windows: Windows,
     mask: NDArray[np.bool_] | None = None,
-) -> tuple[Calibration, Matrix]:
+) -> Learned:
     """Learns what is usual.
 
     Args:
@@ -120,8 +145,6 @@ def calibrate(
         windows: What the statistics look at.
         mask: (N, T) True where a burst is left out. Without it bursts count: what happens every week is no anomaly.
 
-    Returns:
-        What is usual, and the settled residuals (N, T) that it was learned from.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
@@ -136,10 +159,11 @@ def calibrate(
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
-    tails = {name: fit_tail(found[name], _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
+    tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
-    return Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, absolute_quantile(level, 0.9), tails), z
+    wander, peaks = absolute_quantile(level, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
+    return Learned(Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks), z, found)
 
 
 def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
@@ -156,7 +180,7 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     if not len(others):
         return own
     wider = own.copy()
-    for column in (2, 3, *range(OWN, WIDTH)):
+    for column in (2, 3, *range(OWN, TAILED)):
         known = others[np.isfinite(others[:, column]), column]
         if len(known):
             wider[:, column] = np.fmax(own[:, column], np.median(known))

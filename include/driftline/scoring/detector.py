@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
+from driftline.scoring.recurrence import lowered, peaks
 from driftline.scoring.settings import (
     ALONE,
     ALONE_COST,
@@ -22,13 +23,13 @@ from driftline.scoring.settings import (
     RUN_COST,
     RUNS,
 )
-from driftline.scoring.statistics import frozen, settled, silent, speaking, statistics
+from driftline.scoring.statistics import EVIDENCE, frozen, magnitude, settled, silent, speaking, statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.functions import Side
-    from driftline.scoring.calibration import Calibration
+    from driftline.scoring.calibration import Calibration, Learned
     from driftline.scoring.windows import Windows
 
     Matrix = NDArray[np.float64]
@@ -46,19 +47,23 @@ class Detected:
         centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on.
         sd: The unit, in the model's space.
         evidence: −log10 of the probability by each kind of evidence.
-        surprise: The same of all together, 0 where there is no value.
-        damped: Codes of what kept the surprise down: 0 nothing, 1 learning, 2 the other side.
+        alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
+        surprise: The same with runs, once what came before, and what is still learned, are allowed for.
+        times: In how many stretches before there was one as surprising.
+        damped: Codes of what kept the surprise down: 0 nothing, 1 learning, 2 the other side, 3 that it came before.
     """
 
     z: Matrix
     centre: Matrix
     sd: Matrix
     evidence: dict[str, Matrix]
+    alone: Matrix
     surprise: Matrix
+    times: NDArray[np.int8]
     damped: NDArray[np.int8]
 
 
-LEARNING, OTHER_SIDE = 1, 2
+LEARNING, OTHER_SIDE, RECURRING = 1, 2, 3
 
 
 def detect(
@@ -86,41 +91,110 @@ def detect(
     """
     sd = calibration.deviation(mean, sqrt)
     z, level = settled((space - mean) / sd, windows)
-    centre = mean + level * sd
-    looked = statistics(z, space, sd, windows)
-    found = {name: calibration.tails[name].surprise(part) for name, part in looked.items()}
-    for name, speaks in speaking(z, looked, windows).items():
-        found[name] = np.where(speaks, found[name], 0.0)
+    centre, looked = mean + level * sd, statistics(z, space, sd, windows)
+    found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     if sqrt.any():
-        _by_counting(found["point"], values, expected, sqrt, calibration)
         gone = silent(values, expected, 4 * calibration.law[:, 1], calibration.nothing)
         found["silence"] = np.where(sqrt[:, None], gone, 0.0)
     found["frozen"] = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
-    surprise = combine(found, z)
+    alone, run, other = combine(found, z), _running(found, z), _other_side(z, sides)
+    joint = np.maximum(alone, run)
+    alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
+    by_itself, times = lowered(alone, calibration.peaks, windows)
+    surprise = np.maximum(by_itself, run)
     inside = (space >= calibration.seen[:, :1]) & (space <= calibration.seen[:, 1:])
+    young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
-    for code, where, damp in (
-        (LEARNING, np.zeros_like(inside) if learning is None else learning & inside, np.minimum(surprise, LEARNING_MOST)),
-        (OTHER_SIDE, _other_side(z, sides), np.zeros_like(surprise)),
-    ):
-        damped[where & (damp < surprise)] = code
-        surprise = np.where(where, np.minimum(damp, surprise), surprise)
-    return Detected(z, centre, sd, found, surprise, damped)
+    damped[surprise < np.maximum(alone, run)] = RECURRING
+    damped[young & (surprise > LEARNING_MOST)] = LEARNING
+    damped[other & (joint > 0)] = OTHER_SIDE
+    surprise = np.where(young, np.minimum(surprise, LEARNING_MOST), surprise)
+    return Detected(z, centre, sd, found, alone, surprise, times, damped)
+
+
+def past_peaks(
+    values: Matrix,
+    space: Matrix,
+    mean: Matrix,
+    sqrt: Flags,
+    learned: Learned,
+    windows: Windows,
+    *,
+    mask: Flags | None = None,
+    sides: list[Side] | None = None,
+) -> Matrix:
+    """The peaks of the past that a calibration was learned from, as `recurrence.peaks` has them of what `detect` finds.
+
+    Only buckets are weighed in which some evidence is in its tail: of others, no surprise is worth a score.
+
+    Args:
+        values: (N, T) as of `detect`.
+        space: (N, T).
+        mean: (N, T).
+        sqrt: (N,).
+        learned: What is usual, with the statistics that it was learned from.
+        windows: What the statistics look at.
+        mask: (N, T) bursts that were left out there; they are part of the past.
+        sides: As of `detect`.
+    """
+    calibration, z, looked = learned.usual, learned.z, learned.looked
+    masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
+    if len(masked):
+        sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
+        whole, _ = settled((space[masked] - mean[masked]) / sd, windows)
+        again = statistics(whole, space[masked], sd, windows)
+        z, looked = _put(z, masked, whole), {name: _put(part, masked, again[name]) for name, part in looked.items()}
+    tails = np.zeros(z.shape, dtype=bool)
+    for name in EVIDENCE:
+        tails |= magnitude(name, looked[name]) > calibration.tails[name].knots[:, -1:]
+    rows, columns = np.nonzero(tails)
+    value, level, expected, residual = (part[rows, columns][:, None] for part in (values, space, mean, z))
+    cells = {name: part[rows, columns][:, None] for name, part in looked.items()}
+    usual, flags = calibration.take(rows), sqrt[rows]
+    found = _weighed(value, residual, level - residual * usual.deviation(expected, flags), cells, flags, usual)
+    other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
+    alone = np.zeros(z.shape)
+    alone[rows, columns] = np.where(other, 0.0, combine(found, residual))[:, 0]
+    return peaks(alone, windows)
+
+
+def _put(whole: Matrix, rows: NDArray[np.intp], part: Matrix) -> Matrix:
+    """A copy with other rows."""
+    out = whole.copy()
+    out[rows] = part
+    return out
+
+
+def _weighed(
+    values: Matrix, z: Matrix, centre: Matrix, looked: dict[str, Matrix], sqrt: Flags, calibration: Calibration
+) -> dict[str, Matrix]:
+    """The surprises of statistics by their tails, of those that speak. Each cell is on its own, whatever the shape."""
+    found = {name: calibration.tails[name].surprise(magnitude(name, part)) for name, part in looked.items()}
+    for name, speaks in speaking(z, looked).items():
+        found[name] = np.where(speaks, found[name], 0.0)
+    if sqrt.any():
+        _by_counting(found["point"], values, np.maximum(centre, 0.0) ** 2, sqrt, calibration)
+    return found
 
 
 def combine(evidence: dict[str, Matrix], z: Matrix) -> Matrix:
-    """One surprise (N, T) of all evidence: the joint one of JOINT, or what one of the others says alone."""
+    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one of the others says alone."""
     now = np.maximum.reduce([evidence[name] for name in NOW])
     joint = np.sum([np.minimum(part, EVIDENCE_MOST) for part in (now, evidence["mean"], evidence["shape"])], axis=0) * JOINT_SHARE
-    for name, part in evidence.items():
-        if name in RUNS:
-            # a run grows by the bucket: it is told once, when it is certain
-            worth = np.minimum(part, RUNS[name]) - RUN_COST
-            joint = np.maximum(joint, np.where(worth >= EDGES[1], worth, 0.0))
-        elif name in ALONE:
-            joint = np.maximum(joint, np.minimum(part, EVIDENCE_MOST) - ALONE_COST)
+    for name in ALONE:
+        joint = np.maximum(joint, np.minimum(evidence[name], EVIDENCE_MOST) - ALONE_COST)
     return np.where(np.isnan(z), 0.0, joint)
+
+
+def _running(evidence: dict[str, Matrix], z: Matrix) -> Matrix:
+    """(N, T) surprise of runs. They grow by the bucket: each is told once, when it is certain. Past runs are in their law."""
+    out = np.zeros_like(z)
+    for name, most in RUNS.items():
+        if name in evidence:
+            worth = np.minimum(evidence[name], most) - RUN_COST
+            out = np.maximum(out, np.where(worth >= EDGES[1], worth, 0.0))
+    return np.where(np.isnan(z), 0.0, out)
 
 
 def _other_side(z: Matrix, sides: list[Side] | None) -> Flags:

@@ -28,7 +28,8 @@ MEANS = {
 }
 """What each kind of evidence says."""
 SINGLE = ("point", "frozen", "silence")
-REASONS = {0: None, 1: "learning", 2: "one_sided"}
+RECURRING = "recurring"
+REASONS = {0: None, 1: "learning", 2: "one_sided", 3: RECURRING}
 TYPES = {"drop": "dip", "silence": "dip", "flatline": "flatline", "variance": "variance"}
 
 

@@ -26,10 +26,6 @@ def first_score(record: dict[str, Any]) -> float:
 def renormalised(surprise: Floats, bucket: Ints, group: Ints, history: int) -> Floats:
     """(M,) surprises of results, given what else their groups had in so long a history.
 
-    A probability p is taken for the mean of a gamma law, of shape a, of what the true one may be. Where i other incidents of the
-    group, in a history of n buckets, were at least as surprising, that mean is (i + a) / (n + a / p): about p (1 + i / a) where
-    p n is small. Nothing becomes more surprising, and what has no equal stays as it is.
-
     Args:
         surprise: (M,) −log10 of the probabilities, up to SURPRISE_MOST.
         bucket: (M,) when, in bucket spans.
@@ -44,6 +40,15 @@ def renormalised(surprise: Floats, bucket: Ints, group: Ints, history: int) -> F
     first = np.concatenate([[True], (np.diff(of) != 0) | (np.diff(time) > EVENT_GAP + 1)])
     peaks = np.sort(of[first] * _FAR + np.maximum.reduceat(ordered, np.flatnonzero(first)))
     others = np.searchsorted(peaks, (group + 1) * _FAR) - np.searchsorted(peaks, group * _FAR + surprise) - 1
-    chance = 10.0**-surprise
-    after = -np.log10((others + RENORMAL_SHAPE) / (history + RENORMAL_SHAPE / chance))
+    return corrected(surprise, others, history)
+
+
+def corrected(surprise: Floats, others: Ints, history: Ints | int) -> Floats:
+    """(M,) surprises of what had so many others like it, each at least as surprising, in a history of so many buckets.
+
+    A probability p is taken for the mean of a gamma law, of shape a, of what the true one may be. After i incidents in n buckets
+    that mean is (i + a) / (n + a / p): about p (1 + i / a) where p n is small. Nothing becomes more surprising, and what has no
+    equal stays as it is.
+    """
+    after = -np.log10((others + RENORMAL_SHAPE) / (history + RENORMAL_SHAPE * 10.0**surprise))
     return np.where(others > 0, np.minimum(after, surprise), surprise)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
+MEANS = ("brief", "mean", "long")
+SIGNED = ("point", *MEANS)
 EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
 """What is judged by its own past: |z|; |mean of z| over some minutes, an hour, and three; how unlike it is to all days before;
 how much it swings, or how little."""
@@ -40,7 +42,7 @@ def settled(z: Matrix, windows: Windows) -> tuple[Matrix, Matrix]:
 
 
 def statistics(z: Matrix, space: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:
-    """The statistics of EVIDENCE, (N, T) each; NaN where one has nothing to say.
+    """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
     Args:
         z: Settled residuals, NaN where there is no value.
@@ -50,25 +52,28 @@ def statistics(z: Matrix, space: Matrix, sd: Matrix, windows: Windows) -> dict[s
     """
     swing = _swing(z, windows.swing)
     return {
-        "point": np.abs(z),
-        "brief": np.abs(recent_mean(z, windows.brief)),
-        "mean": np.abs(recent_mean(z, windows.mean)),
-        "long": np.abs(recent_mean(z, windows.long)) if windows.long else np.full(z.shape, np.nan),
+        "point": z,
+        "brief": recent_mean(z, windows.brief),
+        "mean": recent_mean(z, windows.mean),
+        "long": recent_mean(z, windows.long) if windows.long else np.full(z.shape, np.nan),
         "shape": _shape(space, sd, windows),
         "variance": swing,
         "flatline": -swing,
     }
 
 
-def speaking(z: Matrix, found: dict[str, Matrix], windows: Windows) -> dict[str, NDArray[np.bool_]]:
-    """(N, T) where evidence of several buckets speaks: while the bucket itself deviates, the same way; what is over is over."""
+def magnitude(name: str, statistic: Matrix) -> Matrix:
+    """What is judged of a statistic: its size if it has a sign."""
+    return np.abs(statistic) if name in SIGNED else statistic
+
+
+def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]]:
+    """Where evidence of several buckets speaks: while the bucket itself deviates, the same way; what is over is over."""
     size = np.nan_to_num(np.abs(z))
     there = size >= CURRENT
-    widths = {"brief": windows.brief, "mean": windows.mean, "long": windows.long}
     out = {"variance": there, "shape": there & (size >= CURRENT_SHAPE * np.nan_to_num(found["shape"]))}
-    for name, width in widths.items():
-        same_way = np.sign(recent_mean(z, max(width, 1))) * z > 0
-        out[name] = there & same_way & (size >= CURRENT_MEAN * np.nan_to_num(found[name]))
+    for name in MEANS:
+        out[name] = there & (found[name] * z > 0) & (size >= CURRENT_MEAN * np.nan_to_num(np.abs(found[name])))
     return out
 
 

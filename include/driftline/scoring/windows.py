@@ -13,6 +13,7 @@ from driftline.scoring.settings import (
     MEAN_BUCKETS,
     MEAN_TIME,
     PERIODS,
+    RECUR_RESTS,
     REST,
     REST_BUCKETS,
     SHAPE_BUCKETS,
@@ -67,6 +68,11 @@ class Windows:
         """Buckets before the first that is scored, so that its evidence is what a longer history would give."""
         level = (LEVEL_BLOCKS + 1) * self.block
         return max(PERIODS * self.day + self.shape, level + max(self.mean, self.long, self.swing) + 1)
+
+    @property
+    def recurrence(self) -> int:
+        """Of one block in which what came before is looked for."""
+        return RECUR_RESTS * self.rest
 
     @property
     def lookback(self) -> int:

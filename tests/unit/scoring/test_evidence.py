@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from driftline.scoring.calibration import WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
+from driftline.scoring.calibration import TAILED, WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
 from driftline.scoring.detector import OTHER_SIDE, alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
@@ -34,7 +34,7 @@ def traffic(days, seed=0, level=400.0, series=2):
 def scored(counts, mean, train=14 * DAY, sides=None, learning=None):
     """What is detected after the training, and the calibration."""
     sqrt, space = np.full(len(counts), True), np.sqrt(counts)
-    usual, _ = calibrate(counts[:, :train], space[:, :train], mean[:, :train], sqrt, WINDOWS)
+    usual = calibrate(counts[:, :train], space[:, :train], mean[:, :train], sqrt, WINDOWS).usual
     return detect(counts, space, mean, sqrt, usual, WINDOWS, sides=sides, learning=learning), usual
 
 
@@ -206,7 +206,7 @@ def test_young_series_take_the_wider_bounds():
     own = usual.numbers()
     narrow = own[:1] * 0.5
     wide = pooled(narrow, own)
-    assert (wide[:, 11:] >= narrow[:, 11:] - 1e-12).all()
+    assert (wide[:, 11:TAILED] >= narrow[:, 11:TAILED] - 1e-12).all()
     np.testing.assert_array_equal(pooled(narrow, own[:0]), narrow)
 
 
@@ -222,7 +222,7 @@ def test_values_of_any_size_and_gaps_are_endured():
         gaps[0, 100:300] = np.nan
         for each in (values, gaps):
             mean, sqrt = np.zeros_like(each), np.full(1, False)
-            usual, _ = calibrate(each[:, :600], each[:, :600], mean[:, :600], sqrt, WINDOWS)
+            usual = calibrate(each[:, :600], each[:, :600], mean[:, :600], sqrt, WINDOWS).usual
             found = detect(each, each, mean, sqrt, usual, WINDOWS)
             assert np.isfinite(found.surprise).all()
             assert (noise_floor(each, sqrt) > 0).all()

@@ -108,7 +108,7 @@ def test_the_same_with_models_that_were_fitted():
     fleet = fit_fleet(times[:train], values[:, :train], sqrt=True)
     mean, windows = fleet.mean(times), Windows.of(timedelta(hours=1))
     space = fleet.to_space(values)
-    usual, _ = calibrate(values[:, :train], space[:, :train], mean[:, :train], fleet.sqrt, windows)
+    usual = calibrate(values[:, :train], space[:, :train], mean[:, :train], fleet.sqrt, windows).usual
     sd = usual.deviation(mean, fleet.sqrt)
     sums, counts = add(settled((space - mean) / sd, windows)[0])
     shared = noise_of(times[:train], sums[:train], counts[:train])

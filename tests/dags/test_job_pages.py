@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from elasticsearch import Elasticsearch
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
     from driftline.core.job import Job
 
@@ -25,9 +25,18 @@ def page(editor: Page) -> Page:
 
 
 def test_the_list_tells_how_a_job_is_doing(page: Page, explored: Job) -> None:
+    held: list[Route] = []
+    health = f"**/jobs/{explored.job_id}/health"
+    page.route(health, lambda route: held.append(route))
     page.goto("/driftline/jobs")
+    while not held:
+        page.wait_for_timeout(20)
     row = page.locator(f"tr[data-job='{explored.job_id}']")
+    assert row.get_by_text("loading …").is_visible(), "while Airflow and the cluster are asked"
+    for route in held:
+        route.continue_()
     row.get_by_text("4 trained").wait_for()
+    assert row.get_by_text("loading …").count() == 0
     assert row.get_by_text("its DAGs are being made").is_visible()
     assert "2026-03-20 00:00" in row.inner_text()
     row.get_by_role("button", name="Snapshots").click()

@@ -155,11 +155,21 @@ def test_what_a_training_saw_is_lowered_when_it_is_scored_and_not_again_for_the_
 
     surprises = [alone(at(after, "record", "often", moment)) for moment in OFTEN]
     for each in lowered:
-        now = at(after, "record", "often", datetime.fromtimestamp(each["timestamp"] / 1000, UTC))
+        moment = datetime.fromtimestamp(each["timestamp"] / 1000, UTC)
+        now = at(after, "record", "often", moment)
         others = sum(other >= alone(each) for other in surprises) - 1
         least = alone(each) - np.log10(1 + others / 0.5) - 0.05
         assert from_score(now["record_score"]) >= min(least, from_score(each["record_score"])), "lowered once"
         assert now["initial_record_score"] == each["record_score"]
+        for kind, score_of in (("event", "anomaly_score"), ("influencer", "influencer_score")):
+            derived = at(after, kind, "often", moment)
+            assert derived["driftline"]["recurring"]["times"] == 2
+            assert from_score(derived[score_of]) >= min(least, from_score(derived[f"initial_{score_of}"])), kind
+
+    # what was learned from has no history in that snapshot: it would be its own
+    score(client, job, window=Window(START + 14 * DAY, START + 18 * DAY))
+    learned = [at(stored(client, job), "record", "often", moment) for moment in OFTEN[:2]]
+    assert [each["driftline"].get("damped") for each in learned] == [None, None]
 
 
 def test_what_people_judged_keeps_what_that_gave_it(client, job):

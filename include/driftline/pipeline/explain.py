@@ -31,7 +31,7 @@ from driftline.scoring.events import is_damped, is_real, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
-from driftline.scoring.score import severity
+from driftline.scoring.score import severity, to_score
 from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 DAY = timedelta(days=1)
-DAMPED = {"one_sided": "one_sided", "learning": "not_learned"}
-"""The rule that a reason is."""
 RULES = {
     "no_model": "the series has no model, or none since a marker began a new baseline",
     "learning": "the model learned from this bucket itself",
@@ -284,7 +282,7 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
         "surprise": _number(found.surprise[0, -1]),
         "score": float(scored.scores[0, -1]),
         "damped": REASONS[int(found.damped[0, -1])],
-        "times": int(found.times[0, -1]),
+        "recurring": {"times": int(found.times[0, -1]), "surprise": float(found.alone[0, -1])},
         "predictability": GRADES[int(Calibration.from_numbers(trained.usual).grade[0])],
     }
 
@@ -300,13 +298,15 @@ def _suppressing(
     score = first_score(record) if record else found["score"]
     rules: list[tuple[str, str]] = []
     if score < MIN_RECORD_SCORE:
-        rules.append(_damped(found, "one_sided") or ("below_minimum", ""))
+        other_side = found["damped"] == "one_sided"
+        rules.append(_recurring(found, MIN_RECORD_SCORE) or ("one_sided" if other_side else "below_minimum", ""))
     elif record is None:
         rules.append(("not_found_then", ""))
     elif is_damped(record):
         rules.append(("feedback", f"{record['driftline']['feedback']['said']}; it would score {found['score']:.0f}"))
     elif score < ALARM_SCORE:
-        rules.append(_damped(found, "learning") or ("below_alarm", ""))
+        learning = found.get("damped") == "learning"
+        rules.append(_recurring(record["driftline"], ALARM_SCORE) or ("not_learned" if learning else "below_alarm", ""))
     elif not is_real(record):
         rules += _after(score, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
@@ -314,11 +314,11 @@ def _suppressing(
     return rules
 
 
-def _damped(found: dict[str, Any], other: str) -> tuple[str, str] | None:
-    """The rule that kept the score down: what came before, or the other that may have."""
-    if found.get("damped") == RECURRING:
-        return RECURRING, f"{found['times']} times"
-    return (DAMPED[other], "") if found.get("damped") == other else None
+def _recurring(said: dict[str, Any], needed: float) -> tuple[str, str] | None:
+    """The rule, if it is what came before that kept a score below what was needed."""
+    if said.get("damped") != RECURRING or to_score(said["recurring"]["surprise"]) < needed:
+        return None
+    return RECURRING, f"{said['recurring']['times']} times"
 
 
 def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:

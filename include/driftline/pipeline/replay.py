@@ -64,7 +64,7 @@ def replay(
     """Scores every bucket with a model fitted, and a calibration measured, on earlier ones only.
 
     Models are fitted anew every day, and ever more often before the first is over. Residuals are those that the model of their
-    time had: what is usual is measured on predictions, not on fits. And what came before is what was said then.
+    time had: what is usual is measured on predictions, not on fits. And what came before is what was found then.
 
     Args:
         times: (T,) starts of the buckets or times of the readings, UTC, ascending.
@@ -80,7 +80,8 @@ def replay(
     out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
     if width <= start:
         return out
-    alone, surprise, told = (np.zeros(values.shape) for _ in range(3))
+    surprise, told = np.zeros(values.shape), np.zeros(values.shape)
+    alone = np.full(values.shape, np.nan)
     mean = np.full(values.shape, np.nan)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     now, due, fleet, knows_weeks = start, start, None, False
@@ -108,7 +109,7 @@ def replay(
         found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
-        alone[:, new] = found.alone[:, fresh]
+        alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]
         surprise[:, new] = found.surprise[:, fresh]
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(surprise[:, new], CHANGE), surprise[:, new])
         _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])

@@ -135,6 +135,8 @@ def influencer_results(job: Job, records: list[dict[str, Any]], series: int) -> 
                 continue
             document = result(job, "influencer", time, {key: worst["driftline"].get(key) for key in LINEAGE})
             document["driftline"]["records"] = len(sharing)
+            if "recurring" in worst["driftline"] and score == worst["record_score"]:
+                document["driftline"]["recurring"] = worst["driftline"]["recurring"]
             document |= {"influencer_field_name": field, "influencer_field_value": value, "probability": 10.0**-surprise,
                          "influencer_score": score, "initial_influencer_score": score}  # fmt: skip
             documents.append((result_id(job, "influencer", time, extra=(field, value)), document))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,9 +93,7 @@ class Calibration:
 
     def take(self, rows: NDArray[np.intp]) -> Calibration:
         """What is usual for some of the series, in the order given."""
-        tails = {name: tail.take(rows) for name, tail in self.tails.items()}
-        own = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "tails"}
-        return Calibration(**own, tails=tails)
+        return Calibration.from_numbers(self.numbers()[rows])
 
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""

@@ -154,7 +154,7 @@ def past_peaks(
     usual, flags = calibration.take(rows), sqrt[rows]
     found = _weighed(value, residual, level - residual * usual.deviation(expected, flags), cells, flags, usual)
     other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
-    alone = np.zeros(z.shape)
+    alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual))[:, 0]
     return peaks(alone, windows)
 

@@ -12,6 +12,7 @@ from scipy.ndimage import maximum_filter1d
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
 from driftline.scoring.kinds import KINDS, TOLD
+from driftline.scoring.score import from_score
 from driftline.scoring.sentence import duration, messages_of, sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
@@ -338,6 +339,9 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
     }
     if remarked := next((each for each in (worst, *filter(is_real, records)) if "feedback" in each["driftline"]), None):
         document["driftline"]["feedback"] = remarked["driftline"]["feedback"]
+    if recurring := worst["driftline"].get("recurring"):
+        most = float(from_score(np.array(CHANGE_MOST))) if kind in CHANGES else SURPRISE_MOST
+        document["driftline"]["recurring"] = {**recurring, "surprise": min(recurring["surprise"], most)}
     if "template" in worst["driftline"]:
         document["driftline"]["template"] = worst["driftline"]["template"]
     document |= {"anomaly_score": score, "initial_anomaly_score": score, "probability": worst["probability"]}

@@ -22,16 +22,29 @@ LEAST = SCORE_CURVE[0][0]  # what is less surprising has no score
 def peaks(surprise: Matrix, windows: Windows) -> Matrix:
     """(N, RECUR_BLOCKS) the most surprising of each block of (N, T) buckets, from the newest back; NaN where none is known.
 
-    The newest `rest` is left out: an incident at the end is no history of itself.
+    The newest `rest` is left out: an incident at the end is no history of itself. One that lies in two blocks, or comes back
+    within a rest, counts in that where it is worse.
+
+    Args:
+        surprise: NaN where there was no value.
+        windows: How long a rest and a block are.
     """
     out = np.full((len(surprise), RECUR_BLOCKS), np.nan)
+    place = np.tile(-1e9 * np.arange(RECUR_BLOCKS), (len(surprise), 1))  # of what is not known: far from all
     end = surprise.shape[1] - windows.rest
     for block in range(RECUR_BLOCKS):
         if end <= 0:
             break
         begin = max(0, end - windows.recurrence)
-        out[:, block] = surprise[:, begin:end].max(axis=1)
+        part = np.nan_to_num(surprise[:, begin:end], nan=-1.0)
+        at = part.argmax(axis=1)
+        top = part[np.arange(len(part)), at]
+        out[:, block], place[:, block] = np.where(top < 0, np.nan, top), begin + at
         end = begin
+    newer, older = out[:, :-1].copy(), out[:, 1:].copy()
+    near = place[:, :-1] - place[:, 1:] <= windows.rest
+    out[:, :-1][near & (newer < older)] = 0.0
+    out[:, 1:][near & (older <= newer)] = 0.0
     return np.where(out < LEAST, 0.0, out)
 
 

@@ -50,5 +50,5 @@ def corrected(surprise: Floats, others: Ints, history: Ints | int) -> Floats:
     that mean is (i + a) / (n + a / p): about p (1 + i / a) where p n is small. Nothing becomes more surprising, and what has no
     equal stays as it is.
     """
-    after = -np.log10((others + RENORMAL_SHAPE) / (history + RENORMAL_SHAPE * 10.0**surprise))
+    after = -np.log10((others + RENORMAL_SHAPE) / (history + RENORMAL_SHAPE * 10.0 ** np.minimum(surprise, SURPRISE_MOST)))
     return np.where(others > 0, np.minimum(after, surprise), surprise)

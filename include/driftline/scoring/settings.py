@@ -150,10 +150,9 @@ ALARM_SERIES = 200
 # How much a law is trusted against what comes again in spite of it, in incidents: the shape of the gamma law of what the true
 # probability may be. As for many series at once, one half: nine others as rare make what is critical major, or nearly.
 RENORMAL_SHAPE = 0.5
-# What came again lowers a score already when it is made: in how many blocks of two days, of thirty days, was there something as
-# surprising? An incident that comes back the next day, or runs over midnight, is one in its block. Blocks of one day take what
-# comes in clusters for a habit, those of a week do not see what comes twice in one. On the benchmark blocks of two and three
-# days, 26 to 36 days, and shapes from 0.2 to 0.5, are within half a point.
+# What came again lowers a score already when it is made: in how many blocks of two rests (days), of thirty days, was there
+# something as surprising? Blocks of one day take what comes in clusters for a habit, those of a week do not see what comes twice
+# in one. On the benchmark blocks of two and three days, 26 to 36 days, and shapes from 0.2 to 0.5, are within half a point.
 RECUR_RESTS, RECUR_BLOCKS = 2, 15
 # One may be chance, or the first of a fault that comes back: the third of its like is worth less. With one, second incidents
 # would be lost, and nothing be won.

@@ -54,10 +54,6 @@ class Tail:
         out += np.log1p(curved * beyond) / curved / LN10
         return np.where(np.isnan(values) | np.isnan(self.knots[:, -1:]), 0.0, out)
 
-    def take(self, rows: NDArray[np.intp]) -> Tail:
-        """The tails of some of the series, in the order given."""
-        return Tail(self.knots[rows], self.share[rows], self.width[rows], self.shape[rows])
-
     def numbers(self) -> Matrix:
         """(N, K + 4) all of it as numbers."""
         return np.column_stack([self.knots, self.share, self.width, self.shape])

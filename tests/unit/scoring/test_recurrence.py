@@ -17,12 +17,35 @@ WINDOWS = Windows.of(timedelta(minutes=15))
 
 def test_peaks_are_of_blocks_from_the_newest_back_without_the_last_day():
     surprise = np.zeros((1, 7 * DAY))
-    surprise[0, [2 * DAY - 1, 2 * DAY, 4 * DAY, 6 * DAY - 1, 6 * DAY]] = [3.0, 4.0, 5.0, 6.0, 9.0]
+    surprise[0, [DAY, 3 * DAY, 5 * DAY, 6 * DAY - 1, 6 * DAY]] = [3.0, 4.0, 5.0, 6.0, 9.0]
     found = peaks(surprise, WINDOWS)
     assert found.shape == (1, RECUR_BLOCKS)
     np.testing.assert_array_equal(found[0, :4], [6.0, 4.0, 3.0, np.nan])
     assert peaks(np.full((1, 7 * DAY), 2.5), WINDOWS)[0, 0] == 0.0, "nothing that has no score"
     assert np.isnan(peaks(surprise[:, :DAY], WINDOWS)).all()
+
+
+@pytest.mark.parametrize("start", range(0, 5 * DAY, 37))
+def test_one_incident_counts_once_wherever_a_block_ends(start):
+    surprise = np.zeros((1, 9 * DAY))
+    surprise[0, start : start + 40] = np.linspace(8.0, 12.0, 40)
+    surprise[0, start + DAY // 2 : start + DAY // 2 + 10] = 11.0  # it comes back the same day
+    found = peaks(surprise, WINDOWS)[0]
+    assert np.nansum(found > 0) == 1
+    assert np.nanmax(found) == 12.0
+    past = peaks(surprise, WINDOWS)
+    assert lowered(np.array([[8.0]]), past, WINDOWS)[0][0, 0] == 8.0, "the second incident is worth what the first was"
+
+
+def test_what_is_not_known_is_no_history():
+    surprise = np.full((1, 9 * DAY), np.nan)
+    surprise[0, 5 * DAY :] = 0.0
+    np.testing.assert_array_equal(peaks(surprise, WINDOWS)[0, :4], [0.0, 0.0, np.nan, np.nan])
+
+
+def test_no_surprise_is_too_large():
+    assert lowered(np.array([[320.0, 450.0]]), np.full((1, RECUR_BLOCKS), np.nan), WINDOWS)[0].tolist() == [[320.0, 450.0]]
+    assert np.isfinite(lowered(np.array([[320.0]]), np.full((1, RECUR_BLOCKS), 400.0), WINDOWS)[0]).all()
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 5])

@@ -32,11 +32,11 @@ def test_the_list_tells_how_a_job_is_doing(page: Page, explored: Job) -> None:
     while not held:
         page.wait_for_timeout(20)
     row = page.locator(f"tr[data-job='{explored.job_id}']")
-    assert row.get_by_text("loading …").is_visible(), "while Airflow and the cluster are asked"
+    assert row.get_by_text("loading…").is_visible(), "while Airflow and the cluster are asked"
     for route in held:
         route.continue_()
     row.get_by_text("4 trained").wait_for()
-    assert row.get_by_text("loading …").count() == 0
+    assert row.get_by_text("loading…").count() == 0
     assert row.get_by_text("its DAGs are being made").is_visible()
     assert "2026-03-20 00:00" in row.inner_text()
     row.get_by_role("button", name="Snapshots").click()

@@ -174,7 +174,7 @@ def _weighed(
     for name, speaks in speaking(z, looked).items():
         found[name] = np.where(speaks, found[name], 0.0)
     if sqrt.any():
-        _by_counting(found["point"], values, np.maximum(centre, 0.0) ** 2, sqrt, calibration)
+        _by_counting(found["point"], values, centre, sqrt, calibration)
     return found
 
 
@@ -202,10 +202,11 @@ def _other_side(z: Matrix, sides: list[Side] | None) -> Flags:
     return np.asarray((sign != 0) & (np.nan_to_num(z) * sign < 0), dtype=bool)
 
 
-def _by_counting(point: Matrix, values: Matrix, expected: Matrix, sqrt: Flags, calibration: Calibration) -> None:
+def _by_counting(point: Matrix, values: Matrix, centre: Matrix, sqrt: Flags, calibration: Calibration) -> None:
     """At low levels the evidence of a single count is no more than its own law's, a negative binomial's; changed in place."""
-    rows, columns = np.nonzero((point > 2.0) & sqrt[:, None] & (expected < DISCRETE_BELOW) & np.isfinite(values))
-    count, mu = values[rows, columns], np.maximum(expected[rows, columns], 1e-3)
+    low = centre < DISCRETE_BELOW**0.5
+    rows, columns = np.nonzero((point > 2.0) & sqrt[:, None] & low & np.isfinite(values))
+    count, mu = values[rows, columns], np.maximum(np.maximum(centre[rows, columns], 0.0) ** 2, 1e-3)
     size = 1.0 / np.maximum(4 * calibration.law[rows, 1], 1e-6)
     chance = size / (size + mu)
     above = nbinom.logsf(count - 1, size, chance)

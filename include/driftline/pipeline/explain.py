@@ -32,7 +32,7 @@ from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity, to_score
-from driftline.scoring.settings import ALARM_SCORE, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,7 +104,7 @@ def explain(
     handle = read_series(client, job, read, uri=uri, keys=known, cells=(window, window), naming=naming, progress=progress)
     frame, given = SeriesFrame.read(handle["uri"]), given_series(client, job, handle["compared"], manifest, window)
     rows = _rows(job, frame, partition, list(given))
-    earlier = Window(window.start - EVENT_LONGEST, window.end)
+    earlier = Window(window.start - CHANGE_REST, window.end)
     stored = results.of_type(client, job.job_id, "record", version=job.version, window=earlier)
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
     told = _told(manifest, window)
@@ -308,7 +308,7 @@ def _suppressing(
         learning = found.get("damped") == "learning"
         rules.append(_recurring(record["driftline"], ALARM_SCORE) or ("not_learned" if learning else "below_alarm", ""))
     elif not is_real(record):
-        rules += _after(score, before)
+        rules += _after(record, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
         rules.append(("learning", ""))
     return rules
@@ -321,16 +321,23 @@ def _recurring(said: dict[str, Any], needed: float) -> tuple[str, str] | None:
     return RECURRING, f"{said['recurring']['times']} times"
 
 
-def _after(score: float, before: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """What an earlier alarm of the same series within a day makes of an alarm."""
-    alarming = [each for each in before if first_score(each) >= ALARM_SCORE]
-    louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(score)]
+def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What an earlier alarm of the same series makes of an alarm: for a day, or two of a change that was no less surprising."""
+    day = record["timestamp"] - EVENT_LONGEST // timedelta(milliseconds=1)
+    alarming = [each for each in before if first_score(each) >= ALARM_SCORE and (each["timestamp"] >= day or _same(record, each))]
+    louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(first_score(record))]
     if not louder:
         return []
     first = louder[0]
     moment = iso(parse_time(first["timestamp"] / 1000))
     rule = "change_reported" if first["driftline"].get("kind") in CHANGES else "rate_limit"
     return [(rule, f"it scored {first_score(first):.0f} at {moment}")]
+
+
+def _same(record: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two records are of changes, of which the first is no more surprising."""
+    kinds = {each["driftline"].get("kind") for each in (record, other)}
+    return kinds <= CHANGES and bool(record["probability"] >= other["probability"])
 
 
 def _conclusion(found: dict[str, Any]) -> str:

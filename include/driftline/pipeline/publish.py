@@ -25,6 +25,7 @@ from driftline.scoring.aggregate import bucket_results, event_results, influence
 from driftline.scoring.events import longest, look_ahead, look_back
 from driftline.scoring.feedback import weigh
 from driftline.scoring.renormalisation import first_score
+from driftline.scoring.settings import CHANGE_REST
 from driftline.scoring.together import Shared, SharedNoise, surprise
 
 if TYPE_CHECKING:
@@ -138,9 +139,12 @@ def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], windo
 
 
 def _around(job: Job, window: Window) -> Window:
-    """Where events lie that records of a window may change: they begin up to an event's longest before it, or after its end."""
+    """Where events lie that records of a window may change.
+
+    They begin up to an event's longest before it; or after it, in the rest of one that goes on for as long after its end.
+    """
     reach = longest(job.bucket_span) * job.bucket_span
-    return Window(window.start - reach, window.end + reach)
+    return Window(window.start - reach, window.end + reach + CHANGE_REST)
 
 
 def _events(

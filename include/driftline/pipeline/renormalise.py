@@ -12,6 +12,7 @@ import numpy as np
 from driftline.core.timespan import Window
 from driftline.elastic import results, state
 from driftline.elastic.bulk import AT_ONCE, bulk, update_action
+from driftline.scoring.events import quiet
 from driftline.scoring.renormalisation import renormalised
 from driftline.scoring.score import from_score, to_job_score, to_score
 from driftline.scoring.settings import RENORMAL_POINTS
@@ -71,7 +72,7 @@ def _of_type(client: Elasticsearch, job: Job, window: Window, kind: str) -> int:
     alone = np.asarray(found.alone)
     # what was lowered already is not lowered twice for the same
     first = np.where(np.isnan(alone), from_score(initial, of_job=of_job), alone)
-    surprise = renormalised(first, bucket, np.asarray(found.group, dtype=np.int64), history)
+    surprise = renormalised(first, bucket, np.asarray(found.group, dtype=np.int64), history, gap=quiet(job.bucket_span))
     after = np.minimum(to_job_score(surprise) if of_job else to_score(surprise), initial)
     changed = np.flatnonzero(np.abs(after - before) >= RENORMAL_POINTS)
 

@@ -26,7 +26,7 @@ from driftline.scoring.events import (
     surprises_of,
 )
 from driftline.scoring.score import to_job_score
-from driftline.scoring.settings import ALARM_SERIES, EDGES, EVENT_GAP, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, CHANGES, EDGES, EVENT_GAP, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -154,7 +154,8 @@ def event_results(
     """The events of the job and of its series, with `driftline.event.alarm` on one document for each incident.
 
     A series' event that is part of a job event does not alarm, nor one that is at the same time as an earlier one about the same
-    split values, nor one that comes back within a day and is no worse: it names the other in `driftline.event.member_of`.
+    split values, nor one that comes back within a day (two, of a change) and is no worse: it names the other in
+    `driftline.event.member_of`.
 
     Args:
         job: The job.
@@ -209,7 +210,14 @@ def _same_incident(document: dict[str, Any], before: dict[str, Any], slack: int)
     if document["detector_index"] != before["detector_index"]:
         return _near(said, other, slack)
     worse = severity_rank(document["anomaly_score"]) > severity_rank(before["anomaly_score"])
-    return not worse and bool(said["start"] < other["end"] + REST)
+    rest = CHANGE_REST // timedelta(milliseconds=1) if _same_change(document, before) else REST
+    return not worse and bool(said["start"] < other["end"] + rest)
+
+
+def _same_change(document: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether two events are changes, of which the second is no more surprising."""
+    kinds = {each["driftline"]["event"]["kind"] for each in (document, before)}
+    return kinds <= CHANGES and bool(document["probability"] >= before["probability"])
 
 
 def _near(one: dict[str, Any], other: dict[str, Any], slack: int) -> bool:

@@ -21,6 +21,7 @@ from driftline.scoring.settings import (
     EDGES,
     EVENT_GAP,
     EVENT_LONGEST,
+    EVENT_QUIET,
     FEEDBACK_MOST,
     MIN_RECORD_SCORE,
     SEVERITIES,
@@ -107,6 +108,11 @@ def severity_rank(score: float) -> int:
     return sum(score >= least for least, _ in SEVERITIES) - 1
 
 
+def quiet(span: timedelta) -> int:
+    """Quiet buckets that do not end an event."""
+    return max(EVENT_GAP, round(EVENT_QUIET / span))
+
+
 def longest(span: timedelta) -> int:
     """Buckets after which an event is closed."""
     return max(1, round(EVENT_LONGEST / span))
@@ -116,14 +122,14 @@ def look_back(span: timedelta) -> int:
     """Buckets before an interval whose records decide about the events in it.
 
     About where an event starts (`_starts`): three times the longest. About whether it alarms: others that were over a day before
-    at most, and so began another longest before that.
+    at most, two days if they are changes, and so began another longest before that.
     """
-    return 5 * longest(span) + EVENT_GAP + 1
+    return 6 * longest(span) + quiet(span) + 1
 
 
 def look_ahead(span: timedelta) -> int:
     """Buckets after an interval whose records belong to events that start in it."""
-    return longest(span) + EVENT_GAP + 1
+    return longest(span) + quiet(span) + 1
 
 
 def find_events(
@@ -297,7 +303,7 @@ def series_events(job: Job, records: list[dict[str, Any]], *, zone: tzinfo = UTC
         np.array([KINDS.index(kind_of(record)) for record in ordered], dtype=np.int64),
         np.array([record["actual"][0] - record["typical"][0] for record in ordered], dtype=np.float64),
     )
-    found = gather(marked, most=longest(job.bucket_span))
+    found = gather(marked, most=longest(job.bucket_span), gap=quiet(job.bucket_span))
     # the place of each event's first record, by series and time together
     width = int(time.max(initial=0)) + 2
     first = np.searchsorted(marked.series * width + marked.time, found.series * width + found.start)

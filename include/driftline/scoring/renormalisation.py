@@ -23,7 +23,7 @@ def first_score(record: dict[str, Any]) -> float:
     return float(record["record_score"] if judged else record.get("initial_record_score", record["record_score"]))
 
 
-def renormalised(surprise: Floats, bucket: Ints, group: Ints, history: int) -> Floats:
+def renormalised(surprise: Floats, bucket: Ints, group: Ints, history: int, *, gap: int = EVENT_GAP) -> Floats:
     """(M,) surprises of results, given what else their groups had in so long a history.
 
     Args:
@@ -31,13 +31,14 @@ def renormalised(surprise: Floats, bucket: Ints, group: Ints, history: int) -> F
         bucket: (M,) when, in bucket spans.
         group: (M,) codes from 0 of what has a history of its own: a series, an influencer's value, a job.
         history: How many buckets were looked at.
+        gap: Quiet buckets that do not end an incident.
     """
     if not len(surprise):
         return surprise
     order = np.lexsort((bucket, group))
     of, time, ordered = group[order], bucket[order], surprise[order]
     # results that follow one another are one incident, which is no history of itself
-    first = np.concatenate([[True], (np.diff(of) != 0) | (np.diff(time) > EVENT_GAP + 1)])
+    first = np.concatenate([[True], (np.diff(of) != 0) | (np.diff(time) > gap + 1)])
     peaks = np.sort(of[first] * _FAR + np.maximum.reduceat(ordered, np.flatnonzero(first)))
     others = np.searchsorted(peaks, (group + 1) * _FAR) - np.searchsorted(peaks, group * _FAR + surprise) - 1
     return corrected(surprise, others, history)

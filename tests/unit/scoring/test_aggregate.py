@@ -234,6 +234,30 @@ def test_what_comes_back_within_a_day_and_is_no_worse_does_not_alarm_again():
     assert len(alarms(event_results(JOB, worse, 60))) == 2
 
 
+def shift(bucket, probability=1e-7, actual=54.0):
+    made = record(bucket, "/a", probability, actual, 34.0)
+    return [made | {"driftline": made["driftline"] | {"kind": "level_shift"}}]
+
+
+LATER = 40 + 3 * DAY // 2
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        (shift(LATER), 1),
+        (shift(LATER, 1e-6, 10.0), 1),
+        (shift(LATER, 1e-9, 10.0), 2),
+        (drops(LATER, ["/a"], 1e-7), 2),
+        (shift(42 + 2 * DAY), 2),
+    ],
+)
+def test_a_change_within_two_days_of_one_that_was_as_surprising_is_not_told_again(later, told):
+    found = event_results(JOB, [*shift(40), *later], 60)
+    assert len(alarms(found)) == told
+    assert found[1][1]["driftline"]["event"].get("member_of") == (found[0][0] if told == 1 else None)
+
+
 def test_many_series_that_fail_again_within_a_day_alarm_once_and_others_by_themselves():
     again = drops(40, paths(12)) + drops(60, paths(10))
     assert len(alarms(event_results(JOB, again, 60))) == 1
@@ -294,14 +318,17 @@ def test_events_of_a_stretch_need_no_more_than_the_records_around_it(seed):
     rng = np.random.default_rng(seed)
     records = []
     for _ in range(260):
-        start, length = rng.integers(0, 12 * DAY), rng.integers(1, 60)
+        start, length = rng.integers(0, 14 * DAY), rng.integers(1, 60)
         probability = 10.0 ** -rng.uniform(3.5, 20)
         records += [(f"/p{rng.integers(0, 60)}", bucket, probability) for bucket in range(start, start + length)]
-    for start in rng.integers(0, 12 * DAY, 12):
+    for start in rng.integers(0, 14 * DAY, 12):
         records += [(f"/p{path}", bucket, 1e-9) for path in range(20) for bucket in range(start, start + rng.integers(1, 120))]
     unique = {(path, bucket): probability for path, bucket, probability in records}
     found = [record(bucket, path, probability, 2.0, 60.0) for (path, bucket), probability in sorted(unique.items())]
-    first, last = 6 * DAY, 7 * DAY
+    for each in found:
+        if rng.random() < 0.5:
+            each["driftline"]["kind"] = "level_shift"
+    first, last = 7 * DAY, 8 * DAY
 
     def inside(events):
         edges = BEGIN + first * QUARTER * 1000, BEGIN + last * QUARTER * 1000

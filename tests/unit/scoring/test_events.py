@@ -168,8 +168,20 @@ def test_no_records_are_no_events():
     assert series_events(JOB, []) == []
 
 
+@pytest.mark.parametrize(("seconds", "gap"), [(60, 10), (300, 2), (3600, 2)])
+def test_ten_quiet_minutes_or_two_buckets_do_not_end_an_event(seconds, gap):
+    job = JOB.model_copy(update={"bucket_span": timedelta(seconds=seconds)})
+
+    def at(*buckets):
+        return [record(0, 60.0) | {"timestamp": TUESDAY + bucket * seconds * 1000} for bucket in buckets]
+
+    assert len(series_events(job, at(0, gap + 1))) == 1
+    assert len(series_events(job, at(0, gap + 2))) == 2
+    assert look_back(job.bucket_span) == 6 * longest(job.bucket_span) + gap + 1
+
+
 def test_a_fleet_takes_one_pass():
-    assert look_back(timedelta(hours=1)) == 5 * 24 + EVENT_GAP + 1
+    assert look_back(timedelta(hours=1)) == 6 * 24 + EVENT_GAP + 1
     score = np.zeros((20_000, 24))
     score[::50, 3:6] = 40
     assert len(found(score, most=24).start) == 400

@@ -20,6 +20,9 @@ def test_a_lone_incident_stays_as_it_is_however_long_it_lasts():
     assert of([8.0], [5]).tolist() == [8.0]
     assert of([8.0, 9.0, 3.0, 8.5], [5, 6, 7, 10]).tolist() == [8.0, 9.0, 3.0, 8.5]
     assert of([], []).tolist() == []
+    pieces, zero = (np.array([8.0, 8.0]), np.array([0, 11])), np.zeros(2, dtype=np.int64)
+    assert renormalised(*pieces, zero, MONTH, gap=10).tolist() == [8.0, 8.0]
+    assert max(renormalised(*pieces, zero, MONTH, gap=9)) < 8.0
 
 
 def test_of_ten_as_rare_each_is_worth_as_much_less():

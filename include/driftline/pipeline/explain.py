@@ -27,7 +27,7 @@ from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, TAILED, Calibration
-from driftline.scoring.events import is_damped, is_real, severity_rank
+from driftline.scoring.events import is_damped, is_real, same_change, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
@@ -324,7 +324,9 @@ def _recurring(said: dict[str, Any], needed: float) -> tuple[str, str] | None:
 def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What an earlier alarm of the same series makes of an alarm: for a day, or two of a change that was no less surprising."""
     day = record["timestamp"] - EVENT_LONGEST // timedelta(milliseconds=1)
-    alarming = [each for each in before if first_score(each) >= ALARM_SCORE and (each["timestamp"] >= day or _same(record, each))]
+    alarming = [
+        each for each in before if first_score(each) >= ALARM_SCORE and (each["timestamp"] >= day or same_change(record, each))
+    ]
     louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(first_score(record))]
     if not louder:
         return []
@@ -332,12 +334,6 @@ def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[s
     moment = iso(parse_time(first["timestamp"] / 1000))
     rule = "change_reported" if first["driftline"].get("kind") in CHANGES else "rate_limit"
     return [(rule, f"it scored {first_score(first):.0f} at {moment}")]
-
-
-def _same(record: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two records are of changes, of which the first is no more surprising."""
-    kinds = {each["driftline"].get("kind") for each in (record, other)}
-    return kinds <= CHANGES and bool(record["probability"] >= other["probability"])
 
 
 def _conclusion(found: dict[str, Any]) -> str:

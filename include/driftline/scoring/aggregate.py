@@ -21,12 +21,13 @@ from driftline.scoring.events import (
     is_real,
     key_of,
     looked_at,
+    same_change,
     series_events,
     severity_rank,
     surprises_of,
 )
 from driftline.scoring.score import to_job_score
-from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, CHANGES, EDGES, EVENT_GAP, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, EDGES, EVENT_GAP, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -210,14 +211,8 @@ def _same_incident(document: dict[str, Any], before: dict[str, Any], slack: int)
     if document["detector_index"] != before["detector_index"]:
         return _near(said, other, slack)
     worse = severity_rank(document["anomaly_score"]) > severity_rank(before["anomaly_score"])
-    rest = CHANGE_REST // timedelta(milliseconds=1) if _same_change(document, before) else REST
+    rest = CHANGE_REST // timedelta(milliseconds=1) if same_change(document, before) else REST
     return not worse and bool(said["start"] < other["end"] + rest)
-
-
-def _same_change(document: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether two events are changes, of which the second is no more surprising."""
-    kinds = {each["driftline"]["event"]["kind"] for each in (document, before)}
-    return kinds <= CHANGES and bool(document["probability"] >= before["probability"])
 
 
 def _near(one: dict[str, Any], other: dict[str, Any], slack: int) -> bool:

@@ -233,6 +233,12 @@ def key_of(record: dict[str, Any]) -> SeriesKey:
     )
 
 
+def same_change(document: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether two records, or two events, are changes, of which the later is no more surprising."""
+    kinds = {each["driftline"].get("event", each["driftline"]).get("kind") for each in (document, before)}
+    return kinds <= CHANGES and bool(document["probability"] >= before["probability"])
+
+
 def is_compared(record: dict[str, Any]) -> bool:
     """Whether a record is of a detector that compares, rather than of a series with a model."""
     return record["driftline"].get("kind") in TOLD or "over_field_value" in record

@@ -142,7 +142,7 @@ EVENT_LONGEST = timedelta(days=1)
 # What a level shift or ramp scores at most, just under critical: a change is news, and not a fault.
 CHANGE_MOST = 74.9
 CHANGES = frozenset({"level_shift", "ramp"})
-# A change within two days of the end of one that was more surprising is the same: until a retrain the new level has rhythms that
+# A change within two days of the end of one no less surprising is the same: until a retrain the new level has rhythms that
 # the model does not know, such as a deeper weekend. On the access-log set one level shift of 20 was told again after 1.2 days.
 CHANGE_REST = timedelta(days=2)
 # An event alarms from this score on: "major". Minor ones are there for those who look.

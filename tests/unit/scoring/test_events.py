@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from driftline.core.job import Job
 from driftline.core.results import result_id
-from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rested, series_events
+from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rested, same_change, series_events
 from driftline.scoring.sentence import compare, duration, sentence
 from driftline.scoring.settings import CHANGE_MOST, EVENT_GAP
 
@@ -178,6 +178,21 @@ def test_ten_quiet_minutes_or_two_buckets_do_not_end_an_event(seconds, gap):
     assert len(series_events(job, at(0, gap + 1))) == 1
     assert len(series_events(job, at(0, gap + 2))) == 2
     assert look_back(job.bucket_span) == 6 * longest(job.bucket_span) + gap + 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "probabilities", "same"),
+    [
+        (("level_shift", "ramp"), (1e-7, 1e-7), True),
+        (("level_shift", "level_shift"), (1e-9, 1e-7), False),
+        (("drop", "level_shift"), (1e-7, 1e-7), False),
+        (("level_shift", "spike"), (1e-7, 1e-7), False),
+    ],
+)
+def test_the_same_change_is_one_that_is_no_more_surprising_of_records_and_events_alike(kinds, probabilities, same):
+    pair = [record(n, 60.0, kind=kind, probability=p) for n, (kind, p) in enumerate(zip(kinds, probabilities, strict=True))]
+    assert same_change(*pair) is same
+    assert same_change(*(series_events(JOB, [each])[0].document for each in pair)) is same
 
 
 def test_a_fleet_takes_one_pass():

@@ -150,7 +150,7 @@ def calibrate(
     floor = np.maximum(noise_floor(space, sqrt), absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, mean, floor, sqrt)
     sd = deviation(law, mean, floor, sqrt)
-    z, level = settled(residuals / sd, windows)
+    z, centre = settled(space, mean, sd, sqrt, windows)
     found = statistics(z, space, sd, windows)
     equal, nothing = _repeats(values, mean, sqrt)
     known = np.isfinite(space)
@@ -160,7 +160,7 @@ def calibrate(
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
-    wander, peaks = absolute_quantile(level, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
+    wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks), z, found)
 
 

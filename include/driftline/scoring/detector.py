@@ -44,7 +44,7 @@ class Detected:
 
     Attributes:
         z: Settled residuals in units of noise, NaN where there is no value.
-        centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on.
+        centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on (`settled`).
         sd: The unit, in the model's space.
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
@@ -90,8 +90,8 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
     """
     sd = calibration.deviation(mean, sqrt)
-    z, level = settled((space - mean) / sd, windows)
-    centre, looked = mean + level * sd, statistics(z, space, sd, windows)
+    z, centre = settled(space, mean, sd, sqrt, windows)
+    looked = statistics(z, space, sd, windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     if sqrt.any():
@@ -142,7 +142,7 @@ def past_peaks(
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        whole, _ = settled((space[masked] - mean[masked]) / sd, windows)
+        whole, _ = settled(space[masked], mean[masked], sd, sqrt[masked], windows)
         again = statistics(whole, space[masked], sd, windows)
         z, looked = _put(z, masked, whole), {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

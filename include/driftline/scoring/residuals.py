@@ -66,16 +66,18 @@ def deviation(law: Matrix, mean: Matrix, floor: Matrix, sqrt: NDArray[np.bool_])
     return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * mean**2), least)
 
 
-def running_level(z: Matrix, block: int) -> Matrix:
+def running_level(residuals: Matrix, block: int, unit: Matrix | None = None) -> Matrix:
     """(N, T) where the residuals have settled lately: median of the means of eight blocks, the newest of which is left out.
+
+    With units (N, T), as a factor of these: the sum of a block's residuals over that of its units.
 
     So an incident shorter than some blocks does not count as a level, what has just begun is still news, and a change is learned
     after about five blocks. 0 until half of the blocks are known.
     """
-    count, width = z.shape
-    known = ~np.isnan(z)
-    total = np.cumsum(np.pad(np.where(known, z, 0.0), ((0, 0), (1, 0))), axis=1)
-    seen = np.cumsum(np.pad(known.astype(np.float64), ((0, 0), (1, 0))), axis=1)
+    count, width = residuals.shape
+    known = ~np.isnan(residuals)
+    total = np.cumsum(np.pad(np.where(known, residuals, 0.0), ((0, 0), (1, 0))), axis=1)
+    seen = np.cumsum(np.pad(np.where(known, 1.0 if unit is None else unit, 0.0), ((0, 0), (1, 0))), axis=1)
     means = np.full((LEVEL_BLOCKS, count, width), np.inf)
     for number in range(1, LEVEL_BLOCKS + 1):
         # the block of bucket t ends `number` blocks before it

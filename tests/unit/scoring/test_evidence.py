@@ -60,6 +60,25 @@ def test_a_level_is_learned_within_a_day_and_an_outage_is_none():
     assert np.abs(running_level(outage, WINDOWS.block)).max() < 1.5
 
 
+def test_a_new_level_of_a_count_may_be_so_much_more_or_so_many_times_as_much():
+    """A level that has been there on four weekdays, and the morning of a Saturday with a third of the traffic."""
+    rng = np.random.default_rng(7)
+    hours = np.arange(6 * DAY) / DAY * 24
+    rate = 400 * np.exp(np.cos(2 * np.pi * (hours - 14) / 24)) * np.where(hours >= 96, 1 / 3, 1.0)
+    mean = np.sqrt(np.stack([rate] * 4))
+    sd = np.full_like(mean, 1.0)
+    truth = np.stack([rate, rate * 1.6, (np.sqrt(rate) + 7) ** 2, rate * 0.5])
+    counts = np.sqrt(rng.poisson(truth))
+    z, centre = settled(counts, mean, sd, np.full(4, True), WINDOWS)
+    weekend = slice(4 * DAY, 4 * DAY + DAY // 2)
+    assert (np.abs(z[:, weekend].mean(axis=1)) < 0.5).all()
+    assert np.abs(z[0] - (counts - mean)[0]).max() < 0.5, "without a new level nothing changes"
+    np.testing.assert_allclose(counts - centre, z * sd)
+    readings, _ = settled(counts, mean, sd, np.full(4, False), WINDOWS)
+    assert readings[1, weekend].mean() < -2, "of other readings a level adds"
+    np.testing.assert_allclose(readings[2, weekend].mean(), 0, atol=0.2)
+
+
 def test_a_shape_without_precedent_stands_out_and_one_that_recurs_does_not():
     rng = np.random.default_rng(3)
     space = rng.normal(10, 1, (2, 10 * DAY))
@@ -226,9 +245,10 @@ def test_values_of_any_size_and_gaps_are_endured():
             found = detect(each, each, mean, sqrt, usual, WINDOWS)
             assert np.isfinite(found.surprise).all()
             assert (noise_floor(each, sqrt) > 0).all()
-    z, level = settled(np.full((1, 50), np.nan), WINDOWS)
+    nothing, none = np.full((2, 50), np.nan), np.array([True, False])
+    z, centre = settled(nothing, np.full((2, 50), 7.0), np.ones((2, 50)), none, WINDOWS)
     assert np.isnan(z).all()
-    assert not level.any()
+    assert (centre == 7.0).all()
 
 
 def test_scores_keep_the_order_of_probabilities_and_end_at_100():

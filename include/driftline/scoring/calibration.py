@@ -87,6 +87,11 @@ class Calibration:
         fair = (self.bursts > FAIR_BURSTS) | (self.wander > FAIR_WANDER)
         return np.where(poor, 2, np.where(fair, 1, 0)).astype(np.int8)
 
+    @property
+    def positive(self) -> NDArray[np.bool_]:
+        """(N,) series of which nothing negative was seen."""
+        return self.seen[:, 0] >= 0
+
     def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_]) -> Matrix:
         """(N, T) standard deviation of values with these expectations, in the model's space."""
         return deviation(self.law, mean, self.floor, sqrt)
@@ -150,11 +155,11 @@ def calibrate(
     floor = np.maximum(noise_floor(space, sqrt), absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, mean, floor, sqrt)
     sd = deviation(law, mean, floor, sqrt)
-    z, centre = settled(space, mean, sd, sqrt, windows)
-    found = statistics(z, space, sd, windows)
-    equal, nothing = _repeats(values, mean, sqrt)
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
+    z, centre = settled(space, mean, sd, seen[:, 0] >= 0, windows)
+    found = statistics(z, space, sd, windows)
+    equal, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}

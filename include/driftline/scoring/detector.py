@@ -90,7 +90,7 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
     """
     sd = calibration.deviation(mean, sqrt)
-    z, centre = settled(space, mean, sd, sqrt, windows)
+    z, centre = settled(space, mean, sd, calibration.positive, windows)
     looked = statistics(z, space, sd, windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
@@ -142,7 +142,7 @@ def past_peaks(
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        whole, _ = settled(space[masked], mean[masked], sd, sqrt[masked], windows)
+        whole, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
         again = statistics(whole, space[masked], sd, windows)
         z, looked = _put(z, masked, whole), {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

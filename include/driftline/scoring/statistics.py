@@ -17,7 +17,6 @@ from driftline.scoring.settings import (
     LN10,
     MEAN_CLIP,
     PERIODS,
-    SQRT_FLOOR,
     SWING_CLIP,
     SWING_LEAST,
 )
@@ -36,17 +35,18 @@ EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
 how much it swings, or how little."""
 
 
-def settled(space: Matrix, mean: Matrix, sd: Matrix, sqrt: NDArray[np.bool_], windows: Windows) -> tuple[Matrix, Matrix]:
+def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_], windows: Windows) -> tuple[Matrix, Matrix]:
     """Residuals (N, T) around the level that they have settled on lately, in units of noise, and what is expected on that level.
 
-    A level is so many units of noise more at all times. Of a count it may as well be so many times as much: twice the visitors
-    are twice as many by day and by night, a new health check is not. What lies between both is expected: the nearer one is.
+    A level is so many units of noise more at all times. Of what is never negative (`positive`, (N,)) it may as well be so many
+    times as much: twice the visitors are twice as many by day and by night, a new health check is not. What lies between both is
+    expected: the nearer one is.
     """
     residuals = space - mean
     centre = mean + running_level(residuals / sd, windows.block) * sd
-    if sqrt.any():
-        rows = slice(None) if sqrt.all() else sqrt
-        unit = np.maximum(mean[rows], SQRT_FLOOR)
+    if positive.any():
+        rows = slice(None) if positive.all() else positive
+        unit = np.maximum(mean[rows], sd[rows])
         times = mean[rows] + running_level(residuals[rows], windows.block, unit) * unit
         plus, value = centre[rows], space[rows]
         nearer = np.clip(value, np.minimum(plus, times), np.maximum(plus, times))

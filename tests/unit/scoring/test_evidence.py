@@ -60,7 +60,7 @@ def test_a_level_is_learned_within_a_day_and_an_outage_is_none():
     assert np.abs(running_level(outage, WINDOWS.block)).max() < 1.5
 
 
-def test_a_new_level_of_a_count_may_be_so_much_more_or_so_many_times_as_much():
+def test_a_new_level_may_be_so_much_more_or_so_many_times_as_much():
     """A level that has been there on four weekdays, and the morning of a Saturday with a third of the traffic."""
     rng = np.random.default_rng(7)
     hours = np.arange(6 * DAY) / DAY * 24
@@ -75,7 +75,7 @@ def test_a_new_level_of_a_count_may_be_so_much_more_or_so_many_times_as_much():
     assert np.abs(z[0] - (counts - mean)[0]).max() < 0.5, "without a new level nothing changes"
     np.testing.assert_allclose(counts - centre, z * sd)
     readings, _ = settled(counts, mean, sd, np.full(4, False), WINDOWS)
-    assert readings[1, weekend].mean() < -2, "of other readings a level adds"
+    assert readings[1, weekend].mean() < -2, "of what may be negative a level adds"
     np.testing.assert_allclose(readings[2, weekend].mean(), 0, atol=0.2)
 
 

@@ -21,13 +21,14 @@ from driftline.scoring.events import (
     is_real,
     key_of,
     looked_at,
+    quiet,
     same_change,
     series_events,
     severity_rank,
     surprises_of,
 )
 from driftline.scoring.score import to_job_score
-from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, EDGES, EVENT_GAP, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, EDGES, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -182,7 +183,7 @@ def stands_out(probability: float, series: int) -> bool:
 
 def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
     """One incident, one alarm: marks the events of series that others speak for."""
-    slack = (EVENT_GAP + 1) * job.span_seconds * 1000
+    slack = (quiet(job.bucket_span) + 1) * job.span_seconds * 1000
     known: dict[tuple[Any, ...], list[SeriesEvent]] = {}
     for event in sorted(singles, key=lambda event: (event.document["timestamp"], event.document["detector_index"])):
         said, key = event.document["driftline"]["event"], key_of(event.document)

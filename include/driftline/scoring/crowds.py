@@ -23,6 +23,7 @@ from driftline.scoring.events import (
     key_of,
     kind_of,
     longest,
+    quiet,
     severity_rank,
     surprises_of,
 )
@@ -36,7 +37,6 @@ from driftline.scoring.settings import (
     CROWD_SERIES,
     CROWD_SURPRISE,
     EDGES,
-    EVENT_GAP,
     EVENT_LONGEST,
     MEMBERS_NAMED,
     ONSET_BUCKETS,
@@ -122,7 +122,7 @@ def job_events(
     """
     standing = _standing([record for record in records if not (is_compared(record) or is_damped(record))], series)
     groups: list[list[Crowd]] = []
-    slack = EVENT_GAP * job.span_seconds * 1000
+    slack = quiet(job.bucket_span) * job.span_seconds * 1000
     for crowd in _crowds(job, standing, series, shared):
         group = next((group for group in groups if any(_linked(crowd, other, slack) for other in group)), None)
         if group is None:
@@ -161,9 +161,9 @@ def _crowds(
     shared: Mapping[tuple[int, int], Shared],
 ) -> list[Crowd]:
     """The crowds of all lanes, by start."""
-    span = job.span_seconds * 1000
+    span, gap = job.span_seconds * 1000, quiet(job.bucket_span)
     surprises: dict[tuple[Lane, int], float] = {}
-    onsets = {lane: _onsets(of_lane, span) for lane, of_lane in standing.items()}
+    onsets = {lane: _onsets(of_lane, span, gap) for lane, of_lane in standing.items()}
     for lane, of_lane in standing.items():
         for time, members in _abreast(of_lane, onsets[lane], series, span, longest(job.bucket_span) * span):
             # one that is far louder than the others is its own matter, and does not speak for them
@@ -185,12 +185,13 @@ def _crowds(
             none,
         ),
         most=longest(job.bucket_span),
+        gap=gap,
     )
     columns = (events.series, events.start, events.end, events.peak, events.score, events.buckets)
     crowds = []
     for row, start, end, peak, score, buckets in zip(*map(_list, columns), strict=True):
         lane = lanes[row]
-        of_lane, reach = standing.get(lane, {}), range(start - EVENT_GAP, end + EVENT_GAP)
+        of_lane, reach = standing.get(lane, {}), range(start - gap, end + gap)
         # who was under way before it began is another matter
         since, began = (start - ONSET_BUCKETS) * span, onsets.get(lane, {})
         near = (record for time in reach for record in of_lane.get(time * span, ()))
@@ -203,14 +204,14 @@ def _crowds(
     return sorted(crowds, key=lambda crowd: (crowd.start, crowd.lane))
 
 
-def _onsets(of_lane: dict[int, list[dict[str, Any]]], span: int) -> dict[tuple[SeriesKey, int], int]:
+def _onsets(of_lane: dict[int, list[dict[str, Any]]], span: int, gap: int) -> dict[tuple[SeriesKey, int], int]:
     """Since when each series of a lane deviates, by series and time; a pause of some buckets is none."""
     onsets: dict[tuple[SeriesKey, int], int] = {}
     last: dict[SeriesKey, int] = {}
     for time, members in sorted(of_lane.items()):
         for key in {key_of(record) for record in members}:
             before = last.get(key)
-            goes_on = before is not None and time - before <= (EVENT_GAP + 1) * span
+            goes_on = before is not None and time - before <= (gap + 1) * span
             onsets[key, time] = onsets[key, before] if goes_on and before is not None else time
             last[key] = time
     return onsets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from driftline.scoring.sentence import duration, messages_of, sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
     CHANGE_MOST,
+    CHANGE_REST,
     CHANGES,
     EDGES,
     EVENT_GAP,
@@ -121,10 +123,10 @@ def longest(span: timedelta) -> int:
 def look_back(span: timedelta) -> int:
     """Buckets before an interval whose records decide about the events in it.
 
-    About where an event starts (`_starts`): three times the longest. About whether it alarms: others that were over a day before
-    at most, two days if they are changes, and so began another longest before that.
+    About where an event starts (`_starts`): three times the longest. About whether it alarms: others that were over for no longer
+    than the rest of a change, and so began another longest before that.
     """
-    return 6 * longest(span) + quiet(span) + 1
+    return 4 * longest(span) + ceil(CHANGE_REST / span) + quiet(span) + 1
 
 
 def look_ahead(span: timedelta) -> int:

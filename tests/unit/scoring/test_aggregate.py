@@ -109,6 +109,17 @@ def test_five_percent_of_endpoints_failing_intermittently_are_one_event():
     assert "partition_field_value" not in event
 
 
+def test_at_a_minute_a_pause_of_some_minutes_ends_no_event_of_many():
+    """Forty endpoints fail for three minutes at a time, with pauses; after a quarter of an hour without it is another event."""
+    minutes = [minute + n for minute in (0, 8, 17, 25, 45) for n in range(3)]
+    found = [drop | {"timestamp": BEGIN + minute * 60_000} for minute in minutes for drop in drops(0, paths(40))]
+    events = [event for _, event in event_results(job(bucket_span="1m"), found, 200) if "partition_field_value" not in event]
+    said = [event["driftline"]["event"] for event in events]
+    assert [((each["start"] - BEGIN) // 60_000, (each["end"] - BEGIN) // 60_000) for each in said] == [(0, 28), (45, 48)]
+    assert [each["series"] for each in said] == [40, 40]
+    assert [each["alarm"] for each in said] == [True, False], "what comes back within a day and is no worse is the same incident"
+
+
 def test_a_drop_of_fifteen_percent_over_all_is_one_job_event_and_no_partitions_alarm():
     train = 4 * DAY
     fleet = Fleet(5000, 5 * DAY, 12)

@@ -84,7 +84,7 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     values = filled(job, part, trained)
     fleet, usual, windows = trained.fleet, Calibration.from_numbers(trained.usual), Windows.of(job.bucket_span)
     if window.start < parse_time(segment["training_end"]):
-        usual.peaks = usual.peaks[:, :0]  # what was learned from would be a history of itself
+        usual.peaks = np.full_like(usual.peaks, np.nan)  # what was learned from would be a history of itself
     clocks = shifted(part.times, time_shifts(job, parse_time(segment["training_end"]), window.end))
     space, mean = fleet.to_space(values), fleet.mean(clocks)
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]

@@ -46,8 +46,9 @@ GRADES = ("good", "fair", "poor")
 """How well a series can be predicted."""
 OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
-WIDTH = TAILED + RECUR_BLOCKS
-"""Numbers of a series."""
+PEAKED = TAILED + RECUR_BLOCKS
+WIDTH = PEAKED + 1
+"""Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Calibration:
         wander: (N,) how far the level strayed from the model, in units of noise (nine tenths of the time it was less).
         tails: Tail of each statistic of EVIDENCE.
         peaks: (N, RECUR_BLOCKS) the most surprising bucket of each stretch before; NaN where none is known.
+        near: (N,) how often a value was followed by one at most one more or less; 1, which says nothing, if it was not measured.
     """
 
     scale: Vector
@@ -79,6 +81,7 @@ class Calibration:
     wander: Vector
     tails: dict[str, Tail]
     peaks: Matrix
+    near: Vector
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -103,7 +106,7 @@ class Calibration:
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
-        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks])
+        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near])
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
@@ -112,7 +115,12 @@ class Calibration:
         parts = np.split(numbers[:, OWN:TAILED], len(EVIDENCE), axis=1)
         tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, numbers[:, TAILED:])
+        peaks, near = np.full((len(numbers), RECUR_BLOCKS), np.nan), np.ones(len(numbers))
+        if numbers.shape[1] >= PEAKED:
+            peaks = numbers[:, TAILED:PEAKED]
+        if numbers.shape[1] == WIDTH:
+            near = numbers[:, PEAKED]
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near)
 
 
 @dataclass
@@ -158,15 +166,15 @@ def calibrate(
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
     z, centre = settled(space, mean, sd, seen[:, 0] >= 0, windows)
-    found = statistics(z, space, sd, windows)
-    equal, nothing = _repeats(values, mean, sqrt)
+    found = statistics(z, space, mean, sd, windows)
+    equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
-    return Learned(Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks), z, found)
+    return Learned(Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, found)
 
 
 def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
@@ -195,15 +203,20 @@ def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:
     return np.where(sqrt, TAIL_WIDTH_LEAST * max(1.0, length / TAIL_COUNTS) ** -0.25, TAIL_WIDTH_LEAST)
 
 
-def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector]:
-    """(N,) how often a value repeats; (N,) how often nothing came where something was expected."""
-    equal = values[:, 1:] == values[:, :-1]
+def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector, Vector]:
+    """(N,) how often a value repeats, and nearly does; (N,) how often nothing came where something was expected."""
     due = np.where(sqrt[:, None], mean >= 1.0, True)
-    zero = values == 0
-    ever, none = _share(equal, np.ones_like(equal), 0.5), _share(zero, due, 0.5)
-    again = _share(equal[:, 1:], equal[:, :-1], ever)
+    zero, change = values == 0, np.abs(values[:, 1:] - values[:, :-1])
+    equal, near = (_again(change <= most) for most in (0, 1))
+    none = _share(zero, due, 0.5)
     still = _share(zero[:, 1:], zero[:, :-1] & due[:, 1:], none)
-    return np.maximum(ever, again), np.maximum(none, still)
+    return equal, near, np.maximum(none, still)
+
+
+def _again(member: NDArray[np.bool_]) -> Vector:
+    """(N,) how often there is a member, or one after another if that is more often."""
+    ever = _share(member, np.ones_like(member), 0.5)
+    return np.maximum(ever, _share(member[:, 1:], member[:, :-1], ever))
 
 
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:

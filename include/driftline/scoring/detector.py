@@ -91,13 +91,16 @@ def detect(
     """
     sd = calibration.deviation(mean, sqrt)
     z, centre = settled(space, mean, sd, calibration.positive, windows)
-    looked = statistics(z, space, sd, windows)
+    looked = statistics(z, space, mean, sd, windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     if sqrt.any():
         gone = silent(values, expected, 4 * calibration.law[:, 1], calibration.nothing)
         found["silence"] = np.where(sqrt[:, None], gone, 0.0)
     found["frozen"] = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
+    if sqrt.any():
+        nearly = frozen(values, expected, calibration.near, sqrt, apart=1)
+        found["frozen"] = np.where(sqrt[:, None], np.maximum(found["frozen"], nearly), found["frozen"])
     alone, run, other = combine(found, z), _running(found, z), _other_side(z, sides)
     joint = np.maximum(alone, run)
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
@@ -143,7 +146,7 @@ def past_peaks(
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
         whole, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
-        again = statistics(whole, space[masked], sd, windows)
+        again = statistics(whole, space[masked], mean[masked], sd, windows)
         z, looked = _put(z, masked, whole), {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
     for name in EVIDENCE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import i0e
+from scipy.special import i0e, i1e
 
 from driftline.scoring.residuals import running_level
 from driftline.scoring.settings import (
@@ -54,16 +54,18 @@ def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_]
     return (space - centre) / sd, centre
 
 
-def statistics(z: Matrix, space: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:
+def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:
     """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
     Args:
         z: Settled residuals, NaN where there is no value.
         space: Values in the model's space.
+        mean: The model's expectations there.
         sd: Their standard deviations.
         windows: How many buckets each looks at.
     """
-    swing = _swing(z, windows.swing)
+    # of changes it does not matter where residuals have settled, and between two levels there are none
+    swing = _swing((space - mean) / sd, windows.swing)
     return {
         "point": z,
         "brief": recent_mean(z, windows.brief),
@@ -132,24 +134,28 @@ def _swing(z: Matrix, width: int) -> Matrix:
     return np.where(amount >= width / 2, np.log(np.maximum(mean, 0.0) + SWING_LEAST), np.nan)
 
 
-def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_]) -> Matrix:
+def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:
     """(N, T) −log10 of the probability of the run of equal values that ends in each bucket.
 
-    Two counts with the same expectation µ are equal with probability exp(−2µ) I0(2µ) (Skellam's distribution); other readings,
-    and counts that repeat more often, as often as they did in the past.
+    Two counts with the same expectation µ differ by d with probability exp(−2µ) I_d(2µ) (Skellam's distribution); other readings,
+    and counts that repeat more often, are equal as often as they were in the past.
 
     Args:
         values: (N, T) in the series' units.
         expected: (N, T) their expectation.
         common: (N,) how often a value was followed by the same again, in the past.
         counts: (N,) which series are counts.
+        apart: By how much neighbours may differ, 0 or 1: buckets of a constant rate are two counts, one apart, in turn.
     """
     equal = np.zeros(values.shape, dtype=bool)
     # nothing at all is not stuck, but silent
-    equal[:, 1:] = (values[:, 1:] == values[:, :-1]) & ~(counts[:, None] & (values[:, 1:] == 0))
+    nothing = counts[:, None] & (values[:, 1:] == 0) & (values[:, :-1] == 0)
+    equal[:, 1:] = (np.abs(values[:, 1:] - values[:, :-1]) <= apart) & ~nothing
     chance = np.broadcast_to(np.maximum(common, LEAST_COMMON)[:, None], values.shape)
     if counts.any():
-        chance = np.where(counts[:, None], np.maximum(i0e(2 * np.maximum(expected, 0.0)), chance), chance)
+        mu = 2 * np.maximum(expected, 0.0)
+        by_law = i0e(mu) + 2 * i1e(mu) if apart else i0e(mu)
+        chance = np.where(counts[:, None], np.maximum(by_law, chance), chance)
     return _run(equal, np.minimum(-np.log(chance) / LN10, FLAT_MOST))
 
 

@@ -85,7 +85,7 @@ def test_a_shape_without_precedent_stands_out_and_one_that_recurs_does_not():
     space[0, 20::DAY] += 30  # every day at the same time
     space[1, 9 * DAY + 20] += 30
     sd = np.ones_like(space)
-    shape = statistics(space - 10, space, sd, WINDOWS)["shape"]
+    shape = statistics(space - 10, space, np.full_like(space, 10.0), sd, WINDOWS)["shape"]
     assert shape[1, 9 * DAY + 20] > 5
     assert shape[0, 9 * DAY + 20] < 2
 
@@ -96,10 +96,32 @@ def test_runs_weigh_what_their_law_says():
     equal = float((poisson.pmf(np.arange(60), 4.0) ** 2).sum())
     stuck = frozen(values, mu, np.zeros(1), np.array([True]))[0]
     np.testing.assert_allclose(stuck, -np.log10(equal) * np.array([0, 1, 2, 0, 1, 0, 0, 0]), rtol=1e-9)
+    nearly = frozen(values, mu, np.zeros(1), np.array([True]), apart=1)[0]
+    chance = poisson.pmf(np.arange(60), 4.0)
+    near = equal + 2 * float((chance[1:] * chance[:-1]).sum())
+    np.testing.assert_allclose(nearly, -np.log10(near) * np.array([0, 1, 2, 0, 1, 0, 0, 0]), rtol=1e-9)
     gone = silent(values, mu, np.zeros(1), np.zeros(1))[0]
     np.testing.assert_allclose(gone[5:], np.array([1, 2, 3]) * 4.0 / np.log(10) * (gone[5] / (4.0 / np.log(10))), rtol=1e-9)
     assert gone[5] <= 4.0 / np.log(10) + 1e-6
     assert not gone[:5].any()
+
+
+def test_a_constant_rate_in_buckets_is_stuck_and_chance_is_not():
+    """Two and a third requests a minute: 2, 2, 3 in turn. No two buckets in three are equal, but all are nearly."""
+    rng = np.random.default_rng(8)
+    counts = rng.poisson(7 / 3, (20, 8 * DAY)).astype(float)
+    counts[0, 7 * DAY :] = np.diff(np.floor(7 / 3 * np.arange(DAY + 1)))
+    counts[1] = np.diff(np.floor(7 / 3 * np.arange(8 * DAY + 1)))
+    space, mean, sqrt = np.sqrt(counts), np.full(counts.shape, np.sqrt(7 / 3)), np.full(20, True)
+    past = slice(0, 7 * DAY)
+    usual = calibrate(counts[:, past], space[:, past], mean[:, past], sqrt, WINDOWS).usual
+    found = detect(counts, space, mean, sqrt, usual, WINDOWS)
+    told = kinds(found, space, usual, WINDOWS)[0, 7 * DAY :][found.surprise[0, 7 * DAY :] >= EDGES[1]]
+    assert len(told) > DAY / 2
+    assert {KINDS[code] for code in told} == {"flatline"}
+    assert found.surprise[1:].max() < EDGES[1], "neither chance is, nor what was always so"
+    before = Calibration.from_numbers(usual.numbers()[:, :-1])
+    assert detect(counts, space, mean, sqrt, before, WINDOWS).evidence["frozen"].max() < EDGES[1], "older snapshots do not know"
 
 
 def test_tails_say_how_rare_a_value_is():

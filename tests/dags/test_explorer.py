@@ -46,8 +46,8 @@ def test_the_explorer_shows_lanes_influencers_incidents_and_anomalies(page: Page
     assert "/cart" in worst.inner_text()
     assert "2026-03-18 10:00" in worst.inner_text()
     assert f"ip: {FROM}" in worst.inner_text()
-    assert page.locator("#influencers").get_by_text(FROM).is_visible()
-    assert page.locator("#events tbody tr").filter(has_text="/cart").first.is_visible()
+    page.locator("#influencers").get_by_text(FROM).wait_for()  # each part of the page comes in its own time
+    page.locator("#events tbody tr").filter(has_text="/cart").first.wait_for()
     page.locator("#charts svg").first.wait_for()
     assert page.locator("#charts .band").first.is_visible()
     accessible(page)

@@ -94,13 +94,13 @@ def detect(
     looked = statistics(z, space, mean, sd, windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
+    stuck = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
     if sqrt.any():
         gone = silent(values, expected, 4 * calibration.law[:, 1], calibration.nothing)
-        found["silence"] = np.where(sqrt[:, None], gone, 0.0)
-    found["frozen"] = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
-    if sqrt.any():
         nearly = frozen(values, expected, calibration.near, sqrt, apart=1)
-        found["frozen"] = np.where(sqrt[:, None], np.maximum(found["frozen"], nearly), found["frozen"])
+        found["silence"] = np.where(sqrt[:, None], gone, 0.0)
+        stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
+    found["frozen"] = stuck
     alone, run, other = combine(found, z), _running(found, z), _other_side(z, sides)
     joint = np.maximum(alone, run)
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)

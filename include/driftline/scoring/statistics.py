@@ -135,7 +135,7 @@ def _swing(z: Matrix, width: int) -> Matrix:
 
 
 def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:
-    """(N, T) −log10 of the probability of the run of equal values that ends in each bucket.
+    """(N, T) −log10 of the probability of the run of equal values, or nearly equal ones, that ends in each bucket.
 
     Two counts with the same expectation µ differ by d with probability exp(−2µ) I_d(2µ) (Skellam's distribution); other readings,
     and counts that repeat more often, are equal as often as they were in the past.
@@ -143,7 +143,7 @@ def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.
     Args:
         values: (N, T) in the series' units.
         expected: (N, T) their expectation.
-        common: (N,) how often a value was followed by the same again, in the past.
+        common: (N,) how often a value was followed by one that counts as equal, in the past.
         counts: (N,) which series are counts.
         apart: By how much neighbours may differ, 0 or 1: buckets of a constant rate are two counts, one apart, in turn.
     """

@@ -145,13 +145,17 @@ def test_what_a_training_saw_is_lowered_when_it_is_scored_and_not_again_for_the_
     for each in lowered:
         said = each["driftline"]["recurring"]
         assert said["times"] == 2
-        assert said["surprise"] - np.log10(1 + 2 / 0.5) == pytest.approx(float(from_score(each["record_score"])), abs=0.05)
+        assert said["surprise"] - np.log10(1 + 2 / 0.5) == pytest.approx(
+            float(from_score(each["record_score"], job.bucket_span)), abs=0.05
+        )
         assert "as unusual 2 times in the weeks that were learned from" in each["driftline"]["sentence"]
     renormalise(client, job)
     after = stored(client, job)
 
     def alone(record: dict[str, Any]) -> float:
-        return record["driftline"].get("recurring", {}).get("surprise") or float(from_score(record["initial_record_score"]))
+        return record["driftline"].get("recurring", {}).get("surprise") or float(
+            from_score(record["initial_record_score"], job.bucket_span)
+        )
 
     surprises = [alone(at(after, "record", "often", moment)) for moment in OFTEN]
     for each in lowered:
@@ -159,12 +163,16 @@ def test_what_a_training_saw_is_lowered_when_it_is_scored_and_not_again_for_the_
         now = at(after, "record", "often", moment)
         others = sum(other >= alone(each) for other in surprises) - 1
         least = alone(each) - np.log10(1 + others / 0.5) - 0.05
-        assert from_score(now["record_score"]) >= min(least, from_score(each["record_score"])), "lowered once"
+        assert from_score(now["record_score"], job.bucket_span) >= min(
+            least, from_score(each["record_score"], job.bucket_span)
+        ), "lowered once"
         assert now["initial_record_score"] == each["record_score"]
         for kind, score_of in (("event", "anomaly_score"), ("influencer", "influencer_score")):
             derived = at(after, kind, "often", moment)
             assert derived["driftline"]["recurring"]["times"] == 2
-            assert from_score(derived[score_of]) >= min(least, from_score(derived[f"initial_{score_of}"])), kind
+            assert from_score(derived[score_of], job.bucket_span) >= min(
+                least, from_score(derived[f"initial_{score_of}"], job.bucket_span)
+            ), kind
 
     # what was learned from has no history in that snapshot: it would be its own
     score(client, job, window=Window(START + 14 * DAY, START + 18 * DAY))

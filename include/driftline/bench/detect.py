@@ -20,6 +20,7 @@ from driftline.scoring.aggregate import event_results
 from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import alarms, detect
 from driftline.scoring.kinds import kinds
+from driftline.scoring.score import to_score
 from driftline.scoring.settings import ALARM_SCORE
 from driftline.scoring.truth import Alarms, Truth, judge
 from driftline.scoring.windows import Windows
@@ -130,5 +131,5 @@ def _cost(data: Injected, first: int, minutes: int) -> float:
     begun = time.process_time()
     found = detect(values, space, mean, sqrt, usual, windows)
     kinds(found, space, usual, windows)
-    alarms(found.surprise, windows.rest)
+    alarms(to_score(found.surprise, SPANS[minutes]), windows.rest)
     return (time.process_time() - begun) / values.size * 1e6

@@ -27,7 +27,7 @@ from driftline.scoring.novelty import Novelty
 from driftline.scoring.places import Geography
 from driftline.scoring.population import Population
 from driftline.scoring.rarity import Counts, mixed
-from driftline.scoring.settings import SCORE_CURVE
+from driftline.scoring.score import to_score
 from driftline.scoring.telling import Found, explained, record
 from driftline.scoring.usual import Usual
 
@@ -239,7 +239,7 @@ def _judged(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_], segme
         return
     if kind == "given":
         judged = given_other(seen, numbers, asked)
-        yield from (judged.found(n) for n in _surprising(judged.looked.surprise))
+        yield from (judged.found(n) for n in _surprising(seen.job, judged.looked.surprise))
         return
     in_sample = bool(segment["in_sample"])
     if in_sample:
@@ -251,7 +251,7 @@ def _judged(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_], segme
     if kind == "place":
         known = Geography.from_numbers(numbers)
         surprise, km, lat, lon = known.surprise(seen.visits(), asked, seen.job.span_seconds, in_sample=in_sample)
-        for n in _surprising(surprise):
+        for n in _surprising(seen.job, surprise):
             own_lat, own_lon = places(seen.value[cells[n] : cells[n] + 1])
             here = (float(own_lat[0]), float(own_lon[0]))
             usual = None if np.isnan(lat[n]) else (float(lat[n]), float(lon[n]))
@@ -264,7 +264,7 @@ def _judged(seen: Seen, numbers: dict[str, Any], asked: NDArray[np.bool_], segme
     frequent = (
         _frequent_values(seen, model)[asked] if seen.detector.exclude_frequent in ("all", "by") else np.zeros(len(cells), bool)
     )
-    for n in _surprising(np.where(frequent, 0.0, surprise)):
+    for n in _surprising(seen.job, np.where(frequent, 0.0, surprise)):
         yield Found(seen.key(cells[n]), int(seen.bucket[cells[n]]), float(surprise[n]), level=float(level[n]))
 
 
@@ -343,7 +343,7 @@ def _members(seen: Seen, numbers: dict[str, Any]) -> Iterator[Found]:
     if seen.detector.exclude_frequent in ("all", "over"):
         surprise[model.is_frequent(members.who)] = 0.0
     buckets, counts = np.unique(mixed(seen.group, seen.bucket.astype(np.uint64)), return_counts=True)
-    for cell in _surprising(surprise):
+    for cell in _surprising(seen.job, surprise):
         key = seen.key(cell)
         here = mixed(seen.group[cell : cell + 1], seen.bucket[cell : cell + 1].astype(np.uint64))
         yield Found(
@@ -357,5 +357,5 @@ def _members(seen: Seen, numbers: dict[str, Any]) -> Iterator[Found]:
         )
 
 
-def _surprising(surprise: Floats) -> list[int]:
-    return np.flatnonzero(np.nan_to_num(surprise) > SCORE_CURVE[0][0]).tolist()
+def _surprising(job: Job, surprise: Floats) -> list[int]:
+    return np.flatnonzero(to_score(np.nan_to_num(surprise), job.bucket_span) > 0).tolist()

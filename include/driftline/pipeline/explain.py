@@ -299,14 +299,16 @@ def _suppressing(
     rules: list[tuple[str, str]] = []
     if score < MIN_RECORD_SCORE:
         other_side = found["damped"] == "one_sided"
-        rules.append(_recurring(found, MIN_RECORD_SCORE) or ("one_sided" if other_side else "below_minimum", ""))
+        rules.append(_recurring(looked.job, found, MIN_RECORD_SCORE) or ("one_sided" if other_side else "below_minimum", ""))
     elif record is None:
         rules.append(("not_found_then", ""))
     elif is_damped(record):
         rules.append(("feedback", f"{record['driftline']['feedback']['said']}; it would score {found['score']:.0f}"))
     elif score < ALARM_SCORE:
         learning = found.get("damped") == "learning"
-        rules.append(_recurring(record["driftline"], ALARM_SCORE) or ("not_learned" if learning else "below_alarm", ""))
+        rules.append(
+            _recurring(looked.job, record["driftline"], ALARM_SCORE) or ("not_learned" if learning else "below_alarm", "")
+        )
     elif not is_real(record):
         rules += _after(record, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
@@ -314,9 +316,9 @@ def _suppressing(
     return rules
 
 
-def _recurring(said: dict[str, Any], needed: float) -> tuple[str, str] | None:
+def _recurring(job: Job, said: dict[str, Any], needed: float) -> tuple[str, str] | None:
     """The rule, if it is what came before that kept a score below what was needed."""
-    if said.get("damped") != RECURRING or to_score(said["recurring"]["surprise"]) < needed:
+    if said.get("damped") != RECURRING or to_score(said["recurring"]["surprise"], job.bucket_span) < needed:
         return None
     return RECURRING, f"{said['recurring']['times']} times"
 

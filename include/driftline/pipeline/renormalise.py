@@ -14,7 +14,7 @@ from driftline.elastic import results, state
 from driftline.elastic.bulk import AT_ONCE, bulk, update_action
 from driftline.scoring.events import quiet
 from driftline.scoring.renormalisation import renormalised
-from driftline.scoring.score import from_score, to_job_score, to_score
+from driftline.scoring.score import from_job_score, from_score, to_job_score, to_score
 from driftline.scoring.settings import RENORMAL_POINTS
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def _of_type(client: Elasticsearch, job: Job, window: Window, kind: str) -> int:
     history = int((window.end - window.start) / job.bucket_span)
     alone = np.asarray(found.alone)
     # what was lowered already is not lowered twice for the same
-    first = np.where(np.isnan(alone), from_score(initial, of_job=of_job), alone)
+    first = np.where(np.isnan(alone), from_job_score(initial) if of_job else from_score(initial, job.bucket_span), alone)
     surprise = renormalised(first, bucket, np.asarray(found.group, dtype=np.int64), history, gap=quiet(job.bucket_span))
-    after = np.minimum(to_job_score(surprise) if of_job else to_score(surprise), initial)
+    after = np.minimum(to_job_score(surprise) if of_job else to_score(surprise, job.bucket_span), initial)
     changed = np.flatnonzero(np.abs(after - before) >= RENORMAL_POINTS)
 
     def actions() -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from driftline.scoring.detector import alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import CHANGES, EDGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
+from driftline.scoring.settings import CHANGE_MOST, CHANGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
 from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ BOUNDS = 1.959964  # of the 95 % interval
 FIRST = 24  # readings that a first model needs
 WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
 CHANGED = [KINDS.index(name) for name in CHANGES]
-CHANGE = np.nextafter(EDGES[-1], 0.0)  # a change is reported, but is no fault: it is never critical
 A_DAY = 6  # how often a day what is usual is measured again
 
 
@@ -111,13 +110,13 @@ def replay(
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]
         surprise[:, new] = found.surprise[:, fresh]
-        told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(surprise[:, new], CHANGE), surprise[:, new])
+        score = out.record_score[:, new] = to_score(found.surprise[:, fresh], span)
+        told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(score, CHANGE_MOST), score)
         _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])
         # alarms look back one rest, in buckets of the span as it was known then
         rested = slice(max(0, now - windows.rest), end)
         news = alarms(told[:, rested], windows.rest)[:, -(end - now) :]
-        out.record_score[:, new] = to_score(surprise[:, new])
-        out.anomaly_score[:, new] = np.where(news, to_score(told[:, new]), 0.0)
+        out.anomaly_score[:, new] = np.where(news, told[:, new], 0.0)
         now = end
         if progress:
             progress("buckets replayed", now, width)

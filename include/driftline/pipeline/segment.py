@@ -94,7 +94,7 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     bounds = [fleet.to_units(found.centre + side * BOUNDS * found.sd) for side in (-1, 0, 1)]
     kind = kinds(found, space, usual, windows)
     skip = round((window.start - part.start) / job.bucket_span)
-    return Segment(part, values, bounds, found, kind, to_score(found.surprise), learning, skip)
+    return Segment(part, values, bounds, found, kind, to_score(found.surprise, job.bucket_span), learning, skip)
 
 
 def _learning(job: Job, trained: Trained, segment: dict[str, Any]) -> NDArray[np.bool_]:

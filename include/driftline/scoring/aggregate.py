@@ -27,8 +27,8 @@ from driftline.scoring.events import (
     severity_rank,
     surprises_of,
 )
-from driftline.scoring.score import to_job_score
-from driftline.scoring.settings import ALARM_SERIES, CHANGE_REST, EDGES, MIN_RECORD_SCORE
+from driftline.scoring.score import to_job_score, to_score
+from driftline.scoring.settings import ALARM_SCORE, ALARM_SERIES, CHANGE_REST, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -169,16 +169,19 @@ def event_results(
     singles = series_events(job, records, zone=zone)
     for event in singles:
         real = any(map(is_real, event.records))
-        event.document["driftline"]["event"]["alarm"] &= real or stands_out(event.document["probability"], series)
+        event.document["driftline"]["event"]["alarm"] &= real or stands_out(
+            event.document["probability"], series, job.bucket_span
+        )
     many = job_events(job, records, series, shared or {}, zone=zone)
     _settle(job, singles, many)
     all_events: list[JobEvent | SeriesEvent] = [*many, *singles]
     return [(event.id, event.document) for event in all_events]
 
 
-def stands_out(probability: float, series: int) -> bool:
+def stands_out(probability: float, series: int, span: timedelta) -> bool:
     """Whether one series' event is worth an alarm among so many: 5 000 series see 25 times the false alarms of 200."""
-    return bool(-np.log10(max(probability, 1e-300)) >= EDGES[1] + np.log10(max(series / ALARM_SERIES, 1.0)))
+    surprise = -np.log10(max(probability, 1e-300)) - np.log10(max(series / ALARM_SERIES, 1.0))
+    return bool(to_score(surprise, span) >= ALARM_SCORE)
 
 
 def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:

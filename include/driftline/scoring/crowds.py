@@ -28,6 +28,7 @@ from driftline.scoring.events import (
     surprises_of,
 )
 from driftline.scoring.kinds import KINDS
+from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import to_job_score
 from driftline.scoring.sentence import compare, duration, weekday_and_time
 from driftline.scoring.settings import (
@@ -36,7 +37,6 @@ from driftline.scoring.settings import (
     CROWD_ROOT,
     CROWD_SERIES,
     CROWD_SURPRISE,
-    EDGES,
     EVENT_LONGEST,
     MEMBERS_NAMED,
     ONSET_BUCKETS,
@@ -249,7 +249,7 @@ def _to_the_bucket(members: list[tuple[int, dict[str, Any]]]) -> list[dict[str, 
     """The most of these that began in one and the same bucket, if each would alarm: so few may be one matter, too."""
     groups: dict[int, list[dict[str, Any]]] = {}
     for onset, record in members:
-        if surprises_of([record])[0] >= EDGES[1]:
+        if first_score(record) >= ALARM_SCORE:
             groups.setdefault(onset, []).append(record)
     most = max(groups.values(), key=len, default=[])
     return most if len(most) >= CROWD_SERIES else []

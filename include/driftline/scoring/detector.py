@@ -22,6 +22,7 @@ from driftline.scoring.settings import (
     NOW,
     RUN_COST,
     RUNS,
+    SEVERITIES,
 )
 from driftline.scoring.statistics import EVIDENCE, frozen, magnitude, settled, silent, speaking, statistics
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
+ALARMING = sorted(least for least, _ in SEVERITIES if least)
 SIGNS = {"both": 0, "high": 1, "low": -1}
 
 
@@ -219,13 +221,13 @@ def _by_counting(point: Matrix, values: Matrix, centre: Matrix, sqrt: Flags, cal
     point[rows, columns] = np.minimum(point[rows, columns], np.where(np.isfinite(exact), exact, EVIDENCE_MOST))
 
 
-def alarms(surprise: Matrix, rest: int) -> Flags:
-    """(N, T) True where a bucket is news: more surprising than all in the `rest` buckets before it.
+def alarms(score: Matrix, rest: int) -> Flags:
+    """(N, T) True where a bucket is news: of a higher score than all in the `rest` buckets before it.
 
     Once one of these was worth an alarm, it must be of a worse severity. It looks back `rest` buckets and no further, so that
     scoring in pieces says the same.
     """
-    before = np.zeros_like(surprise)
-    before[:, 1:] = maximum_filter1d(surprise, size=rest, axis=1, origin=(rest - 1) // 2, mode="constant", cval=0.0)[:, :-1]
-    worse = np.searchsorted(EDGES, surprise, side="right") > np.searchsorted(EDGES, before, side="right")
-    return np.asarray((surprise > before) & (worse | (before < EDGES[0])), dtype=bool)
+    before = np.zeros_like(score)
+    before[:, 1:] = maximum_filter1d(score, size=rest, axis=1, origin=(rest - 1) // 2, mode="constant", cval=0.0)[:, :-1]
+    worse = np.searchsorted(ALARMING, score, side="right") > np.searchsorted(ALARMING, before, side="right")
+    return np.asarray((score > before) & (worse | (before < ALARMING[0])), dtype=bool)

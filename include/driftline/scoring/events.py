@@ -354,7 +354,7 @@ def _series_event(job: Job, records: list[dict[str, Any]], found: Events, row: i
     if remarked := next((each for each in (worst, *filter(is_real, records)) if "feedback" in each["driftline"]), None):
         document["driftline"]["feedback"] = remarked["driftline"]["feedback"]
     if recurring := worst["driftline"].get("recurring"):
-        most = float(from_score(np.array(CHANGE_MOST))) if kind in CHANGES else SURPRISE_MOST
+        most = float(from_score(CHANGE_MOST, job.bucket_span)) if kind in CHANGES else SURPRISE_MOST
         document["driftline"]["recurring"] = {**recurring, "surprise": min(recurring["surprise"], most)}
     if "template" in worst["driftline"]:
         document["driftline"]["template"] = worst["driftline"]["template"]

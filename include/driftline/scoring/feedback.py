@@ -12,7 +12,7 @@ from driftline.scoring.events import REMARKED, direction, probable_surprise
 from driftline.scoring.kinds import TOLD
 from driftline.scoring.places import FAR, distance
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import ALARM_SCORE, FEEDBACK_LIKE, FEEDBACK_MOST
+from driftline.scoring.settings import ALARM_SCORE, FEEDBACK_LIKE, FEEDBACK_MOST, SPAN_BASE
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -93,7 +93,7 @@ def _clock(timestamp: int, zone: tzinfo) -> int:
 def _apply(record: dict[str, Any], verdict: Verdict) -> None:
     before, ours = record["record_score"], record["driftline"]
     if verdict.word == "nothing":
-        if before <= (most := float(to_score(FEEDBACK_MOST))):
+        if before <= (most := float(to_score(FEEDBACK_MOST, SPAN_BASE))):
             return
         record["record_score"], ours["damped"], effect = most, REMARKED, "damped: "
     else:

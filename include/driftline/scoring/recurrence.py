@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-LEAST = SCORE_CURVE[0][0]  # what is less surprising has no score
+LEAST = SCORE_CURVE[0][0]  # what is less surprising has hardly a score
 
 
 def peaks(surprise: Matrix, windows: Windows) -> Matrix:

@@ -6,16 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import JOB_CURVE, SCORE_CURVE, SEVERITIES
+from driftline.scoring.settings import JOB_CURVE, SCORE_CURVE, SEVERITIES, SPAN_BASE, SPAN_POWER
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from numpy.typing import NDArray
 
 
-def to_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """−log10(probability) → 0–100 along the score curve; monotone, so ranks are kept."""
+def span_bonus(span: timedelta) -> float:
+    """What is added to surprises of buckets this long: there are fewer of them in which the like could have come up."""
+    return max(0.0, SPAN_POWER * float(np.log10(span / SPAN_BASE)))
+
+
+def to_score(surprise: NDArray[np.float64] | float, span: timedelta) -> NDArray[np.float64]:
+    """−log10(probability) of buckets of a span → 0–100 along the score curve; monotone, so ranks are kept."""
     x, y = zip(*SCORE_CURVE, strict=True)
-    return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
+    counted = np.asarray(surprise, dtype=np.float64) + span_bonus(span)
+    return np.asarray(np.round(np.interp(counted, x, y), 4), dtype=np.float64)
 
 
 def to_job_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -24,9 +32,15 @@ def to_job_score(surprise: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return np.asarray(np.round(np.interp(np.asarray(surprise, dtype=np.float64), x, y), 4), dtype=np.float64)
 
 
-def from_score(score: NDArray[np.float64], *, of_job: bool = False) -> NDArray[np.float64]:
-    """The surprise that has a score of 0–100, along the score curve or that of a job's buckets; of 0 the largest that has it."""
-    x, y = zip(*(JOB_CURVE if of_job else SCORE_CURVE), strict=True)
+def from_score(score: NDArray[np.float64] | float, span: timedelta) -> NDArray[np.float64]:
+    """The surprise of a bucket of a span that has a score of 0–100; of 0 the largest that has it."""
+    x, y = zip(*SCORE_CURVE, strict=True)
+    return np.asarray(np.interp(score, y, x) - span_bonus(span), dtype=np.float64)
+
+
+def from_job_score(score: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The same along the curve of a job's buckets."""
+    x, y = zip(*JOB_CURVE, strict=True)
     return np.asarray(np.interp(score, y, x), dtype=np.float64)
 
 

@@ -66,7 +66,7 @@ def record(job: Job, found: Found, segment: dict[str, Any]) -> tuple[str, dict[s
     document, detector = maker.document(time, found.key), job.detectors[found.key.detector_index]
     probability = float(f"{max(10.0**-found.surprise, 1e-300):.6g}")
     actual, typical, kind = _values(found, detector, probability)
-    score = float(to_score(found.surprise))
+    score = float(to_score(found.surprise, job.bucket_span))
     document["driftline"] |= {
         "kind": kind,
         "sentence": _sentence(job, found, detector, time),
@@ -153,7 +153,7 @@ def explained(job: Job, found: Found | None) -> dict[str, Any]:
             name: {"surprise": number(getattr(found, name)), "means": MEANS[name]} for name in ("point", "long") if known
         },
         "surprise": number(found.surprise) if known else None,
-        "score": float(to_score(found.surprise)) if known else None,
+        "score": float(to_score(found.surprise, job.bucket_span)) if known else None,
         "damped": "one_sided" if known and detector.spec.side == ("low" if up else "high") else None,
         "sentence": given_sentence(detector, found) if known else "",
     }

@@ -97,7 +97,7 @@ def test_data_that_starts_on_a_wednesday_knows_the_weekend_by_its_third_time():
     said = replay(times, values, sqrt=True)
     assert said.record_score[:, 24:].max() < ALARM_SCORE, "no clean weekend is a major anomaly"
     third = slice(17 * 24, 19 * 24)
-    assert (said.record_score[:, third] >= 25).mean() < 0.01
+    assert (said.record_score[:, third] >= 25).mean() < 0.05
     off = np.abs(said.typical / expected(21 * 24, 400.0) - 1).mean(axis=0)
     assert off[third].mean() < 0.6 * off[3 * 24 : 5 * 24].mean(), "nearer to it than the first time"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from scipy.stats import nbinom
@@ -74,7 +74,7 @@ def record(bucket, value, probability, actual, typical, detector=0, field=PATH, 
     """A record document as scoring makes it."""
     from driftline.scoring.score import to_score
 
-    score = float(to_score(min(-np.log10(max(probability, 1e-300)), 300)))
+    score = float(to_score(min(-np.log10(max(probability, 1e-300)), 300), timedelta(seconds=QUARTER)))
     return {
         "timestamp": int(START.timestamp() * 1000) + bucket * QUARTER * 1000,
         "detector_index": detector,

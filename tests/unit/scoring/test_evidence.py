@@ -13,7 +13,7 @@ from driftline.scoring.detector import OTHER_SIDE, alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
 from driftline.scoring.score import among, severity, to_job_score, to_score
-from driftline.scoring.settings import ALARM_SCORE, EDGES, LEARNING_MOST
+from driftline.scoring.settings import ALARM_SCORE, EDGES, LEARNING_MOST, SPAN_BASE
 from driftline.scoring.statistics import frozen, settled, silent, statistics
 from driftline.scoring.tail import Tail, fit_tail
 from driftline.scoring.windows import Windows
@@ -155,10 +155,10 @@ def test_what_happens_is_found_and_named(change, kind):
     counts, mean = traffic(16)
     change(counts)
     found, usual = scored(counts, mean)
-    assert to_score(found.surprise[0, 1440:1488]).max() >= ALARM_SCORE
-    assert to_score(found.surprise[1, 1344:]).max() < ALARM_SCORE, "the other series is quiet"
+    assert to_score(found.surprise[0, 1440:1488], QUARTER).max() >= ALARM_SCORE
+    assert to_score(found.surprise[1, 1344:], QUARTER).max() < ALARM_SCORE, "the other series is quiet"
     codes = kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 1440:1488]
-    loud = codes[found.surprise[0, 1440:1488] >= EDGES[1]]
+    loud = codes[to_score(found.surprise[0, 1440:1488], QUARTER) >= ALARM_SCORE]
     assert kind in {KINDS[code] for code in loud}
 
 
@@ -166,7 +166,8 @@ def test_a_shift_is_news_once_and_then_learned():
     counts, mean = traffic(18)
     counts[0, 15 * DAY :] = np.random.default_rng(9).poisson(counts[0, 15 * DAY :] * 1.6)
     found, usual = scored(counts, mean)
-    news = alarms(found.surprise, WINDOWS.rest)[0] & (found.surprise[0] >= EDGES[1])
+    scores = to_score(found.surprise, QUARTER)
+    news = (alarms(scores, WINDOWS.rest) & (scores >= ALARM_SCORE))[0]
     assert 15 * DAY <= np.flatnonzero(news)[0] < 15 * DAY + 4
     assert not news[16 * DAY :].any()
     assert "level_shift" in {KINDS[code] for code in kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 15 * DAY : 16 * DAY]}
@@ -175,7 +176,7 @@ def test_a_shift_is_news_once_and_then_learned():
 def test_twenty_series_of_noise_raise_no_alarm():
     counts, mean = traffic(21, seed=7, series=20)
     found, _ = scored(counts, mean)
-    assert not (alarms(found.surprise, WINDOWS.rest) & (found.surprise >= EDGES[1]))[:, 14 * DAY :].any()
+    assert (to_score(found.surprise, QUARTER)[:, 14 * DAY :] < ALARM_SCORE).all()
 
 
 def test_a_piece_with_its_look_back_says_what_the_whole_says():
@@ -220,14 +221,14 @@ def test_a_count_is_no_more_surprising_than_its_own_law():
 
 def test_alarms_are_what_their_definition_says():
     rng = np.random.default_rng(6)
-    surprise = rng.exponential(1.5, (3, 400))
+    scores, edges = rng.exponential(15, (3, 400)), (25, 50, 75)
     rest, expected = 30, np.zeros((3, 400), dtype=bool)
     for row in range(3):
         for n in range(400):
-            before, now = max(surprise[row, max(0, n - rest) : n], default=0.0), surprise[row, n]
-            worse = sum(now >= edge for edge in EDGES) > sum(before >= edge for edge in EDGES)
-            expected[row, n] = now > before and (worse or before < EDGES[0])
-    np.testing.assert_array_equal(alarms(surprise, rest), expected)
+            before, now = max(scores[row, max(0, n - rest) : n], default=0.0), scores[row, n]
+            worse = sum(now >= edge for edge in edges) > sum(before >= edge for edge in edges)
+            expected[row, n] = now > before and (worse or before < edges[0])
+    np.testing.assert_array_equal(alarms(scores, rest), expected)
 
 
 def test_bursts_are_kept_apart_until_they_are_usual():
@@ -274,11 +275,20 @@ def test_values_of_any_size_and_gaps_are_endured():
 
 
 def test_scores_keep_the_order_of_probabilities_and_end_at_100():
-    for curve in (to_score, to_job_score):
-        scores = curve(np.linspace(0, 320, 2000))
+    surprises = np.linspace(0, 320, 2000)
+    for scores in (to_score(surprises, SPAN_BASE), to_score(surprises, timedelta(days=1)), to_job_score(surprises)):
         assert (np.diff(scores) >= 0).all()
         assert (scores[0], scores[-1]) == (0.0, 100.0)
-    np.testing.assert_allclose(to_score(np.array(EDGES)), [25, 50, 75])
+    for minutes in (1, 5):
+        np.testing.assert_allclose(to_score(np.array(EDGES), timedelta(minutes=minutes)), [25, 50, 75])
+
+
+def test_of_longer_buckets_there_are_fewer_so_each_counts_more_and_nothing_none_at_any_span():
+    spans = [timedelta(minutes=minutes) for minutes in (5, 15, 60, 1440, 7 * 1440)]
+    assert (np.diff([to_score(3.4, span) for span in spans]) > 0).all()
+    # twelve times fewer: the root of it
+    assert to_score(5.0 - np.log10(12) / 2, timedelta(hours=1)) == pytest.approx(50, abs=0.01)
+    assert not any(to_score(0.0, span) for span in spans)
 
 
 @pytest.mark.parametrize(

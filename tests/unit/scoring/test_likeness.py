@@ -30,7 +30,7 @@ JOB = Job.parse(
 
 def record(at: int = 0, surprise: float = 10.0, actual: float = 300.0, host: str = "a", **changes: Any) -> dict[str, Any]:
     """A record so many hours after some Monday; 30 were expected."""
-    score = float(to_score(surprise))
+    score = float(to_score(surprise, JOB.bucket_span))
     kind = changes.pop("kind", "spike" if actual > 30 else "drop")
     return {
         "job_id": "web", "timestamp": 1772409600000 + at * HOUR, "detector_index": 0, "function": "count", "bucket_span": 3600,
@@ -143,8 +143,8 @@ def test_a_damped_record_keeps_what_the_model_says_and_a_warning_stays_as_it_is(
     assert (damped["probability"], damped["initial_record_score"]) == (record(24)["probability"], record(24)["record_score"])
     assert damped["driftline"]["sentence"] == "so it is; damped: said to be nothing on 2026-03-04 by ana"
     assert surprises_of([damped, record(24)]).tolist() == [3.3, 10.0]
-    (mild,) = weighed([record(24, surprise=3.2)], verdict("nothing"))
-    assert mild == record(24, surprise=3.2)
+    (mild,) = weighed([record(24, surprise=2.7)], verdict("nothing"))
+    assert mild == record(24, surprise=2.7)
 
 
 def test_many_damped_records_are_no_event_of_the_job_and_no_bad_bucket():
@@ -191,6 +191,6 @@ def test_what_is_real_is_spoken_for_by_an_event_of_the_job_that_alarms():
 def test_an_event_that_goes_on_keeps_its_alarm():
     records = weighed([record(0), record(1), record(2, surprise=12.0)], verdict("nothing"))
     ((_, event),) = event_results(JOB, records, 1)
-    assert [round(each["record_score"]) for each in records] == [79, 22, 22]
+    assert [round(each["record_score"]) for each in records] == [80, 22, 22]
     assert event["driftline"]["event"]["alarm"]
     assert "feedback" not in event["driftline"]

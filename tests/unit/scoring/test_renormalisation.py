@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
 from driftline.scoring.renormalisation import first_score, renormalised
-from driftline.scoring.score import from_score, to_job_score, to_score
+from driftline.scoring.score import from_job_score, from_score, to_job_score, to_score
 
 MONTH = 2880  # buckets of a quarter of an hour
 
@@ -64,11 +66,11 @@ def test_saturated_surprises_can_be_compared():
     assert found[0] == found[1] == pytest.approx(300 - np.log10(3), abs=1e-6)
 
 
-@pytest.mark.parametrize("of_job", [False, True])
-def test_scores_and_surprises_are_one_to_one(of_job):
-    surprises = np.linspace(3.4, 300, 50)
-    scores = (to_job_score if of_job else to_score)(surprises)
-    assert from_score(scores, of_job=of_job) == pytest.approx(surprises, abs=0.01)
+@pytest.mark.parametrize("span", [timedelta(minutes=1), timedelta(hours=1), None])
+def test_scores_and_surprises_are_one_to_one(span):
+    surprises = np.linspace(3.4, 299, 50)
+    back = from_score(to_score(surprises, span), span) if span else from_job_score(to_job_score(surprises))
+    assert back == pytest.approx(surprises, abs=0.01)
 
 
 def test_what_people_judged_counts_as_they_judged_it():

@@ -130,7 +130,8 @@ def job_events(
         else:
             group.append(crowd)
     made = (_job_event(job, group, zone) for group in groups)
-    events = [event for event in made if event.members or any(crowd.shared for crowd in event.crowds)]
+    # one series that the louder ones have left behind speaks for itself
+    events = [event for event in made if len(event.members) > 1 or any(crowd.shared for crowd in event.crowds)]
     for number_of, event in enumerate(events):
         said = event.document["driftline"]["event"]
         before = (other for other in events[:number_of] if said["start"] < other.document["driftline"]["event"]["end"] + REST)

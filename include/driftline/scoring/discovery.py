@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from driftline.scoring.score import among
-from driftline.scoring.settings import EXCESS_SHAPE, EXCESS_SLACK, FALSE_DISCOVERY_RATE, SURPRISE_MOST
+from driftline.scoring.settings import EXCESS_SHAPE, EXCESS_SLACK, FALSE_DISCOVERY_RATE, MANY_LEAST, SURPRISE_MOST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,13 +53,14 @@ def job_surprise(surprises: NDArray[np.float64], looked_at: int) -> float:
     when a series becomes more surprising, or when one more does.
 
     Args:
-        surprises: (M,) of the series that stand out, in any order; of several records of one partition only the highest.
+        surprises: (M,) of the series that stand out, in any order; of several records of one partition only the highest. Those
+            below MANY_LEAST count as none.
         looked_at: All series that were looked at; taken as M if it is less.
 
     Returns:
         The bucket's surprise, 0 for none.
     """
-    ordered = np.sort(surprises)[::-1]
+    ordered = np.sort(surprises[surprises >= MANY_LEAST])[::-1]
     if not len(ordered):
         return 0.0
     n = max(looked_at, len(ordered))
@@ -87,8 +88,8 @@ def adjusted(surprises: NDArray[np.float64], looked_at: int) -> NDArray[np.float
 
 
 def discoveries(surprises: NDArray[np.float64], looked_at: int, rate: float = FALSE_DISCOVERY_RATE) -> NDArray[np.bool_]:
-    """(M,) which of these stand, when a share of `rate` of those that do may be chance."""
-    stands: NDArray[np.bool_] = adjusted(surprises, looked_at) >= -np.log10(rate)
+    """(M,) which of these stand, when a share of `rate` of those that do may be chance. Of the mildest none does."""
+    stands: NDArray[np.bool_] = (adjusted(surprises, looked_at) >= -np.log10(rate)) & (surprises >= MANY_LEAST)
     return stands
 
 

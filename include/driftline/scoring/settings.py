@@ -183,6 +183,9 @@ FEEDBACK_LIKE = 1.75
 # Of the records of a bucket that count towards "many at once", this share may be chance: with the usual 5 %, small clean jobs
 # lose nothing, but members of a real incident are lost; 10 % of its members being innocent harms nobody.
 FALSE_DISCOVERY_RATE = 0.1
+# What is milder than this is not counted towards it: of 200 clean series 18 reach 2.4 in the same bucket of two weeks, by what
+# their models get wrong together.
+MANY_LEAST = 2.6
 # Single probabilities may be too small by this factor before a fleet of them looks like an excess. Tails are fitted on weeks of
 # data and are right to a factor of two or three at 1 in 1 000; real incidents exceed chance by factors of hundreds.
 EXCESS_SLACK = 3.0

@@ -83,9 +83,17 @@ def test_adjusted_probabilities_are_those_of_benjamini_and_hochberg(values):
 
 
 def test_series_that_were_not_handed_over_count_as_looks():
-    values = np.array([6.0, 5.5, 2.0])
+    values = np.array([6.0, 5.5, 2.7])
     assert discoveries(values, 3).tolist() == [True, True, True]
     assert discoveries(values, 5000).tolist() == [True, True, False]
+
+
+def test_the_mildest_add_up_to_nothing():
+    """What models get wrong together is in them: no number of them is news, and they change nothing of the others."""
+    mild = np.full(60, 2.5)
+    assert job_surprise(mild, 200) == 0.0
+    assert not discoveries(mild, 200).any()
+    assert job_surprise(np.append(mild, 9.0), 200) == job_surprise(np.array([9.0]), 200)
 
 
 def test_the_false_share_of_discoveries_is_what_was_asked_for():

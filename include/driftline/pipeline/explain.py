@@ -27,12 +27,12 @@ from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, TAILED, Calibration
-from driftline.scoring.events import is_damped, is_real, same_change, severity_rank
+from driftline.scoring.events import is_damped, is_real, rest_after, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity, to_score
-from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -324,10 +324,12 @@ def _recurring(job: Job, said: dict[str, Any], needed: float) -> tuple[str, str]
 
 
 def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """What an earlier alarm of the same series makes of an alarm: for a day, or two of a change that was no less surprising."""
-    day = record["timestamp"] - EVENT_LONGEST // timedelta(milliseconds=1)
+    """What an earlier alarm of the same series makes of an alarm."""
     alarming = [
-        each for each in before if first_score(each) >= ALARM_SCORE and (each["timestamp"] >= day or same_change(record, each))
+        each
+        for each in before
+        if first_score(each) >= ALARM_SCORE
+        and record["timestamp"] - each["timestamp"] <= rest_after(each, record) // timedelta(milliseconds=1)
     ]
     louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(first_score(record))]
     if not louder:

@@ -11,7 +11,7 @@ import numpy as np
 from driftline.core.errors import WindowError
 from driftline.core.results import result, result_id
 from driftline.core.timespan import format_span
-from driftline.scoring.crowds import REST, JobEvent, job_events
+from driftline.scoring.crowds import JobEvent, job_events
 from driftline.scoring.discovery import discoveries, job_surprise
 from driftline.scoring.events import (
     LINEAGE,
@@ -22,13 +22,13 @@ from driftline.scoring.events import (
     key_of,
     looked_at,
     quiet,
-    same_change,
+    rest_after,
     series_events,
     severity_rank,
     surprises_of,
 )
 from driftline.scoring.score import to_job_score, to_score
-from driftline.scoring.settings import ALARM_SCORE, ALARM_SERIES, CHANGE_REST, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SCORE, ALARM_SERIES, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -215,7 +215,7 @@ def _same_incident(document: dict[str, Any], before: dict[str, Any], slack: int)
     if document["detector_index"] != before["detector_index"]:
         return _near(said, other, slack)
     worse = severity_rank(document["anomaly_score"]) > severity_rank(before["anomaly_score"])
-    rest = CHANGE_REST // timedelta(milliseconds=1) if same_change(document, before) else REST
+    rest = rest_after(before, document) // timedelta(milliseconds=1)
     return not worse and bool(said["start"] < other["end"] + rest)
 
 

@@ -130,11 +130,13 @@ class Learned:
     Attributes:
         usual: What is usual, with no peaks yet: `detector.past_peaks` finds them.
         z: (N, T) settled residuals, NaN where there was no value or a burst.
+        unit: (N, T) what they are counted in, in the model's space.
         looked: The statistics of them.
     """
 
     usual: Calibration
     z: Matrix
+    unit: Matrix
     looked: dict[str, Matrix]
 
 
@@ -165,7 +167,7 @@ def calibrate(
     sd = deviation(law, mean, floor, sqrt)
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
-    z, centre = settled(space, mean, sd, seen[:, 0] >= 0, windows)
+    z, centre, unit = settled(space, mean, sd, seen[:, 0] >= 0, windows)
     found = statistics(z, space, mean, sd, windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
@@ -174,7 +176,9 @@ def calibrate(
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
-    return Learned(Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, found)
+    return Learned(
+        Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, unit, found
+    )
 
 
 def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:

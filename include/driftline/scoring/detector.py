@@ -47,7 +47,7 @@ class Detected:
     Attributes:
         z: Settled residuals in units of noise, NaN where there is no value.
         centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on (`settled`).
-        sd: The unit, in the model's space.
+        sd: The unit of `z`, in the model's space.
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
         surprise: The same with runs, once what came before, and what is still learned, are allowed for.
@@ -92,7 +92,7 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
     """
     sd = calibration.deviation(mean, sqrt)
-    z, centre = settled(space, mean, sd, calibration.positive, windows)
+    z, centre, unit = settled(space, mean, sd, calibration.positive, windows)
     looked = statistics(z, space, mean, sd, windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
@@ -115,7 +115,7 @@ def detect(
     damped[young & (surprise > LEARNING_MOST)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
     surprise = np.where(young, np.minimum(surprise, LEARNING_MOST), surprise)
-    return Detected(z, centre, sd, found, alone, surprise, times, damped)
+    return Detected(z, centre, unit, found, alone, surprise, times, damped)
 
 
 def past_peaks(
@@ -143,21 +143,22 @@ def past_peaks(
         mask: (N, T) bursts that were left out there; they are part of the past.
         sides: As of `detect`.
     """
-    calibration, z, looked = learned.usual, learned.z, learned.looked
+    calibration, z, unit, looked = learned.usual, learned.z, learned.unit, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        whole, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
+        whole, _, wide = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
         again = statistics(whole, space[masked], mean[masked], sd, windows)
-        z, looked = _put(z, masked, whole), {name: _put(part, masked, again[name]) for name, part in looked.items()}
+        z, unit = _put(z, masked, whole), _put(unit, masked, wide)
+        looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
     for name in EVIDENCE:
         tails |= magnitude(name, looked[name]) > calibration.tails[name].knots[:, -1:]
     rows, columns = np.nonzero(tails)
-    value, level, expected, residual = (part[rows, columns][:, None] for part in (values, space, mean, z))
+    value, level, residual, scale = (part[rows, columns][:, None] for part in (values, space, z, unit))
     cells = {name: part[rows, columns][:, None] for name, part in looked.items()}
     usual, flags = calibration.take(rows), sqrt[rows]
-    found = _weighed(value, residual, level - residual * usual.deviation(expected, flags), cells, flags, usual)
+    found = _weighed(value, residual, level - residual * scale, cells, flags, usual)
     other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
     alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual))[:, 0]

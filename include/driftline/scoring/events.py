@@ -27,6 +27,7 @@ from driftline.scoring.settings import (
     FEEDBACK_MOST,
     MIN_RECORD_SCORE,
     SEVERITIES,
+    STILL,
     SURPRISE_MOST,
 )
 
@@ -235,10 +236,16 @@ def key_of(record: dict[str, Any]) -> SeriesKey:
     )
 
 
-def same_change(document: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether two records, or two events, are changes, of which the later is no more surprising."""
-    kinds = {each["driftline"].get("event", each["driftline"]).get("kind") for each in (document, before)}
-    return kinds <= CHANGES and bool(document["probability"] >= before["probability"])
+def rest_after(before: dict[str, Any], document: dict[str, Any]) -> timedelta:
+    """How long an earlier record, or event, speaks for a later one of its series that is no worse.
+
+    A day; of changes, of which the later is no more surprising, longer. What is gone or stuck is another matter than what moved.
+    """
+    earlier, later = (each["driftline"].get("event", each["driftline"]).get("kind") for each in (before, document))
+    if later in STILL and earlier not in STILL:
+        return timedelta(0)
+    same = {earlier, later} <= CHANGES and document["probability"] >= before["probability"]
+    return CHANGE_REST if same else EVENT_LONGEST
 
 
 def is_compared(record: dict[str, Any]) -> bool:

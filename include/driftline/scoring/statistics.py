@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import i0e, i1e
@@ -14,6 +14,7 @@ from driftline.scoring.settings import (
     CURRENT_SHAPE,
     FLAT_MOST,
     LEAST_COMMON,
+    LEVEL_DOUBT,
     LN10,
     MEAN_CLIP,
     PERIODS,
@@ -35,8 +36,22 @@ EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
 how much it swings, or how little."""
 
 
-def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_], windows: Windows) -> tuple[Matrix, Matrix]:
-    """Residuals (N, T) around the level that they have settled on lately, in units of noise, and what is expected on that level.
+class Settled(NamedTuple):
+    """Residuals (N, T) around the level that they have settled on lately.
+
+    Attributes:
+        z: In units of noise.
+        centre: What is expected on that level, in the model's space.
+        unit: The noise there: the farther a level is from the model, the less is known of what it does.
+    """
+
+    z: Matrix
+    centre: Matrix
+    unit: Matrix
+
+
+def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_], windows: Windows) -> Settled:
+    """Values (N, T) against what the model expects on the level that its residuals have settled on lately.
 
     A level is so many units of noise more at all times. Of what is never negative (`positive`, (N,)) it may as well be so many
     times as much: twice the visitors are twice as many by day and by night, a new health check is not. What lies between both is
@@ -51,7 +66,8 @@ def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_]
         plus, value = centre[rows], space[rows]
         nearer = np.clip(value, np.minimum(plus, times), np.maximum(plus, times))
         centre[rows] = np.where(np.isnan(value), plus, nearer)
-    return (space - centre) / sd, centre
+    unit = np.hypot(sd, LEVEL_DOUBT * (centre - mean))
+    return Settled((space - centre) / unit, centre, unit)
 
 
 def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from driftline.core.job import Job
 from driftline.core.results import result_id
-from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rested, same_change, series_events
+from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rest_after, rested, series_events
 from driftline.scoring.sentence import compare, duration, sentence
 from driftline.scoring.settings import CHANGE_MOST, EVENT_GAP
 
@@ -181,18 +181,22 @@ def test_ten_quiet_minutes_or_two_buckets_do_not_end_an_event(seconds, gap):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "probabilities", "same"),
+    ("kinds", "probabilities", "days"),
     [
-        (("level_shift", "ramp"), (1e-7, 1e-7), True),
-        (("level_shift", "level_shift"), (1e-9, 1e-7), False),
-        (("drop", "level_shift"), (1e-7, 1e-7), False),
-        (("level_shift", "spike"), (1e-7, 1e-7), False),
+        (("ramp", "level_shift"), (1e-7, 1e-7), 2),
+        (("level_shift", "level_shift"), (1e-7, 1e-9), 1),
+        (("level_shift", "drop"), (1e-7, 1e-7), 1),
+        (("spike", "level_shift"), (1e-7, 1e-7), 1),
+        (("spike", "flatline"), (1e-9, 1e-7), 0),
+        (("level_shift", "silence"), (1e-9, 1e-7), 0),
+        (("silence", "flatline"), (1e-9, 1e-7), 1),
+        (("flatline", "spike"), (1e-9, 1e-7), 1),
     ],
 )
-def test_the_same_change_is_one_that_is_no_more_surprising_of_records_and_events_alike(kinds, probabilities, same):
+def test_how_long_one_speaks_for_the_next_goes_by_their_kinds_of_records_and_events_alike(kinds, probabilities, days):
     pair = [record(n, 60.0, kind=kind, probability=p) for n, (kind, p) in enumerate(zip(kinds, probabilities, strict=True))]
-    assert same_change(*pair) is same
-    assert same_change(*(series_events(JOB, [each])[0].document for each in pair)) is same
+    assert rest_after(*pair) == timedelta(days=days)
+    assert rest_after(*(series_events(JOB, [each])[0].document for each in pair)) == timedelta(days=days)
 
 
 def test_a_fleet_takes_one_pass():

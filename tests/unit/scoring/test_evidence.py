@@ -69,13 +69,16 @@ def test_a_new_level_may_be_so_much_more_or_so_many_times_as_much():
     sd = np.full_like(mean, 1.0)
     truth = np.stack([rate, rate * 1.6, (np.sqrt(rate) + 7) ** 2, rate * 0.5])
     counts = np.sqrt(rng.poisson(truth))
-    z, centre = settled(counts, mean, sd, np.full(4, True), WINDOWS)
+    z, centre, unit = settled(counts, mean, sd, np.full(4, True), WINDOWS)
     weekend = slice(4 * DAY, 4 * DAY + DAY // 2)
     assert (np.abs(z[:, weekend].mean(axis=1)) < 0.5).all()
     assert np.abs(z[0] - (counts - mean)[0]).max() < 0.5, "without a new level nothing changes"
-    np.testing.assert_allclose(counts - centre, z * sd)
-    readings, _ = settled(counts, mean, sd, np.full(4, False), WINDOWS)
-    assert readings[1, weekend].mean() < -2, "of what may be negative a level adds"
+    np.testing.assert_allclose(counts - centre, z * unit)
+    new = slice(2 * DAY, 3 * DAY)
+    assert (unit[1:3, new] > 1.15 * unit[0, new].max()).all(), "what a level does that is new is known less well"
+    np.testing.assert_allclose(unit[:, : DAY // 2], 1.0, err_msg="without one there is no doubt")
+    readings, *_ = settled(counts, mean, sd, np.full(4, False), WINDOWS)
+    assert readings[1, weekend].mean() < -1.5, "of what may be negative a level adds"
     np.testing.assert_allclose(readings[2, weekend].mean(), 0, atol=0.2)
 
 
@@ -269,9 +272,10 @@ def test_values_of_any_size_and_gaps_are_endured():
             assert np.isfinite(found.surprise).all()
             assert (noise_floor(each, sqrt) > 0).all()
     nothing, none = np.full((2, 50), np.nan), np.array([True, False])
-    z, centre = settled(nothing, np.full((2, 50), 7.0), np.ones((2, 50)), none, WINDOWS)
+    z, centre, unit = settled(nothing, np.full((2, 50), 7.0), np.ones((2, 50)), none, WINDOWS)
     assert np.isnan(z).all()
     assert (centre == 7.0).all()
+    assert (unit == 1.0).all()
 
 
 def test_scores_keep_the_order_of_probabilities_and_end_at_100():

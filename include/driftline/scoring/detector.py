@@ -24,7 +24,7 @@ from driftline.scoring.settings import (
     RUNS,
     SEVERITIES,
 )
-from driftline.scoring.statistics import EVIDENCE, frozen, magnitude, settled, silent, speaking, statistics
+from driftline.scoring.statistics import EVIDENCE, frozen, magnitude, settled, silent, speaking, statistics, unforeseen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def detect(
         found["silence"] = np.where(sqrt[:, None], gone, 0.0)
         stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
     found["frozen"] = stuck
-    alone, run, other = combine(found, z), _running(found, z), _other_side(z, sides)
+    alone, run, other = combine(found, z, unforeseen(z, looked["shape"], windows)), _running(found, z), _other_side(z, sides)
     joint = np.maximum(alone, run)
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
@@ -156,12 +156,13 @@ def past_peaks(
         tails |= magnitude(name, looked[name]) > calibration.tails[name].knots[:, -1:]
     rows, columns = np.nonzero(tails)
     value, level, residual, scale = (part[rows, columns][:, None] for part in (values, space, z, unit))
+    new = unforeseen(z, looked["shape"], windows)[rows, columns][:, None]
     cells = {name: part[rows, columns][:, None] for name, part in looked.items()}
     usual, flags = calibration.take(rows), sqrt[rows]
     found = _weighed(value, residual, level - residual * scale, cells, flags, usual)
     other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
     alone = np.where(np.isnan(z), np.nan, 0.0)
-    alone[rows, columns] = np.where(other, 0.0, combine(found, residual))[:, 0]
+    alone[rows, columns] = np.where(other, 0.0, combine(found, residual, new))[:, 0]
     return peaks(alone, windows)
 
 
@@ -184,12 +185,15 @@ def _weighed(
     return found
 
 
-def combine(evidence: dict[str, Matrix], z: Matrix) -> Matrix:
-    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one of the others says alone."""
+def combine(evidence: dict[str, Matrix], z: Matrix, new: Flags) -> Matrix:
+    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one of ALONE says, which has its cost.
+
+    A shape is one of these where it is `new` to the model as well (`unforeseen`).
+    """
     now = np.maximum.reduce([evidence[name] for name in NOW])
     joint = np.sum([np.minimum(part, EVIDENCE_MOST) for part in (now, evidence["mean"], evidence["shape"])], axis=0) * JOINT_SHARE
-    for name in ALONE:
-        joint = np.maximum(joint, np.minimum(evidence[name], EVIDENCE_MOST) - ALONE_COST)
+    for part in (np.where(new, evidence["shape"], 0.0), *(evidence[name] for name in ALONE)):
+        joint = np.maximum(joint, np.minimum(part, EVIDENCE_MOST) - ALONE_COST)
     return np.where(np.isnan(z), 0.0, joint)
 
 

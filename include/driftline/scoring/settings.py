@@ -101,7 +101,7 @@ TAIL_COUNTS = 24
 # Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.
 NOW = ("point", "brief", "long")
 JOINT = ("point", "mean", "shape")
-ALONE = ("variance", "flatline", "shape")
+ALONE = ("variance", "flatline")
 JOINT_SHARE = 0.5
 EVIDENCE_MOST = 300.0
 # What stands still, swings or stays away is looked at beside the three: other looks, other chances of a false alarm. So is

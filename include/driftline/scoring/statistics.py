@@ -126,17 +126,25 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
         lag = period * windows.day
         if lag >= width:
             break
-        difference = ((space[:, lag:] - space[:, :-lag]) / sd[:, lag:]) ** 2
-        known = ~np.isnan(difference)
-        total = running(np.where(known, difference, 0.0), windows.shape)
-        if known.all():
-            amount = np.minimum(np.arange(1, width - lag + 1), windows.shape)[None].astype(np.float64)
-        else:
-            amount = running(known.astype(np.float64), windows.shape)
-        # half a stretch is the least to compare
-        mean = np.where(amount >= windows.shape / 2, total / np.maximum(amount, 1.0), np.inf)
+        mean = _mean_square((space[:, lag:] - space[:, :-lag]) / sd[:, lag:], windows.shape)
         np.minimum(best[:, lag:], mean, out=best[:, lag:])
     return np.where(np.isfinite(best), np.sqrt(np.maximum(best, 0.0) / 2), np.nan)
+
+
+def unforeseen(z: Matrix, shape: Matrix, windows: Windows) -> NDArray[np.bool_]:
+    """(N, T) where the last buckets are as unlike the model as all days before: it may know of clocks that were moved."""
+    return np.asarray(_mean_square(z, windows.shape) >= shape**2)
+
+
+def _mean_square(difference: Matrix, length: int) -> Matrix:
+    """(N, T) over the last `length` buckets; infinite where fewer than half of them are known."""
+    known = ~np.isnan(difference)
+    total = running(np.where(known, difference**2, 0.0), length)
+    if known.all():
+        amount = np.minimum(np.arange(1, difference.shape[1] + 1), length)[None].astype(np.float64)
+    else:
+        amount = running(known.astype(np.float64), length)
+    return np.where(amount >= length / 2, total / np.maximum(amount, 1.0), np.inf)
 
 
 def _swing(z: Matrix, width: int) -> Matrix:

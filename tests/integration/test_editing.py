@@ -76,6 +76,8 @@ def told(documents):
     out = []
     for document in documents.values():
         lineage = {k: v for k, v in document["driftline"].items() if k not in ("job_version", "snapshot_id", "key")}
+        if event := lineage.get("event"):
+            lineage["event"] = event | {"member_of": "member_of" in event}  # ids go by the job
         out.append(repr(sorted({**document, "job_id": "", "driftline": sorted(lineage.items(), key=str)}.items(), key=str)))
     return sorted(out)
 

@@ -112,7 +112,8 @@ def test_a_ready_job_alarms_at_its_incident_and_nowhere_else(client, index, stor
     severe = results.top_records(client, job.job_id, limit=500, min_score=ALARM_SCORE)
     found = {incident_at(module, parse_time(record["timestamp"])) for record in severe}
     events = results.of_type(client, job.job_id, "event")  # what is as bad as an hour before, and no worse, does not alarm again
-    alarms = {incident_at(module, parse_time(event["timestamp"])) for event in events if event["driftline"]["event"]["alarm"]}
+    said = [event["driftline"]["event"] for event in events]
+    alarms = {incident_at(module, parse_time(event["peak"])) for event in said if event["alarm"]}
     must, may = (set(words.split()) for words in EXPECTED[module][name])
     assert must <= found
     assert alarms, "nothing alarms"

@@ -131,7 +131,7 @@ def job_events(
             group.append(crowd)
     made = (_job_event(job, group, zone) for group in groups)
     # one series that the louder ones have left behind speaks for itself
-    events = [event for event in made if len(event.members) > 1 or any(crowd.shared for crowd in event.crowds)]
+    events = [event for event in made if len(dict(event.members)) > 1 or any(crowd.shared for crowd in event.crowds)]
     for number_of, event in enumerate(events):
         said = event.document["driftline"]["event"]
         before = (other for other in events[:number_of] if said["start"] < other.document["driftline"]["event"]["end"] + REST)

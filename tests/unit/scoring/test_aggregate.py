@@ -321,6 +321,11 @@ def test_three_that_fail_in_the_same_bucket_are_one_event():
     assert event["anomaly_score"] >= max(each["record_score"] for each in down)
     apart = [record(bucket + number, f"/p{number}", 1e-9, 2.0, 60.0) for number in range(3) for bucket in range(4)]
     assert len(alarms(event_results(JOB, apart, 60))) == 3
+    # two of them get far worse: they alarm by themselves, and so does the third, which is no crowd alone
+    mild = [record(bucket, f"/p{number}", 1e-6, 20.0, 60.0) for number in range(3) for bucket in range(4)]
+    worse = [*mild, *(record(4, f"/p{number}", 1e-40, 0.0, 60.0) for number in range(2))]
+    found = alarms(event_results(JOB, worse, 60))
+    assert sorted(event.get("partition_field_value", "") for event in found) == ["/p0", "/p1", "/p2"]
 
 
 @pytest.mark.parametrize("seed", range(6))

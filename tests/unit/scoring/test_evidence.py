@@ -13,7 +13,7 @@ from driftline.scoring.detector import OTHER_SIDE, alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
 from driftline.scoring.score import among, severity, to_job_score, to_score
-from driftline.scoring.settings import ALARM_SCORE, EDGES, LEARNING_MOST, SPAN_BASE
+from driftline.scoring.settings import ALARM_SCORE, ALONE_COST, EDGES, LEARNING_MOST, SPAN_BASE
 from driftline.scoring.statistics import frozen, settled, silent, statistics
 from driftline.scoring.tail import Tail, fit_tail
 from driftline.scoring.windows import Windows
@@ -91,6 +91,21 @@ def test_a_shape_without_precedent_stands_out_and_one_that_recurs_does_not():
     shape = statistics(space - 10, space, np.full_like(space, 10.0), sd, WINDOWS)["shape"]
     assert shape[1, 9 * DAY + 20] > 5
     assert shape[0, 9 * DAY + 20] < 2
+
+
+def test_a_shape_counts_by_itself_where_the_model_did_not_foresee_it():
+    """A day's traffic comes three hours early: once the model knows, as of clocks that were moved, and once it does not."""
+    counts, mean = traffic(18, seed=11)
+    day = slice(16 * DAY, 17 * DAY)
+    early = np.random.default_rng(12).poisson(np.roll(mean[0, day], -12) ** 2)
+    counts[:, day] = early
+    mean[0, day] = np.roll(mean[0, day], -12)
+    found, _ = scored(counts, mean)
+    shape = found.evidence["shape"][:, day]
+    assert (shape.max(axis=1) > EDGES[1] + ALONE_COST).all(), "no day was like it"
+    known, unknown = found.surprise[:, day].max(axis=1)
+    assert known < EDGES[1] < unknown
+    assert unknown >= shape[1].max() - ALONE_COST
 
 
 def test_runs_weigh_what_their_law_says():

@@ -230,8 +230,12 @@ def more(client: Elasticsearch, explored: Job) -> Iterator[list[float]]:
 
 
 def test_records_are_filtered_sorted_and_paged(asking: MlClient, explored: Job, more: list[float]) -> None:
+    def found(**asked: Any) -> Any:
+        # scoring may have found milder ones than these
+        return asking.get_records(job_id=explored.job_id, **{"record_score": min(more), **asked})
+
     def scores(**asked: Any) -> list[float]:
-        return [each["record_score"] for each in asking.get_records(job_id=explored.job_id, **asked)["records"]]
+        return [each["record_score"] for each in found(**asked)["records"]]
 
     (spike,) = asking.get_records(job_id=explored.job_id, start=SPIKE_TIME, end=SPIKE_TIME + 1, exclude_interim=True)["records"]
     assert (spike["timestamp"], spike["partition_field_value"], spike["result_type"]) == (SPIKE_TIME, SPIKE[1], "record")
@@ -242,7 +246,7 @@ def test_records_are_filtered_sorted_and_paged(asking: MlClient, explored: Job, 
     assert scores(record_score=45) == every[2:]
     assert scores(start=str(START + HOUR), end=int((START + 3 * HOUR).timestamp() * 1000), sort="timestamp") == more[1:3]
     assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[1:3]
-    assert asking.get_records(job_id=explored.job_id, size=1)["count"] == len(every)
+    assert found(size=1)["count"] == len(every)
     assert scores(end=str(START)) == []
 
 

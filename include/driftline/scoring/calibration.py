@@ -130,13 +130,13 @@ class Learned:
     Attributes:
         usual: What is usual, with no peaks yet: `detector.past_peaks` finds them.
         z: (N, T) settled residuals, NaN where there was no value or a burst.
-        unit: (N, T) what they are counted in, in the model's space.
+        centre: (N, T) what was expected, in the model's space.
         looked: The statistics of them.
     """
 
     usual: Calibration
     z: Matrix
-    unit: Matrix
+    centre: Matrix
     looked: dict[str, Matrix]
 
 
@@ -167,7 +167,7 @@ def calibrate(
     sd = deviation(law, mean, floor, sqrt)
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
-    z, centre, unit = settled(space, mean, sd, seen[:, 0] >= 0, windows)
+    z, centre, _ = settled(space, mean, sd, seen[:, 0] >= 0, windows)
     found = statistics(z, space, mean, sd, windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
@@ -177,7 +177,7 @@ def calibrate(
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, unit, found
+        Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, centre, found
     )
 
 

@@ -143,23 +143,23 @@ def past_peaks(
         mask: (N, T) bursts that were left out there; they are part of the past.
         sides: As of `detect`.
     """
-    calibration, z, unit, looked = learned.usual, learned.z, learned.unit, learned.looked
+    calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        whole, _, wide = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
+        whole, expected, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
         again = statistics(whole, space[masked], mean[masked], sd, windows)
-        z, unit = _put(z, masked, whole), _put(unit, masked, wide)
+        z, centre = _put(z, masked, whole), _put(centre, masked, expected)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
     for name in EVIDENCE:
         tails |= magnitude(name, looked[name]) > calibration.tails[name].knots[:, -1:]
     rows, columns = np.nonzero(tails)
-    value, level, residual, scale = (part[rows, columns][:, None] for part in (values, space, z, unit))
+    value, level, residual = (part[rows, columns][:, None] for part in (values, centre, z))
     new = unforeseen(z, looked["shape"], windows)[rows, columns][:, None]
     cells = {name: part[rows, columns][:, None] for name, part in looked.items()}
     usual, flags = calibration.take(rows), sqrt[rows]
-    found = _weighed(value, residual, level - residual * scale, cells, flags, usual)
+    found = _weighed(value, residual, level, cells, flags, usual)
     other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
     alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual, new))[:, 0]

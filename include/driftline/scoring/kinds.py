@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import CERTAIN_SILENCE, JOINT_SHARE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
+from driftline.scoring.settings import CERTAIN_SILENCE, JOINT, JOINT_SHARE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def kinds(found: Detected, space: NDArray[np.float64], calibration: Calibration,
     shifted = (np.abs(older) >= SHIFT_LEAST) & (np.sign(older) == np.sign(newer)) & (np.abs(newer) >= SHIFT_LEAST)
     out[shifted] = CODES["level_shift"]
     out[shifted & (np.abs(newer) >= RAMP_RATIO * np.abs(older))] = CODES["ramp"]
-    joint = np.sum([found.evidence[name] for name in ("point", "mean", "shape")], axis=0) * JOINT_SHARE
+    joint = np.sum([found.evidence[name] for name in JOINT], axis=0) * JOINT_SHARE
     for name, kind in _ALONE.items():
         part = found.evidence.get(name)
         if part is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.residuals import absolute_quantile, deviation, noise_law
+from driftline.scoring.residuals import absolute_quantile, deviation, noise_law, steps
 from driftline.scoring.settings import (
     BULK,
     BURST_SHARE,
@@ -168,16 +168,19 @@ def calibrate(
     known = np.isfinite(space)
     seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
     z, centre, _ = settled(space, mean, sd, seen[:, 0] >= 0, windows)
-    found = statistics(z, space, mean, sd, windows)
+    whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
+    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole), windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
-    whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1).astype(np.float64)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near), z, centre, found
+        Calibration(scale, floor, law, whole.astype(np.float64), equal, nothing, seen, bursts, wander, tails, peaks, near),
+        z,
+        centre,
+        found,
     )
 
 

@@ -10,6 +10,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
+from driftline.scoring.residuals import steps
 from driftline.scoring.settings import (
     ALONE,
     ALONE_COST,
@@ -93,7 +94,7 @@ def detect(
     """
     sd = calibration.deviation(mean, sqrt)
     z, centre, unit = settled(space, mean, sd, calibration.positive, windows)
-    looked = statistics(z, space, mean, sd, windows)
+    looked = statistics(z, space, mean, sd, steps(mean, sqrt, calibration.whole > 0), windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     stuck = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
@@ -148,7 +149,8 @@ def past_peaks(
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
         whole, expected, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
-        again = statistics(whole, space[masked], mean[masked], sd, windows)
+        step = steps(mean[masked], sqrt[masked], calibration.whole[masked] > 0)
+        again = statistics(whole, space[masked], mean[masked], sd, step, windows)
         z, centre = _put(z, masked, whole), _put(centre, masked, expected)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

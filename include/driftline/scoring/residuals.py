@@ -66,6 +66,18 @@ def deviation(law: Matrix, mean: Matrix, floor: Matrix, sqrt: NDArray[np.bool_])
     return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * mean**2), least)
 
 
+def steps(mean: Matrix, sqrt: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Matrix:
+    """(N, T) the least change that values can make at each expectation, in the model's space; 0 where there is none.
+
+    Args:
+        mean: (N, T) the model's expectation, in its space.
+        sqrt: (N,) which series are square roots of counts.
+        whole: (N,) which others are whole numbers.
+    """
+    level = np.maximum(mean, 0.0)
+    return np.where(sqrt[:, None], 1.0 / (np.sqrt(level**2 + 1.0) + level), np.where(whole[:, None], 1.0, 0.0))
+
+
 def running_level(residuals: Matrix, block: int, unit: Matrix | None = None) -> Matrix:
     """(N, T) where the residuals have settled lately: median of the means of eight blocks, the newest of which is left out.
 

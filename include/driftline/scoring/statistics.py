@@ -70,7 +70,7 @@ def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_]
     return Settled((space - centre) / unit, centre, unit)
 
 
-def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, windows: Windows) -> dict[str, Matrix]:
+def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows) -> dict[str, Matrix]:
     """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
     Args:
@@ -78,18 +78,19 @@ def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, windows: Wind
         space: Values in the model's space.
         mean: The model's expectations there.
         sd: Their standard deviations.
+        step: The least change that values can make, as of `residuals.steps`.
         windows: How many buckets each looks at.
     """
     # of changes it does not matter where residuals have settled, and between two levels there are none
-    swing = _swing((space - mean) / sd, windows.swing)
+    swing, apart = _swing((space - mean) / sd, step / sd, windows.swing)
     return {
         "point": z,
         "brief": recent_mean(z, windows.brief),
         "mean": recent_mean(z, windows.mean),
         "long": recent_mean(z, windows.long) if windows.long else np.full(z.shape, np.nan),
         "shape": _shape(space, sd, windows),
-        "variance": swing,
-        "flatline": -swing,
+        "variance": np.log(swing + SWING_LEAST),
+        "flatline": -np.log(swing + apart + SWING_LEAST),
     }
 
 
@@ -147,15 +148,18 @@ def _mean_square(difference: Matrix, length: int) -> Matrix:
     return np.where(amount >= length / 2, total / np.maximum(amount, 1.0), np.inf)
 
 
-def _swing(z: Matrix, width: int) -> Matrix:
-    """Logarithm of the mean square of recent changes; NaN while fewer than half of them are known."""
-    change = np.zeros_like(z)
+def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix]:
+    """Mean squares of recent changes, and of steps (N, T); NaN while fewer than half of the changes are known.
+
+    How little a series swings is not told beyond a step: of a few events an hour, hours without one are no rarity.
+    """
+    change = np.full_like(z, np.nan)
     change[:, 1:] = np.minimum((z[:, 1:] - z[:, :-1]) ** 2, SWING_CLIP)
     known = ~np.isnan(change)
-    known[:, 0] = False
     amount = running(known.astype(np.float64), width)
-    mean = running(np.where(known, change, 0.0), width) / np.maximum(amount, 1.0)
-    return np.where(amount >= width / 2, np.log(np.maximum(mean, 0.0) + SWING_LEAST), np.nan)
+    amount = np.where(amount >= width / 2, amount, np.nan)
+    swing, apart = (running(np.where(known, part, 0.0), width) / amount for part in (change, np.minimum(step**2, SWING_CLIP)))
+    return np.maximum(swing, 0.0), np.maximum(apart, 0.0)
 
 
 def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:

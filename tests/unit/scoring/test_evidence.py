@@ -88,9 +88,32 @@ def test_a_shape_without_precedent_stands_out_and_one_that_recurs_does_not():
     space[0, 20::DAY] += 30  # every day at the same time
     space[1, 9 * DAY + 20] += 30
     sd = np.ones_like(space)
-    shape = statistics(space - 10, space, np.full_like(space, 10.0), sd, WINDOWS)["shape"]
+    shape = statistics(space - 10, space, np.full_like(space, 10.0), sd, np.zeros_like(sd), WINDOWS)["shape"]
     assert shape[1, 9 * DAY + 20] > 5
     assert shape[0, 9 * DAY + 20] < 2
+
+
+def test_hours_without_one_of_few_events_are_no_flatline_and_a_reading_that_stands_still_is():
+    """Of two events an hour at night, three hours without one come up; what is read in fine steps does not stand still."""
+    rng = np.random.default_rng(14)
+    curve = 2.0 * np.exp(1.2 * np.sin(2 * np.pi * np.arange(16 * DAY) / DAY) - 0.3)
+    counts = rng.poisson(np.broadcast_to(curve, (20, 16 * DAY))).astype(float)
+    train, night = 14 * DAY, 15 * DAY + 72
+    quiet = slice(night - 6, night + 7)
+    counts[:, quiet] = 0
+    level = np.broadcast_to(curve, counts.shape).copy()
+    for sqrt, space, mean in ((True, np.sqrt(counts), np.sqrt(level)), (False, counts, level)):
+        flags = np.full(20, sqrt)
+        usual = calibrate(counts[:, :train], space[:, :train], mean[:, :train], flags, WINDOWS).usual
+        found = detect(counts, space, mean, flags, usual, WINDOWS)
+        assert found.evidence["flatline"][:, train:].max() < EDGES[0]
+        assert found.surprise[:, quiet].max() < EDGES[0]
+    readings = rng.normal(0, 1, counts.shape)
+    readings[:, quiet] = 0.5
+    flags, mean = np.full(20, False), np.zeros_like(readings)
+    usual = calibrate(readings[:, :train], readings[:, :train], mean[:, :train], flags, WINDOWS).usual
+    found = detect(readings, readings, mean, flags, usual, WINDOWS)
+    assert found.evidence["flatline"][:, quiet].max(axis=1).min() > EDGES[1]
 
 
 def test_a_shape_counts_by_itself_where_the_model_did_not_foresee_it():

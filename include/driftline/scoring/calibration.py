@@ -62,7 +62,7 @@ class Calibration:
         whole: (N,) 1 for series of whole numbers from 0 on, else 0.
         equal: (N,) how often a value was followed by the same again.
         nothing: (N,) how often nothing came where at least one was expected.
-        seen: (N, 2) least and greatest value that was seen, in the model's space.
+        seen: (N, 2) least and greatest value that was seen, in the model's space; of less than a day, any may come.
         bursts: (N,) share of the buckets that lay far outside.
         wander: (N,) how far the level strayed from the model, in units of noise (nine tenths of the time it was less).
         tails: Tail of each statistic of EVIDENCE.
@@ -166,8 +166,12 @@ def calibrate(
     law = noise_law(residuals, mean, floor, sqrt)
     sd = deviation(law, mean, floor, sqrt)
     known = np.isfinite(space)
-    seen = np.column_stack([np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)])
-    z, centre, _ = settled(space, mean, sd, seen[:, 0] >= 0, windows)
+    low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
+    positive = low >= 0
+    # before a day was seen, any morning or night may come yet
+    young = known.shape[1] - known.argmax(axis=1) < windows.day
+    seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
+    z, centre, _ = settled(space, mean, sd, positive, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole), windows)
     equal, near, nothing = _repeats(values, mean, sqrt)

@@ -203,11 +203,17 @@ def detect_file(
     readings = read_readings(path, zone=options.zone, skip_bad=options.skip_bad)
     scored = detect(readings, options, progress=progress)
     scores = np.concatenate([np.empty(0), *(each.found.anomaly_score[0, each.alarms] for each in scored)])
-    few = sum(len(each.times) <= FIRST for each in scored)
+    few = [len(each.times) <= FIRST for each in scored]
+    brief = [
+        not short and each.times[-1] - each.times[0] < np.timedelta64(1, "D") for short, each in zip(few, scored, strict=True)
+    ]
     notes = list(readings.notes)
-    if few:
-        what = "the series has" if len(scored) == 1 else f"{few} of {len(scored)} series have"
-        notes.append(f"{what} no more than {FIRST} readings or buckets: nothing is scored before that many are known")
+    for number, what in (
+        (sum(few), f"no more than {FIRST} readings or buckets: nothing is scored before that many are known"),
+        (sum(brief), "less than a day: until a whole day was seen, nothing is more than minor"),
+    ):
+        if number:
+            notes.append(("the series has " if len(scored) == 1 else f"{number} of {len(scored)} series have ") + what)
     report: dict[str, Any] = {
         "file": path,
         "rows": len(readings.rows),

@@ -165,6 +165,17 @@ def test_files_with_little_in_them_give_no_alarm(tmp_path, rows, said, span):
     assert said is None or any(said in note for note in report["notes"])
 
 
+def test_what_a_file_of_less_than_a_day_shows_is_minor_and_the_report_says_why(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = [
+        f"2026-03-01 {minute // 60:02}:{minute % 60:02}:00,{900 if minute == 600 else 40 + minute % 7}" for minute in range(720)
+    ]
+    path.write_text("\n".join(["timestamp,value", *rows, ""]))
+    report = detect_file(str(path), PLAIN)
+    assert report["alarms"] == {"minor": 1, "major": 0, "critical": 0}
+    assert report["notes"] == ["the series has less than a day: until a whole day was seen, nothing is more than minor"]
+
+
 def test_missing_and_bad_rows_keep_their_place(spiky, tmp_path):
     rows = pd.read_csv(spiky, dtype=str)
     rows.loc[100, "value"], rows.loc[300, "value"], rows.loc[301, "timestamp"] = "", "?", "?"

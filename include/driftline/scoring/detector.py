@@ -148,10 +148,10 @@ def past_peaks(
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        whole, expected, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
+        unmasked, expected, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
         step = steps(mean[masked], sqrt[masked], calibration.whole[masked] > 0)
-        again = statistics(whole, space[masked], mean[masked], sd, step, windows)
-        z, centre = _put(z, masked, whole), _put(centre, masked, expected)
+        again = statistics(unmasked, space[masked], mean[masked], sd, step, windows)
+        z, centre = _put(z, masked, unmasked), _put(centre, masked, expected)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
     for name in EVIDENCE:

@@ -11,6 +11,7 @@ from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
 from driftline.scoring.residuals import steps
+from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
     ALONE_COST,
@@ -113,9 +114,10 @@ def detect(
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING
-    damped[young & (surprise > LEARNING_MOST)] = LEARNING
+    most = LEARNING_MOST - span_bonus(windows.span)
+    damped[young & (surprise > most)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
-    surprise = np.where(young, np.minimum(surprise, LEARNING_MOST), surprise)
+    surprise = np.where(young, np.minimum(surprise, most), surprise)
     return Detected(z, centre, unit, found, alone, surprise, times, damped)
 
 

@@ -30,6 +30,7 @@ class Windows:
     """Lengths in buckets.
 
     Attributes:
+        span: Of a bucket.
         day: A day; 1 for spans of a day and more.
         long: Of a mean for what is slight; 0 where it is not longer than twice the other.
         brief: Of the mean that counts as a point.
@@ -40,6 +41,7 @@ class Windows:
         rest: How long an alarm stands for those after it.
     """
 
+    span: timedelta
     day: int
     long: int
     brief: int
@@ -53,6 +55,7 @@ class Windows:
     def of(cls, span: timedelta) -> Windows:
         """The lengths for a bucket span."""
         return cls(
+            span=span,
             day=max(1, round(DAY / span)),
             long=round(LONG_TIME / span) if LONG_TIME / span > 2 * MEAN_BUCKETS else 0,
             brief=max(1, round(BRIEF_TIME / span)),

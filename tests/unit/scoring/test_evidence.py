@@ -250,6 +250,21 @@ def test_while_it_learns_only_what_was_never_seen_is_more_than_minor():
     assert found.surprise[1, 1392:1396].max() > EDGES[2]
 
 
+@pytest.mark.parametrize("hours", [0.25, 1, 6, 12])
+def test_while_it_learns_long_buckets_are_minor_at_most_too(hours):
+    span = timedelta(hours=hours)
+    windows, day = Windows.of(span), round(24 / hours)
+    level = np.where(np.arange(30 * day) % day < day // 2, 100.0, 400.0)[None]
+    counts = np.random.default_rng(3).poisson(level).astype(float)
+    counts[0, -1] = 105  # a day that is as a night
+    sqrt, space, mean = np.full(1, True), np.sqrt(counts), np.sqrt(level)
+    usual = calibrate(counts[:, :-day], space[:, :-day], mean[:, :-day], sqrt, windows).usual
+    known = detect(counts, space, mean, sqrt, usual, windows)
+    young = detect(counts, space, mean, sqrt, usual, windows, learning=np.full(counts.shape, True))
+    assert severity(float(to_score(known.surprise[0, -1], span))) == "critical"
+    assert severity(float(to_score(young.surprise[0, -1], span))) == "minor"
+
+
 def test_a_count_is_no_more_surprising_than_its_own_law():
     rng = np.random.default_rng(5)
     counts = rng.poisson(0.3, (4, 20 * DAY)).astype(float)

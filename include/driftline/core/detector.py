@@ -107,6 +107,11 @@ class Detector(Definition):
         return find_function(self.function)
 
     @property
+    def is_average(self) -> bool:
+        """Whether values are averages of all documents that are read, the less noisy the more of these there are."""
+        return self.spec.metric in ("mean", "median") and self.query is None
+
+    @property
     def other(self) -> Metric | None:
         """The metric that this one is judged against."""
         return self.given or self.per

@@ -54,6 +54,7 @@ class SeriesFrame:
         values: (N, T) float64; NaN where there is no value.
         docs: (T,) int64, documents a bucket over all partitions (what completeness and freshness are judged on).
         notes: What a reader should know, e.g. partitions beyond the limit.
+        sizes: (N, T) float64, of how many documents each value is the average; NaN for what is none. None if no series is one.
     """
 
     start: datetime
@@ -62,6 +63,7 @@ class SeriesFrame:
     values: NDArray[np.float64]
     docs: NDArray[np.int64]
     notes: list[str] = field(default_factory=list)
+    sizes: NDArray[np.float64] | None = None
 
     @property
     def end(self) -> datetime:
@@ -84,27 +86,26 @@ class SeriesFrame:
         """The buckets that lie in `window`; columns outside of the frame are left out."""
         first = max(0, round((window.start - self.start) / self.span))
         last = max(first, min(self.values.shape[1], round((window.end - self.start) / self.span)))
-        start = self.start + first * self.span
-        return SeriesFrame(start, self.span, self.keys, self.values[:, first:last], self.docs[first:last], self.notes)
+        start, part = self.start + first * self.span, slice(first, last)
+        sizes = None if self.sizes is None else self.sizes[:, part]
+        return SeriesFrame(start, self.span, self.keys, self.values[:, part], self.docs[part], self.notes, sizes)
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> SeriesFrame:
         """The series at these row numbers."""
-        keys = [self.keys[row] for row in rows]
-        return SeriesFrame(self.start, self.span, keys, self.values[np.asarray(rows, dtype=np.intp)], self.docs, self.notes)
+        keys, chosen = [self.keys[row] for row in rows], np.asarray(rows, dtype=np.intp)
+        sizes = None if self.sizes is None else self.sizes[chosen]
+        return SeriesFrame(self.start, self.span, keys, self.values[chosen], self.docs, self.notes, sizes)
 
     def write(self, uri: str) -> str:
         """Writes the frame as one Parquet file, in groups of series, and returns its URI. It appears whole or not at all."""
         columns = list(zip(*self.keys, strict=True)) or [(), (), (), ()]  # members of populations are no series
-        length = max(1, self.values.shape[1])  # Parquet has no values of no bytes
-        values = self.values if self.values.shape[1] else np.zeros((len(self.keys), 1))
-        buffers = [None, pa.py_buffer(np.ascontiguousarray(values, dtype="<f8"))]
         table = pa.table(
             {
                 "detector_index": pa.array(columns[0], pa.int32()),
                 "partition_value": pa.array(columns[1], pa.string()),
                 "by_value": pa.array(columns[2], pa.string()),
-                # all of a series' values as one: nothing looks at them one by one
-                "values": pa.FixedSizeBinaryArray.from_buffers(pa.binary(8 * length), len(self.keys), buffers),
+                "values": _packed(self.values),
+                **({} if self.sizes is None else {"sizes": _packed(self.sizes)}),
             }
         )
         meta = {
@@ -115,7 +116,7 @@ class SeriesFrame:
         }
         table = table.replace_schema_metadata({b"driftline": orjson.dumps(meta)})
         with whole(uri) as file:
-            size = max(1, GROUP // length)
+            size = max(1, GROUP // max(1, self.values.shape[1]))
             pq.write_table(table, file, row_group_size=size, compression="lz4", use_dictionary=False, write_statistics=False)
         return uri
 
@@ -138,6 +139,7 @@ class SeriesFrame:
         docs = np.asarray(meta["docs"], dtype=np.int64)
         last = min(last, source.metadata.num_rows)
         values = np.empty((max(0, last - first), len(docs)))
+        sizes = np.empty_like(values) if "sizes" in source.schema_arrow.names else None
         keys: list[SeriesKey] = []
         at = 0
         for number in range(source.num_row_groups):
@@ -147,9 +149,24 @@ class SeriesFrame:
                 group = source.read_row_group(number).slice(begin - at, end - begin)
                 names = ("detector_index", "partition_value", "by_value")
                 keys += [SeriesKey(*key) for key in zip(*(group[name].to_pylist() for name in names), strict=True)]
-                array = group["values"].combine_chunks()
-                matrix = np.frombuffer(array.buffers()[1], dtype="<f8").reshape(-1, max(1, len(docs)))
-                values[begin - first : end - first] = matrix[array.offset :][: end - begin, : len(docs)]
+                part = slice(begin - first, end - first)
+                values[part] = _unpacked(group["values"], len(docs))
+                if sizes is not None:
+                    sizes[part] = _unpacked(group["sizes"], len(docs))
             at += size
         start = datetime.fromtimestamp(meta["start"], UTC)
-        return cls(start, timedelta(seconds=meta["span"]), keys, values, docs, meta["notes"])
+        return cls(start, timedelta(seconds=meta["span"]), keys, values, docs, meta["notes"], sizes)
+
+
+def _packed(matrix: NDArray[np.float64]) -> pa.Array:
+    """(N, T) with all of a series' values as one: nothing looks at them one by one."""
+    length = max(1, matrix.shape[1])  # Parquet has no values of no bytes
+    filled = matrix if matrix.shape[1] else np.zeros((len(matrix), 1))
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(filled, dtype="<f8"))]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(8 * length), len(matrix), buffers)
+
+
+def _unpacked(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
+    array = column.combine_chunks()
+    matrix = np.frombuffer(array.buffers()[1], dtype="<f8").reshape(-1, max(1, width))
+    return matrix[array.offset :][: len(array), :width]

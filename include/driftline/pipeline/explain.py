@@ -26,7 +26,7 @@ from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
 from driftline.pipeline.segment import look_back, newcomers, score_segment
-from driftline.scoring.calibration import GRADES, TAILED, Calibration
+from driftline.scoring.calibration import GRADES, WIDTH, Calibration, complete
 from driftline.scoring.events import is_damped, is_real, rest_after, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
@@ -190,10 +190,10 @@ def _young(client: Elasticsearch, looked: _Looked, known: set[SeriesKey]) -> dic
     """Models of series that the snapshot does not know, or not since a marker, as scoring fits them."""
     if looked.manifest is None or not set(looked.frame.keys) - known:
         return {}
-    usual = [np.empty((0, TAILED))]
+    usual = [np.empty((0, WIDTH))]
     for chunk in snapshots.chunks(client, looked.manifest):
         trained = Trained.from_numbers(chunk)
-        usual.append(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known], :TAILED])
+        usual.append(complete(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known]]))
     made = newcomers(
         looked.job,
         looked.frame,

@@ -53,9 +53,12 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
-        known = calibrate(values[within], space, mean, sqrt[within], windows, mask)
+        sizes = None if frame.sizes is None else frame.sizes[within]
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes)
         usual = known.usual
-        usual.peaks = past_peaks(values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within])
+        usual.peaks = past_peaks(
+            values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes
+        )
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
         parts.append(usual.numbers().astype(SHORT).astype(np.float64))
         together.add(detectors[within], known.z)

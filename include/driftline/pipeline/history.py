@@ -59,6 +59,7 @@ class History:
         labels: N names for people.
         names: What each series goes by in a truth.
         notes: What was left out.
+        sizes: (N, T) of how many documents each value is the average, as of a `SeriesFrame`.
     """
 
     name: str
@@ -69,6 +70,7 @@ class History:
     labels: list[str]
     names: list[set[str]]
     notes: list[str]
+    sizes: NDArray[np.float64] | None = None
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -112,6 +114,7 @@ def of_job(
             labels,
             [{value for value in (key.partition_value, key.by_value) if value is not None} for key in frame.keys],
             list(frame.notes),
+            frame.sizes,
         ),
         partitions,
         most,
@@ -180,6 +183,7 @@ def _chosen(history: History, partitions: Collection[str], most: int | None) -> 
     if not rows:
         raise DataError("there are no series", where=history.name)
     history.values, history.sqrt = history.values[rows], history.sqrt[rows]
+    history.sizes = None if history.sizes is None else history.sizes[rows]
     history.labels, history.names = [history.labels[row] for row in rows], [history.names[row] for row in rows]
     return history
 
@@ -196,7 +200,7 @@ def backtest(
         at each of LEVELS), `loudest` (series with the most alarms), `notes`; and where the truth is known `judged`, `best`,
         `sweep` and `fixed`.
     """
-    found = replay(history.times, history.values, sqrt=history.sqrt, progress=progress)
+    found = replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
     if not known.any():
         raise DataError(

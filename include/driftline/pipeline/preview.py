@@ -54,7 +54,7 @@ def preview(client: Elasticsearch, job: Job, *, progress: Progress | None = None
         )
     data = data_range(client, job)
     history = of_job(client, job, start=max(data.start, data.end - BUCKETS * job.bucket_span), most=SERIES, progress=progress)
-    found = replay(history.times, history.values, sqrt=history.sqrt, progress=progress)
+    found = replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
     if not known.any():
         raise DataError(

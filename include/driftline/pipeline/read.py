@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic.fields import check_fields
 from driftline.pipeline.categories import learn_categories
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.core.series import SeriesFrame, SeriesKey
     from driftline.pipeline.categories import Naming
 
 # A mapped task costs Airflow about half a second; these take ten times as long, and half a gigabyte.
@@ -115,9 +116,8 @@ def _with_silent(frame: SeriesFrame, keys: list[SeriesKey]) -> SeriesFrame:
     if not silent:
         return frame
     nothing = np.full((len(silent), frame.values.shape[1]), np.nan)
-    return SeriesFrame(
-        frame.start, frame.span, [*frame.keys, *silent], np.concatenate([frame.values, nothing]), frame.docs, frame.notes
-    )
+    sizes = None if frame.sizes is None else np.concatenate([frame.sizes, nothing])
+    return replace(frame, keys=[*frame.keys, *silent], values=np.concatenate([frame.values, nothing]), sizes=sizes)
 
 
 def _limited(frame: SeriesFrame, job: Job) -> SeriesFrame:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.progress import Progress
-    from driftline.models.baseline import Fleet
 
 BOUNDS = 1.959964  # of the 95 % interval
 FIRST = 24  # readings that a first model needs
@@ -56,6 +55,7 @@ def replay(
     values: NDArray[np.float64],
     *,
     sqrt: NDArray[np.bool_] | bool = False,
+    sizes: NDArray[np.float64] | None = None,
     start: int = FIRST,
     a_day: int = A_DAY,
     progress: Progress | None = None,
@@ -69,6 +69,7 @@ def replay(
         times: (T,) starts of the buckets or times of the readings, UTC, ascending.
         values: (N, T), NaN where missing.
         sqrt: Whether to model square roots (counts), for all or for each series.
+        sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         start: The first bucket that is scored; what lies before it is learned from.
         a_day: How often a day what is usual is measured again.
         progress: Told how far it is.
@@ -100,19 +101,22 @@ def replay(
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
         past = slice(first, now)
-        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows).usual
+        known = None if sizes is None else sizes[:, past]
+        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows, sizes=known).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
-        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young)
+        known = None if sizes is None else sizes[:, part]
+        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young, sizes=known)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]
         surprise[:, new] = found.surprise[:, fresh]
         score = out.record_score[:, new] = to_score(found.surprise[:, fresh], span)
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(score, CHANGE_MOST), score)
-        _bounds(out, new, fleet, found.centre[:, fresh], found.sd[:, fresh])
+        for name, bound in zip(("lower", "typical", "upper"), found.bounds(BOUNDS), strict=True):
+            getattr(out, name)[:, new] = fleet.to_units(bound[:, fresh])
         # alarms look back one rest, in buckets of the span as it was known then
         rested = slice(max(0, now - windows.rest), end)
         news = alarms(told[:, rested], windows.rest)[:, -(end - now) :]
@@ -123,9 +127,3 @@ def replay(
     out.probability[:] = 10.0**-surprise
     out.kind[out.record_score < MIN_RECORD_SCORE] = 0
     return out
-
-
-def _bounds(out: Replayed, where: slice, fleet: Fleet, centre: NDArray[np.float64], sd: NDArray[np.float64]) -> None:
-    out.lower[:, where] = fleet.to_units(centre - BOUNDS * sd)
-    out.typical[:, where] = fleet.to_units(centre)
-    out.upper[:, where] = fleet.to_units(centre + BOUNDS * sd)

@@ -24,7 +24,7 @@ from driftline.pipeline.read import batches, read_series
 from driftline.pipeline.read import together as as_one
 from driftline.pipeline.segment import Segment, newcomers, plots, records, score_segment, together
 from driftline.pipeline.window import resolve
-from driftline.scoring.calibration import TAILED
+from driftline.scoring.calibration import WIDTH, complete
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -106,10 +106,10 @@ def score_batch(
         place = {key: row for row, key in enumerate(frame.keys)}
         seen |= place.keys()
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
-        usual, marked = [np.empty((0, TAILED))], anew(job, frame.keys, segment)
+        usual, marked = [np.empty((0, WIDTH))], anew(job, frame.keys, segment)
         for trained in _models(client, manifest, place.keys() - marked if marked else place):
             scored |= set(trained.keys)
-            usual.append(trained.usual[:, :TAILED])
+            usual.append(complete(trained.usual))
             part = frame.take([place[key] for key in trained.keys])
             lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions, names))
         known = _known(client, manifest, frame.keys) - marked

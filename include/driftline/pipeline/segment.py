@@ -90,8 +90,8 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
     flags = np.broadcast_to(learning[:, None], values.shape)
-    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags)
-    bounds = [fleet.to_units(found.centre + side * BOUNDS * found.sd) for side in (-1, 0, 1)]
+    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags, sizes=part.sizes)
+    bounds = [fleet.to_units(bound) for bound in found.bounds(BOUNDS)]
     kind = kinds(found, space, usual, windows)
     skip = round((window.start - part.start) / job.bucket_span)
     return Segment(part, values, bounds, found, kind, to_score(found.surprise, job.bucket_span), learning, skip)
@@ -132,7 +132,7 @@ def newcomers(
     sqrt = np.array([is_sqrt(job, key.detector_index) for key in part.keys], dtype=bool)
     fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
     space = fleet.to_space(values)
-    own = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span)).usual
+    own = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span), sizes=part.sizes).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None

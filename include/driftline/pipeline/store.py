@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import fsspec
 import numpy as np
@@ -120,6 +120,14 @@ def stored_cells(
     return _attempted(lambda trusting: _Store(client, job, window, trusting=trusting, recast=recast).cells(split, most, progress))
 
 
+class _Found(NamedTuple):
+    """Series of a detector, their (N, T) values, and of how many documents each is where that matters."""
+
+    keys: list[SeriesKey]
+    values: NDArray[np.float64]
+    sizes: NDArray[np.float64] | None
+
+
 class _Store:
     """What is kept of a job's series over a window; who does not trust it reads and writes all of it anew."""
 
@@ -134,14 +142,17 @@ class _Store:
     def frame(self, progress: Progress | None) -> SeriesFrame:
         marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
         docs = np.zeros(self.length, dtype=np.int64)
-        blocks: dict[int, tuple[list[SeriesKey], NDArray[np.float64]]] = {}
+        blocks: dict[int, _Found] = {}
         for number, split in enumerate(splits(self.job, {"series"}) or [all_documents()]):
             parts = self._refreshed(split, marks, progress)
             blocks |= self._assemble(split, parts, docs if number == 0 else None)
-        keys = [key for _, (part, _) in sorted(blocks.items()) for key in part]
-        matrices = [matrix for _, (_, matrix) in sorted(blocks.items())] or [np.empty((0, self.length))]
-        values = matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
-        return SeriesFrame(self.window.start, self.job.bucket_span, keys, values, docs)
+        found = [block for _, block in sorted(blocks.items())]
+        values, sizes = _stacked([each.values for each in found], self.length), None
+        if any(each.sizes is not None for each in found):
+            each_of = [np.full_like(each.values, np.nan) if each.sizes is None else each.sizes for each in found]
+            sizes = _stacked(each_of, self.length)
+        keys = [key for each in found for key in each.keys]
+        return SeriesFrame(self.window.start, self.job.bucket_span, keys, values, docs, sizes=sizes)
 
     def cells(self, split: Split, most: int, progress: Progress | None) -> tuple[Cells, datetime]:
         marks = fingerprints(self.client, self.job, self._between(*self._edges()), self.seconds)
@@ -247,10 +258,8 @@ class _Store:
             days[day].add(merge(cells), marks, self.wide)
         pending.clear()
 
-    def _assemble(
-        self, split: Split, parts: list[_Part], docs: NDArray[np.int64] | None
-    ) -> dict[int, tuple[list[SeriesKey], NDArray[np.float64]]]:
-        """Detector → its series and their (N, T) values."""
+    def _assemble(self, split: Split, parts: list[_Part], docs: NDArray[np.int64] | None) -> dict[int, _Found]:
+        """Detector → its series."""
         partition, by, _ = split.fields
         named = split.category is not None
         read = [self.recast(part.cells(self.first, self.length), split) for part in parts] if named else []
@@ -259,18 +268,22 @@ class _Store:
         pairs = sorted(found if partition or by else {("", "", "")})
         place = {pair: row for row, pair in enumerate(pairs)}
         matrices = {number: np.full((len(pairs), self.length), np.nan) for number in split.detectors}
+        averages = [number for number in split.detectors if self.job.detectors[number].is_average]
+        sizes = np.full((len(pairs), self.length), np.nan) if averages else None
         for cells in read if named else (part.cells(self.first, self.length) for part in parts):
             rows = np.array([place.get(pair, -1) for pair in cells.keys], dtype=np.int64)
             at = rows[cells.row] * self.length + (cells.bucket - self.first)
             if docs is not None:
                 docs += np.bincount(cells.bucket - self.first, cells.docs, self.length).astype(np.int64)
+            if sizes is not None:
+                sizes.ravel()[at] = cells.docs
             for number, matrix in matrices.items():
                 name = split.metrics[number]
                 matrix.ravel()[at] = cells.values[name] if name else cells.docs
         keys = [(p if partition else None, b if by else None) for p, b, _ in pairs]
         out = {}
         for number, matrix in matrices.items():
-            detector, mine = self.job.detectors[number], keys
+            detector, mine, size = self.job.detectors[number], keys, sizes if number in averages else None
             if detector.query is not None and (partition or by):
                 # nothing of the others matches its query: for it they are not there
                 there = np.flatnonzero(~np.isnan(matrix).all(axis=1))
@@ -278,8 +291,12 @@ class _Store:
             if detector.spec.empty_is_zero:
                 # an unsplit series exists even before its first document; a partition does not
                 _fill_zeros(matrix, everywhere=not (partition or by))
-            out[number] = [SeriesKey(number, *key) for key in mine], matrix
+            out[number] = _Found([SeriesKey(number, *key) for key in mine], matrix, size)
         return out
+
+
+def _stacked(parts: list[NDArray[np.float64]], width: int) -> NDArray[np.float64]:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, width)), *parts])
 
 
 @contextmanager

@@ -142,7 +142,8 @@ def _frame(client: Elasticsearch, job: Job, key: SeriesKey, window: Window) -> S
     metric = split.metrics[key.detector_index]
     values[0, at] = cells.values[metric][mine] if metric else cells.docs[mine]
     docs[at] = cells.docs[mine]
-    return SeriesFrame(window.start, job.bucket_span, [key], values, docs)
+    sizes = np.where(docs > 0, docs, np.nan)[None] if job.detectors[key.detector_index].is_average else None
+    return SeriesFrame(window.start, job.bucket_span, [key], values, docs, sizes=sizes)
 
 
 def narrowed(job: Job, key: SeriesKey) -> Job:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.residuals import absolute_quantile, deviation, noise_law, steps
+from driftline.scoring.residuals import absolute_quantile, deviation, in_logs, noise_law, noise_level, steps, usual_size
 from driftline.scoring.settings import (
     BULK,
     BURST_SHARE,
     CURRENT,
     FAIR_BURSTS,
     FAIR_WANDER,
+    LOG_QUANTILE,
     MASK_DAYS,
     MASK_REACH,
     MASK_SHARE,
@@ -47,7 +48,7 @@ GRADES = ("good", "fair", "poor")
 OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
-WIDTH = PEAKED + 1
+WIDTH = PEAKED + 3
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
 
@@ -68,6 +69,8 @@ class Calibration:
         tails: Tail of each statistic of EVIDENCE.
         peaks: (N, RECUR_BLOCKS) the most surprising bucket of each stretch before; NaN where none is known.
         near: (N,) how often a value was followed by one at most one more or less; 1, which says nothing, if it was not measured.
+        size: (N,) of how many documents a value usually is the mean; 0 where that does not matter.
+        logs: (N,) 1 for series whose values are looked at as logarithms, else 0.
     """
 
     scale: Vector
@@ -82,6 +85,8 @@ class Calibration:
     tails: dict[str, Tail]
     peaks: Matrix
     near: Vector
+    size: Vector
+    logs: Vector
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -95,9 +100,14 @@ class Calibration:
         """(N,) series of which nothing negative was seen."""
         return self.seen[:, 0] >= 0
 
-    def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_]) -> Matrix:
-        """(N, T) standard deviation of values with these expectations, in the model's space."""
-        return deviation(self.law, mean, self.floor, sqrt)
+    @property
+    def sized(self) -> NDArray[np.bool_]:
+        """(N,) series whose noise hangs on how many documents a value is of."""
+        return self.size > 0
+
+    def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_], sizes: Matrix | None = None) -> Matrix:
+        """(N, T) standard deviation of values with these expectations, of so many documents each; of `logs`, of logarithms."""
+        return deviation(self.law, noise_level(mean, sizes, self.size), self.floor, sqrt, self.sized)
 
     def take(self, rows: NDArray[np.intp]) -> Calibration:
         """What is usual for some of the series, in the order given."""
@@ -106,7 +116,9 @@ class Calibration:
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
-        return np.column_stack([*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near])
+        return np.column_stack(
+            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.logs]
+        )
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
@@ -116,11 +128,14 @@ class Calibration:
         tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
         peaks, near = np.full((len(numbers), RECUR_BLOCKS), np.nan), np.ones(len(numbers))
+        size, logs = np.zeros((2, len(numbers)))
         if numbers.shape[1] >= PEAKED:
             peaks = numbers[:, TAILED:PEAKED]
-        if numbers.shape[1] == WIDTH:
+        if numbers.shape[1] > PEAKED:
             near = numbers[:, PEAKED]
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near)
+        if numbers.shape[1] == WIDTH:
+            size, logs = numbers[:, PEAKED + 1 :].T
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs)
 
 
 @dataclass
@@ -147,6 +162,7 @@ def calibrate(
     sqrt: NDArray[np.bool_],
     windows: Windows,
     mask: NDArray[np.bool_] | None = None,
+    sizes: Matrix | None = None,
 ) -> Learned:
     """Learns what is usual.
 
@@ -157,35 +173,94 @@ def calibrate(
         sqrt: (N,) which series are modelled as square roots.
         windows: What the statistics look at.
         mask: (N, T) True where a burst is left out. Without it bursts count: what happens every week is no anomaly.
-
+        sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
-    residuals = space - mean
-    floor = np.maximum(noise_floor(space, sqrt), absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
-    law = noise_law(residuals, mean, floor, sqrt)
-    sd = deviation(law, mean, floor, sqrt)
-    known = np.isfinite(space)
+    known, residuals = np.isfinite(space), space - mean
+    size = usual_size(sizes, known, sqrt)
+    level, sized = noise_level(mean, sizes, size), size > 0
+    floor, law, sd = _noise(space, mean, level, noise_floor(space, sqrt), sqrt, sized)
+    scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     positive = low >= 0
     # before a day was seen, any morning or night may come yet
     young = known.shape[1] - known.argmax(axis=1) < windows.day
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
-    z, centre, _ = settled(space, mean, sd, positive, windows)
+    logs = sized & (low > 0) & ~young
+    if logs.any():
+        space, mean, logs = _as_logs(space, mean, level, low, logs, (floor, law, sd))
+    z, centre, _ = settled(space, mean, sd, positive & ~logs, sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
-    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole), windows)
+    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole & ~logs), windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
-    scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(scale, floor, law, whole.astype(np.float64), equal, nothing, seen, bursts, wander, tails, peaks, near),
+        Calibration(
+            scale,
+            floor,
+            law,
+            whole.astype(np.float64),
+            equal,
+            nothing,
+            seen,
+            bursts,
+            wander,
+            tails,
+            peaks,
+            near,
+            size,
+            logs * 1.0,
+        ),
         z,
         centre,
         found,
     )
+
+
+def _noise(
+    space: Matrix, mean: Matrix, level: Matrix, least: Vector, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]
+) -> tuple[Vector, Matrix, Matrix]:
+    """Floors (N,), of `least` and of far residuals, noise laws (N, 2) and standard deviations (N, T)."""
+    residuals = space - mean
+    floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
+    law = noise_law(residuals, level, np.where(sized, least, floor), sqrt | sized)
+    return floor, law, deviation(law, level, floor, sqrt, sized)
+
+
+def _as_logs(
+    space: Matrix, mean: Matrix, level: Matrix, low: Vector, asked: NDArray[np.bool_], noise: tuple[Vector, Matrix, Matrix]
+) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
+    """Values and expectations, those of series with lighter tails as logarithms so, and which these are; `noise` is changed."""
+    rows = np.flatnonzero(asked)
+    no, all_ = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
+    shown, expected = in_logs(space[rows], mean[rows], 0.0, low[rows], all_)
+    floor, law, sd = _noise(shown, expected, level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_)
+    expected = expected - sd**2 / 2
+    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((shown - expected) / sd)
+    better = there < plain
+    rows, logs = rows[better], np.zeros(len(space), dtype=bool)
+    logs[rows] = True
+    for part, new in zip(noise, (floor, law, sd), strict=True):
+        part[rows] = new[better]
+    space, mean = space.copy(), mean.copy()
+    space[rows], mean[rows] = shown[better], expected[better]
+    return space, mean, logs
+
+
+def _spread(z: Matrix) -> Vector:
+    """(N,) how far out the far ones of residuals lie, in units of the middle ones."""
+    middle = absolute_quantile(z, 0.5)
+    far = absolute_quantile(z, LOG_QUANTILE)
+    return np.asarray(np.divide(far, middle, out=np.full(len(z), np.inf), where=middle > 0), dtype=np.float64)
+
+
+def complete(numbers: Matrix) -> Matrix:
+    """Numbers (N, WIDTH) of what may be of an older snapshot, which has fewer."""
+    return Calibration.from_numbers(numbers).numbers()
 
 
 def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
@@ -202,11 +277,19 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     if not len(others):
         return own
     wider = own.copy()
-    for column in (2, 3, *range(OWN, TAILED)):
-        known = others[np.isfinite(others[:, column]), column]
-        if len(known):
-            wider[:, column] = np.fmax(own[:, column], np.median(known))
+    for column in range(OWN, TAILED):
+        _widen(wider[:, column], others[:, column])
+    for logs in (0, 1):  # noise of logarithms is of another unit
+        mine, theirs = own[:, -1] == logs, others[others[:, -1] == logs]
+        for column in (2, 3):
+            wider[mine, column] = _widen(own[mine, column], theirs[:, column])
     return wider
+
+
+def _widen(own: Vector, others: Vector) -> Vector:
+    """What is larger, in place: their own, or the median of the others that are known."""
+    known = others[np.isfinite(others)]
+    return np.asarray(np.fmax(own, np.median(known), out=own), dtype=np.float64) if len(known) else own
 
 
 def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:

@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import steps
+from driftline.scoring.residuals import in_logs, steps
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
@@ -49,7 +49,8 @@ class Detected:
     Attributes:
         z: Settled residuals in units of noise, NaN where there is no value.
         centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on (`settled`).
-        sd: The unit of `z`, in the model's space.
+        sd: The unit of `z`, in the model's space; of `logs`, of logarithms.
+        logs: (N,) series whose values are looked at as logarithms.
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
         surprise: The same with runs, once what came before, and what is still learned, are allowed for.
@@ -60,11 +61,21 @@ class Detected:
     z: Matrix
     centre: Matrix
     sd: Matrix
+    logs: Flags
     evidence: dict[str, Matrix]
     alone: Matrix
     surprise: Matrix
     times: NDArray[np.int8]
     damped: NDArray[np.int8]
+
+    def bounds(self, width: float) -> list[Matrix]:
+        """What lies so many units of noise below and above what was expected, and that itself between them; model's space."""
+        lower, upper = self.centre - width * self.sd, self.centre + width * self.sd
+        if self.logs.any():
+            centre, sd = self.centre[self.logs], self.sd[self.logs]
+            middle = centre * np.exp(-(sd**2) / 2)
+            lower[self.logs], upper[self.logs] = middle * np.exp(-width * sd), middle * np.exp(width * sd)
+        return [lower, self.centre, upper]
 
 
 LEARNING, OTHER_SIDE, RECURRING = 1, 2, 3
@@ -80,6 +91,7 @@ def detect(
     *,
     sides: list[Side] | None = None,
     learning: Flags | None = None,
+    sizes: Matrix | None = None,
 ) -> Detected:
     """Weighs the evidence in each bucket.
 
@@ -92,10 +104,14 @@ def detect(
         windows: What the statistics look at.
         sides: Which deviations each series reports; both by default.
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
+        sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
     """
-    sd = calibration.deviation(mean, sqrt)
-    z, centre, unit = settled(space, mean, sd, calibration.positive, windows)
-    looked = statistics(z, space, mean, sd, steps(mean, sqrt, calibration.whole > 0), windows)
+    seen, logs = space, calibration.logs > 0
+    sd = calibration.deviation(mean, sqrt, sizes)
+    space, mean = in_logs(space, mean, sd, calibration.seen[:, 0], logs)
+    z, centre, unit = settled(space, mean, sd, calibration.positive & ~logs, calibration.sized, windows)
+    looked = statistics(z, space, mean, sd, steps(mean, sqrt, (calibration.whole > 0) & ~logs), windows)
+    centre[logs] = np.exp(centre[logs] + unit[logs] ** 2 / 2)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
     stuck = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
@@ -110,7 +126,7 @@ def detect(
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
     surprise = np.maximum(by_itself, run)
-    inside = (space >= calibration.seen[:, :1]) & (space <= calibration.seen[:, 1:])
+    inside = (seen >= calibration.seen[:, :1]) & (seen <= calibration.seen[:, 1:])
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING
@@ -118,7 +134,7 @@ def detect(
     damped[young & (surprise > most)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
     surprise = np.where(young, np.minimum(surprise, most), surprise)
-    return Detected(z, centre, unit, found, alone, surprise, times, damped)
+    return Detected(z, centre, unit, logs, found, alone, surprise, times, damped)
 
 
 def past_peaks(
@@ -131,6 +147,7 @@ def past_peaks(
     *,
     mask: Flags | None = None,
     sides: list[Side] | None = None,
+    sizes: Matrix | None = None,
 ) -> Matrix:
     """The peaks of the past that a calibration was learned from, as `recurrence.peaks` has them of what `detect` finds.
 
@@ -145,14 +162,17 @@ def past_peaks(
         windows: What the statistics look at.
         mask: (N, T) bursts that were left out there; they are part of the past.
         sides: As of `detect`.
+        sizes: As of `detect`.
     """
     calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
-        sd = calibration.take(masked).deviation(mean[masked], sqrt[masked])
-        unmasked, expected, _ = settled(space[masked], mean[masked], sd, calibration.positive[masked], windows)
-        step = steps(mean[masked], sqrt[masked], calibration.whole[masked] > 0)
-        again = statistics(unmasked, space[masked], mean[masked], sd, step, windows)
+        own = calibration.take(masked)
+        logs, model, sd = own.logs > 0, mean[masked], own.deviation(mean[masked], sqrt[masked], _of(sizes, masked))
+        step = steps(model, sqrt[masked], (own.whole > 0) & ~logs)
+        shown, model = in_logs(space[masked], model, sd, own.seen[:, 0], logs)
+        unmasked, expected, _ = settled(shown, model, sd, own.positive & ~logs, own.sized, windows)
+        again = statistics(unmasked, shown, model, sd, step, windows)
         z, centre = _put(z, masked, unmasked), _put(centre, masked, expected)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
@@ -168,6 +188,10 @@ def past_peaks(
     alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual, new))[:, 0]
     return peaks(alone, windows)
+
+
+def _of(sizes: Matrix | None, rows: NDArray[np.intp]) -> Matrix | None:
+    return None if sizes is None else sizes[rows]
 
 
 def _put(whole: Matrix, rows: NDArray[np.intp], part: Matrix) -> Matrix:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import LEVEL_BLOCKS, LEVEL_LEAST, NOISE_BINS, SPARSE_FLOOR, SQRT_FLOOR
+from driftline.scoring.settings import LEVEL_BLOCKS, LEVEL_LEAST, LOG_LEAST, NOISE_BINS, SPARSE_FLOOR, SQRT_FLOOR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,23 +14,75 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 
-def noise_law(residuals: Matrix, mean: Matrix, floor: NDArray[np.float64], sqrt: NDArray[np.bool_]) -> Matrix:
-    """(N, 2) a and b of each series' variance a + b mean²: what is constant, and what grows with the level.
+def usual_size(sizes: Matrix | None, known: NDArray[np.bool_], sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N,) of how many documents a value usually is (the harmonic mean, as variances go); 0 where its noise does not hang on it.
 
-    In square roots a count has a = 1/4 by chance alone, and b for all that multiplies it. Other series get b = 0: there is no law
-    that their noise has to follow, and a line through some bins would be noise itself. Robust: the squared median absolute
-    deviation in bins of the level, with a line through them, both parts at least 0.
+    Args:
+        sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
+        known: (N, T) where there is a value.
+        sqrt: (N,) which series are square roots: their noise has another law.
+    """
+    if sizes is None:
+        return np.zeros(len(sqrt))
+    there = known & (sizes > 0) & ~sqrt[:, None]
+    inverse = np.divide(1.0, sizes, out=np.zeros(sizes.shape), where=there).sum(axis=1)
+    return np.asarray(np.divide(there.sum(axis=1), inverse, out=np.zeros(len(sqrt)), where=inverse > 0), dtype=np.float64)
+
+
+def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64]) -> Matrix:
+    """(N, T) what a series' variance is linear in the square of: its expectation, or of means of documents 1/√their number.
+
+    The latter in units of the usual `size` (N,): 1 where a value is of as many as usual, and where that is not known.
+    """
+    rows = size > 0
+    if not rows.any():
+        return mean
+    out = mean.copy()
+    out[rows] = 1.0
+    if sizes is not None:
+        ratio = np.divide(size[rows, None], sizes[rows], out=np.ones(sizes[rows].shape), where=sizes[rows] > 0)
+        out[rows] = np.sqrt(ratio)
+    return out
+
+
+def in_logs(
+    space: Matrix, mean: Matrix, sd: Matrix | float, least: NDArray[np.float64], logs: NDArray[np.bool_]
+) -> tuple[Matrix, Matrix]:
+    """Values and expectations (N, T), those of some series as logarithms: there a mean of few documents is not skewed.
+
+    Args:
+        space: Values in the model's space.
+        mean: The model's expectations there.
+        sd: (N, T) the noise of logarithms: their expectation is half its square below the logarithm of the expectation.
+        least: (N,) the least value that was seen; nothing less is expected, and what is far less counts as little less.
+        logs: (N,) which series.
+    """
+    if not logs.any():
+        return space, mean
+    space, mean, low = space.copy(), mean.copy(), least[logs, None]
+    space[logs] = np.log(np.maximum(space[logs], LOG_LEAST * low))
+    mean[logs] = np.log(np.maximum(mean[logs], low)) - np.broadcast_to(sd, mean.shape)[logs] ** 2 / 2
+    return space, mean
+
+
+def noise_law(residuals: Matrix, level: Matrix, floor: NDArray[np.float64], lined: NDArray[np.bool_]) -> Matrix:
+    """(N, 2) a and b of each series' variance a + b level²: what is constant, and what grows with the level.
+
+    In square roots a count has a = 1/4 by chance alone, and b for all that multiplies it. A mean of documents has b by chance
+    alone, and a for what moves all of them. Other series get b = 0: there is no law that their noise has to follow, and a line
+    through some bins would be noise itself. Robust: the squared median absolute deviation in bins of the level, with a line
+    through them, both parts at least 0.
 
     Args:
         residuals: (N, T), NaN where there is no value.
-        mean: (N, T) the model's expectation, in its space; also where there is no value.
+        level: (N, T) as of `noise_level`; also where there is no value.
         floor: (N,) least standard deviation.
-        sqrt: (N,) which series are modelled as square roots.
+        lined: (N,) which series have such a law.
     """
     out = np.column_stack([np.maximum(1.4826 * absolute_quantile(residuals, 0.5), floor) ** 2, np.zeros(len(floor))])
-    if sqrt.any():
-        rows = slice(None) if sqrt.all() else sqrt
-        out[rows] = _line(residuals[rows], mean[rows], floor[rows])
+    if lined.any():
+        rows = slice(None) if lined.all() else lined
+        out[rows] = _line(residuals[rows], level[rows], floor[rows])
     return out
 
 
@@ -57,13 +109,18 @@ def _line(residuals: Matrix, mean: Matrix, floor: NDArray[np.float64]) -> Matrix
     return np.column_stack([np.maximum(y - b * x, 0.0), b])
 
 
-def deviation(law: Matrix, mean: Matrix, floor: Matrix, sqrt: NDArray[np.bool_]) -> Matrix:
-    """(N, T) standard deviation at each expectation; at least the floor, which shrinks for counts expected below one."""
-    least = np.broadcast_to(floor[:, None], mean.shape)
+def deviation(law: Matrix, level: Matrix, floor: Matrix, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]) -> Matrix:
+    """(N, T) standard deviation at each level; at least the floor.
+
+    That shrinks for counts expected below one, and for means of more documents than usual (`sized`, (N,)).
+    """
+    least = np.broadcast_to(floor[:, None], level.shape)
     if sqrt.any():
-        scarce = np.clip(mean / SQRT_FLOOR * floor[:, None], SPARSE_FLOOR * floor[:, None], floor[:, None])
+        scarce = np.clip(level / SQRT_FLOOR * floor[:, None], SPARSE_FLOOR * floor[:, None], floor[:, None])
         least = np.where(sqrt[:, None], scarce, least)
-    return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * mean**2), least)
+    if sized.any():
+        least = np.where(sized[:, None], np.minimum(level, 1.0) * floor[:, None], least)
+    return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * level**2), least)
 
 
 def steps(mean: Matrix, sqrt: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Matrix:

@@ -83,6 +83,12 @@ SWING_CLIP = 25.0
 # Added to a swing's mean square before its logarithm: none at all is not infinitely rare.
 SWING_LEAST = 0.02
 
+# Means of documents are looked at as logarithms where these have the lighter tails, by this quantile of the noise in units of its
+# median: times and sizes are skewed, the more so the fewer of them there are; shares of a processor are not.
+LOG_QUANTILE = 0.995
+# What is less than this part of all that was seen, nothing at all for one, counts as this part: a logarithm knows no zero.
+LOG_LEAST = 1e-3
+
 # Runs: one more equal value is worth at most this much, and nothing is assumed to be rarer than this.
 FLAT_MOST = 1.5
 LEAST_COMMON = 0.001

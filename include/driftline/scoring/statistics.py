@@ -50,7 +50,9 @@ class Settled(NamedTuple):
     unit: Matrix
 
 
-def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_], windows: Windows) -> Settled:
+def settled(
+    space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_], sized: NDArray[np.bool_], windows: Windows
+) -> Settled:
     """Values (N, T) against what the model expects on the level that its residuals have settled on lately.
 
     A level is so many units of noise more at all times. Of what is never negative (`positive`, (N,)) it may as well be so many
@@ -59,6 +61,9 @@ def settled(space: Matrix, mean: Matrix, sd: Matrix, positive: NDArray[np.bool_]
     """
     residuals = space - mean
     centre = mean + running_level(residuals / sd, windows.block) * sd
+    if sized.any():  # noise of few documents is no other level: each value counts by how well it is known
+        weight = sd[sized] ** -2.0
+        centre[sized] = mean[sized] + running_level(residuals[sized] * weight, windows.block, weight)
     if positive.any():
         rows = slice(None) if positive.all() else positive
         unit = np.maximum(mean[rows], sd[rows])
@@ -127,7 +132,8 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
         lag = period * windows.day
         if lag >= width:
             break
-        mean = _mean_square((space[:, lag:] - space[:, :-lag]) / sd[:, lag:], windows.shape)
+        both = np.hypot(sd[:, lag:], sd[:, :-lag]) / 2**0.5
+        mean = _mean_square((space[:, lag:] - space[:, :-lag]) / both, windows.shape)
         np.minimum(best[:, lag:], mean, out=best[:, lag:])
     return np.where(np.isfinite(best), np.sqrt(np.maximum(best, 0.0) / 2), np.nan)
 

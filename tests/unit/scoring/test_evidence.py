@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from driftline.scoring.calibration import TAILED, WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
+from driftline.scoring.calibration import PEAKED, TAILED, WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
 from driftline.scoring.detector import OTHER_SIDE, alarms, detect
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
@@ -69,7 +69,7 @@ def test_a_new_level_may_be_so_much_more_or_so_many_times_as_much():
     sd = np.full_like(mean, 1.0)
     truth = np.stack([rate, rate * 1.6, (np.sqrt(rate) + 7) ** 2, rate * 0.5])
     counts = np.sqrt(rng.poisson(truth))
-    z, centre, unit = settled(counts, mean, sd, np.full(4, True), WINDOWS)
+    z, centre, unit = settled(counts, mean, sd, np.full(4, True), np.full(4, False), WINDOWS)
     weekend = slice(4 * DAY, 4 * DAY + DAY // 2)
     assert (np.abs(z[:, weekend].mean(axis=1)) < 0.5).all()
     assert np.abs(z[0] - (counts - mean)[0]).max() < 0.5, "without a new level nothing changes"
@@ -77,7 +77,7 @@ def test_a_new_level_may_be_so_much_more_or_so_many_times_as_much():
     new = slice(2 * DAY, 3 * DAY)
     assert (unit[1:3, new] > 1.15 * unit[0, new].max()).all(), "what a level does that is new is known less well"
     np.testing.assert_allclose(unit[:, : DAY // 2], 1.0, err_msg="without one there is no doubt")
-    readings, *_ = settled(counts, mean, sd, np.full(4, False), WINDOWS)
+    readings, *_ = settled(counts, mean, sd, np.full(4, False), np.full(4, False), WINDOWS)
     assert readings[1, weekend].mean() < -1.5, "of what may be negative a level adds"
     np.testing.assert_allclose(readings[2, weekend].mean(), 0, atol=0.2)
 
@@ -161,7 +161,7 @@ def test_a_constant_rate_in_buckets_is_stuck_and_chance_is_not():
     assert len(told) > DAY / 2
     assert {KINDS[code] for code in told} == {"flatline"}
     assert found.surprise[1:].max() < EDGES[1], "neither chance is, nor what was always so"
-    before = Calibration.from_numbers(usual.numbers()[:, :-1])
+    before = Calibration.from_numbers(usual.numbers()[:, :PEAKED])
     assert detect(counts, space, mean, sqrt, before, WINDOWS).evidence["frozen"].max() < EDGES[1], "older snapshots do not know"
 
 
@@ -325,7 +325,7 @@ def test_values_of_any_size_and_gaps_are_endured():
             assert np.isfinite(found.surprise).all()
             assert (noise_floor(each, sqrt) > 0).all()
     nothing, none = np.full((2, 50), np.nan), np.array([True, False])
-    z, centre, unit = settled(nothing, np.full((2, 50), 7.0), np.ones((2, 50)), none, WINDOWS)
+    z, centre, unit = settled(nothing, np.full((2, 50), 7.0), np.ones((2, 50)), none, none, WINDOWS)
     assert np.isnan(z).all()
     assert (centre == 7.0).all()
     assert (unit == 1.0).all()

@@ -110,9 +110,9 @@ def test_the_same_with_models_that_were_fitted():
     space = fleet.to_space(values)
     usual = calibrate(values[:, :train], space[:, :train], mean[:, :train], fleet.sqrt, windows).usual
     sd = usual.deviation(mean, fleet.sqrt)
-    sums, counts = add(settled(space, mean, sd, fleet.sqrt, windows)[0])
+    sums, counts = add(settled(space, mean, sd, fleet.sqrt, ~fleet.sqrt, windows)[0])
     shared = noise_of(times[:train], sums[:train], counts[:train])
     assert (surprise(times, sums, counts, shared)[0][train:] >= 5.5).sum() == 0
     values[:, first : first + 3] = rng.binomial(values[:, first : first + 3].astype(int), 0.85)
-    found, _ = surprise(times, *add(settled(fleet.to_space(values), mean, sd, fleet.sqrt, windows)[0]), shared)
+    found, _ = surprise(times, *add(settled(fleet.to_space(values), mean, sd, fleet.sqrt, ~fleet.sqrt, windows)[0]), shared)
     assert found[first] > 10, "in its first hour"

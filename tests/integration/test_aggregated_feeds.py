@@ -112,7 +112,9 @@ DETECTORS = [
 def test_what_a_datafeed_aggregates_is_what_the_documents_say(client, index, prefix, tmp_path, aggregations):
     name, rows = index
     found = series_of(client, job_of(f"{prefix}a", name, DETECTORS, "doc_count", aggregations=aggregations), tmp_path)
+    aggregated = SeriesFrame.read(str(tmp_path / "series"))
     plain = series_of(client, job_of(f"{prefix}b", name, DETECTORS), tmp_path)
+    np.testing.assert_array_equal(aggregated.sizes, SeriesFrame.read(str(tmp_path / "series")).sizes)
     assert found.keys() == plain.keys()
     for key, values in plain.items():
         np.testing.assert_allclose(found[key], values, rtol=1e-9)

@@ -10,6 +10,7 @@ import pytest
 
 from driftline.core.errors import SnapshotError, SourceIndexError, WindowError
 from driftline.core.job import Job
+from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.annotations import of_job as annotations
@@ -22,6 +23,7 @@ from driftline.pipeline.jobs import reset
 from driftline.pipeline.read import read_series
 from driftline.pipeline.score import asked_window, score
 from driftline.pipeline.train import train
+from driftline.pipeline.view import view_series
 
 START = datetime(2026, 3, 1, tzinfo=UTC)  # a Sunday
 HOUR = timedelta(hours=1)
@@ -145,6 +147,10 @@ def test_an_empty_bucket_is_zero_for_counts_and_sums_and_missing_for_means(clien
     assert series[7, "/a"] == n([nan, nan, 2, 2, nan, nan, 3, 1], nan_ok=True), "no documents are no value"
     assert series[8, "/a"] == n([nan, nan, 10, 10, nan, nan, 21, nan], nan_ok=True), "nor documents without the field"
     assert series[9, "/a"] == n([nan, nan, 0, 0, nan, nan, 8, nan], nan_ok=True)
+    sizes = {key.detector_index: frame.sizes[row].tolist() for row, key in enumerate(frame.keys) if key.partition_value == "/a"}
+    for detector, function in enumerate(each["function"] for each in detectors):
+        there = [nan, nan, 2, 2, nan, nan, 3, 1] if function in ("mean", "median") else [nan] * 8
+        assert sizes[detector] == n(there, nan_ok=True), "of how many documents an average is, and nothing else"
     assert (0, "") not in series, "documents without the field are of no partition"
     assert series[10, ""][4] == 1, "unless they are asked for"
 
@@ -163,6 +169,36 @@ def test_the_outage_and_the_spike_are_the_top_records(client, job):
     assert spike["driftline"]["sentence"].startswith(("10 times higher", "11 times higher", "9 times higher", "12 times higher"))
     assert spike["driftline"]["training_end"] == "2026-03-15T00:00:00Z"
     assert spike["driftline"]["job_version"] == job.version
+
+
+def test_an_average_is_judged_by_how_many_documents_it_is_of(client, prefix, tmp_path):
+    """Response times, skewed as they are: half as slow again for some hours of much traffic, and for an hour of little."""
+    rng, rows, slow = np.random.default_rng(4), [], range(18 * 24 + 4, 18 * 24 + 9)
+    for hour in range(21 * 24):
+        for _ in range(int(rng.poisson(30 * np.exp(1.2 * np.sin(2 * np.pi * hour / 24))))):
+            ms = rng.lognormal(5, 0.8) * (1.7 if hour in slow or hour == 19 * 24 + 18 else 1.0)
+            rows.append((START + hour * HOUR, {"path": "/a", "ms": float(ms)}, 1))
+    index = f"{prefix}times"
+    load(client, index, rows)
+    job = make(prefix, index, detectors=[{"function": "mean", "field_name": "ms", "partition_field_name": "path"}])
+    train(client, job, as_of=DAY14)
+    score(client, job, window=WEEK3)
+    found = results.top_records(client, job.job_id, limit=100)
+    major = {round((each["timestamp"] / 1000 - START.timestamp()) / 3600) for each in found if each["record_score"] >= 50}
+    assert major
+    assert major <= set(slow)
+    key = SeriesKey(0, "/a")
+    seen = view_series(client, job, key, WEEK3)
+    actual, lower, upper = (np.array(seen[name], dtype=float) for name in ("actual", "lower", "upper"))
+    there = np.isfinite(actual)
+    assert 0.85 < ((actual >= lower) & (actual <= upper))[there].mean() < 0.98
+    width, hour = np.log(upper / lower), np.arange(len(actual)) % 24
+    assert np.nanmedian(width[hour == 18]) > 2 * np.nanmedian(width[hour == 6]), "nights are known less well"
+    top = max(found, key=lambda each: each["record_score"])
+    told = explain(client, job, "/a", datetime.fromtimestamp(top["timestamp"] / 1000, UTC))["series"][0]
+    assert told["score"] == pytest.approx(top["record_score"], abs=0.01)
+    assert told["expected"]["upper"] == pytest.approx(top["anomaly_score_explanation"]["upper_confidence_bound"])
+    reset(client, job.job_id)
 
 
 def test_an_interval_scored_twice_leaves_the_same_documents(client, job):

@@ -42,6 +42,17 @@ def test_a_range_of_rows_can_be_read_alone(tmp_path):
     np.testing.assert_array_equal(part.values, frame().values[1:3])
 
 
+def test_how_many_documents_a_value_is_of_goes_along(tmp_path):
+    whole = frame()
+    whole.sizes = np.where(np.isnan(whole.values), np.nan, whole.values + 100)
+    uri = whole.write(str(tmp_path / "s.parquet"))
+    np.testing.assert_array_equal(SeriesFrame.read(uri).sizes, whole.sizes)
+    np.testing.assert_array_equal(SeriesFrame.read(uri, rows=(1, 3)).sizes, whole.sizes[1:3])
+    np.testing.assert_array_equal(whole.take([2, 0]).sizes, whole.sizes[[2, 0]])
+    np.testing.assert_array_equal(whole.slice(Window(START + HOUR, START + 3 * HOUR)).sizes, whole.sizes[:, 1:3])
+    assert SeriesFrame.read(frame().write(str(tmp_path / "other.parquet"))).sizes is None
+
+
 def test_a_slice_keeps_to_the_grid():
     part = frame().slice(Window(START + HOUR, START + 3 * HOUR))
     assert (part.start, part.end) == (START + HOUR, START + 3 * HOUR)

@@ -214,6 +214,28 @@ def detect(
     _tell("detect", figures, json)
 
 
+@app.command(epilog="Example: driftline bench averages --span 60 --seed 7 --json")
+def averages(
+    series: Annotated[int, typer.Option(min=1, help="How many series of each kind of documents.")] = 20,
+    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
+    seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 1,
+    json: Json = False,
+) -> None:
+    """Judge averages by how many documents they are of, beside the same as if that were nothing."""
+    from driftline.bench.averages import run
+
+    if span not in {5, 15, 60}:
+        raise typer.BadParameter("5, 15 or 60", param_hint="--span")
+    with progress(json) as report:
+        figures = run(series=series, minutes=span, seed=seed, progress=report)
+    if json:
+        emit(figures)
+        return
+    rows = [[name, way, *found.values()] for name, ways in figures["kinds"].items() for way, found in ways.items()]
+    head = ["documents", "noise", "false alarms a week", "recall", "in bounds by day", "by night"]
+    table("driftline bench averages", head, rows)
+
+
 @app.command(epilog="Example: driftline bench outliers --seeds 10 --json")
 def outliers(
     seeds: Annotated[int, typer.Option(min=1, help="How many sets of each kind.")] = 5,

@@ -1,0 +1,26 @@
+"""Averages of documents: what their benchmark promises, on a small part of it."""
+
+import numpy as np
+
+from driftline.bench.averages import DRAWS, make, run
+
+
+def test_averages_are_of_the_documents_that_are_counted():
+    values, sizes = make(DRAWS["normal"], 3, 60, np.random.default_rng(2), together=False)
+    np.testing.assert_array_equal(np.isnan(values), sizes == 0)
+    there = sizes > 30
+    assert abs(values[there] - 50).max() < 6 * 15 / 30**0.5 + 0.5 * 50, "with those that are half as large again"
+    again, _ = make(DRAWS["normal"], 3, 60, np.random.default_rng(2), together=False)
+    np.testing.assert_array_equal(values, again)
+
+
+def test_few_alarms_are_false_and_bounds_hold_day_and_night():
+    kinds = run(series=8, minutes=60, seed=5)["kinds"]
+    for name, ways in kinds.items():
+        told, alike = ways["by_number"], ways["alike"]
+        assert told["false_alarms_a_week"] <= (0.2 if name == "pareto" else 0.05)
+        assert told["recall"] >= alike["recall"] - 0.1
+        assert 0.87 < told["bounds_by_day"] < 0.98
+        assert 0.87 < told["bounds_by_night"] < 0.98
+        assert told["bounds_by_night"] > alike["bounds_by_night"] + 0.05
+    assert np.mean([ways["alike"]["false_alarms_a_week"] for ways in kinds.values()]) > 0.05

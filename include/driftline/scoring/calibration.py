@@ -14,6 +14,7 @@ from driftline.scoring.settings import (
     CURRENT,
     FAIR_BURSTS,
     FAIR_WANDER,
+    LOG_NOISE_MOST,
     LOG_QUANTILE,
     MASK_DAYS,
     MASK_REACH,
@@ -189,7 +190,7 @@ def calibrate(
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
     logs = sized & (low > 0) & ~young
     if logs.any():
-        space, mean, logs = _as_logs(space, mean, level, low, logs, (floor, law, sd))
+        space, mean, logs = _as_logs(space, mean, level, size, low, logs, (floor, law, sd))
     z, centre, _ = settled(space, mean, sd, positive & ~logs, sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole & ~logs), windows)
@@ -199,22 +200,7 @@ def calibrate(
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(
-            scale,
-            floor,
-            law,
-            whole.astype(np.float64),
-            equal,
-            nothing,
-            seen,
-            bursts,
-            wander,
-            tails,
-            peaks,
-            near,
-            size,
-            logs * 1.0,
-        ),
+        Calibration(scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs * 1.0),
         z,
         centre,
         found,
@@ -232,7 +218,13 @@ def _noise(
 
 
 def _as_logs(
-    space: Matrix, mean: Matrix, level: Matrix, low: Vector, asked: NDArray[np.bool_], noise: tuple[Vector, Matrix, Matrix]
+    space: Matrix,
+    mean: Matrix,
+    level: Matrix,
+    size: Vector,
+    low: Vector,
+    asked: NDArray[np.bool_],
+    noise: tuple[Vector, Matrix, Matrix],
 ) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
     """Values and expectations, those of series with lighter tails as logarithms so, and which these are; `noise` is changed."""
     rows = np.flatnonzero(asked)
@@ -241,7 +233,8 @@ def _as_logs(
     floor, law, sd = _noise(shown, expected, level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_)
     expected = expected - sd**2 / 2
     plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((shown - expected) / sd)
-    better = there < plain
+    of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
+    better = (there < plain) & (of_one <= LOG_NOISE_MOST**2)
     rows, logs = rows[better], np.zeros(len(space), dtype=bool)
     logs[rows] = True
     for part, new in zip(noise, (floor, law, sd), strict=True):

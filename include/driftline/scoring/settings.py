@@ -86,6 +86,9 @@ SWING_LEAST = 0.02
 # Means of documents are looked at as logarithms where these have the lighter tails, by this quantile of the noise in units of its
 # median: times and sizes are skewed, the more so the fewer of them there are; shares of a processor are not.
 LOG_QUANTILE = 0.995
+# … and no single document is noisier than this as a logarithm: of what is as likely a twentieth as twenty times as large, a
+# logarithm tells no mean.
+LOG_NOISE_MOST = 3.0
 # What is less than this part of all that was seen, nothing at all for one, counts as this part: a logarithm knows no zero.
 LOG_LEAST = 1e-3
 

@@ -96,6 +96,13 @@ def test_a_drop_to_nothing_is_told_though_a_logarithm_knows_no_zero():
     assert to_score(found.surprise[0, PEAK : PEAK + 4], QUARTER).max() >= ALARM_SCORE
 
 
+def test_what_spans_all_numbers_has_no_logarithms():
+    values, sizes = averages(lambda rng, count: 10.0 ** rng.uniform(-140, 140, count), series=2)
+    usual, found = known(values, sizes, float(np.median(values)))
+    np.testing.assert_array_equal(usual.logs, 0)
+    assert all(np.isfinite(bound).all() for bound in found.bounds(COVERED))
+
+
 def test_what_was_ever_zero_or_is_a_root_has_no_logarithms():
     values, sizes = averages(skewed, series=3)
     values[0, 500] = 0.0

@@ -60,6 +60,11 @@ def test_the_injected_anomaly_is_in_the_top_ten_of_a_job(demo: dict[str, Any], c
     assert any(matches(record, entry) for record in top for entry in entries)
 
 
+def test_all_that_was_injected_is_found(demo: dict[str, Any]) -> None:
+    assert [entry["kind"] for entry in demo["injected"] if not entry["found_by"]] == []
+    assert {entry["kind"]: entry["found_by"] for entry in demo["injected"]}["not_found"] == "demo-status"
+
+
 def test_every_run_has_a_verdict_and_every_job_a_forecast(demo: dict[str, Any]) -> None:
     jobs = {run["dag_id"].rpartition(".")[0] for run in demo["runs"] if run["dag_id"].endswith(".train")}
     assert {entry["job_id"] for entry in demo["forecasts"]} == jobs != set()

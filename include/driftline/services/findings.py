@@ -47,12 +47,22 @@ def compare(
         record["injected"] = sorted({entry["kind"] for entry in injected if matches(record, entry)})
     told = []
     for entry in injected:
-        best = next((record for record in records if matches(record, entry)), None)
-        notable = best is not None and best["record_score"] >= NOTABLE
-        told.append(
-            {**entry, "score": best["record_score"] if best else None, "found_by": best["job_id"] if best and notable else None}
-        )
+        best = discovery(records, entry)
+        score = best["record_score"] if best else None
+        told.append({**entry, "score": score, "found_by": best["job_id"] if best and best["record_score"] >= NOTABLE else None})
     return {"records": len(records), "anomalies": merge(records)[:limit], "injected": told}
+
+
+def discovery(records: list[dict[str, Any]], entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The first of the records that counts as the discovery of an injection; None if there is none.
+
+    A notable one of a series that is what was injected goes first: other series have it as an influencer, or as a part.
+    """
+    there = [record for record in records if matches(record, entry)]
+    name = entry.get("partition_field_name")
+    fields = ("partition_field_name", "by_field_name")
+    own = [one for one in there if one["record_score"] >= NOTABLE and name in [one.get(field) for field in fields]]
+    return next(iter(own or there), None)
 
 
 def merge(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from driftline.services.findings import matches, merge
+from driftline.services.findings import discovery, matches, merge
 
 HOUR = 3_600_000
 SPIKE = {
@@ -54,6 +54,16 @@ def test_an_injection_into_several_partitions_is_found_in_any_of_them() -> None:
     assert not matches(record(2, **path("/home")), several)
     influencers = [{"influencer_field_name": "url.path", "influencer_field_values": ["/checkout"]}]
     assert matches(record(2, partition_field_name="host.name", partition_field_value="web-1", influencers=influencers), several)
+
+
+def test_what_is_about_the_thing_itself_goes_before_what_it_had_a_part_in() -> None:
+    influencers = [{"influencer_field_name": "url.path", "influencer_field_values": ["/cart"]}]
+    host = record(2, by_field_name="host.name", by_field_value="web-1", influencers=influencers, record_score=90)
+    home, weak, own = (record(2, **path(to), record_score=score) for to, score in (("/home", 95), ("/cart", 49), ("/cart", 60)))
+    assert discovery([home, host, own], SPIKE) is own
+    assert discovery([home, host, weak], SPIKE) is host
+    assert discovery([home, weak], SPIKE) is weak
+    assert discovery([home], SPIKE) is None
 
 
 def test_adjacent_records_of_a_series_are_one_anomaly_with_its_strongest_first() -> None:

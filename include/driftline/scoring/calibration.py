@@ -49,7 +49,8 @@ GRADES = ("good", "fair", "poor")
 OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
-WIDTH = PEAKED + 3
+LOGS = PEAKED + 2
+WIDTH = PEAKED + 4
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
 
@@ -72,6 +73,7 @@ class Calibration:
         near: (N,) how often a value was followed by one at most one more or less; 1, which says nothing, if it was not measured.
         size: (N,) of how many documents a value usually is the mean; 0 where that does not matter.
         logs: (N,) 1 for series whose values are looked at as logarithms, else 0.
+        shift: (N,) how far the middle of these is from where a lognormal law has it; 0 for others.
     """
 
     scale: Vector
@@ -88,6 +90,7 @@ class Calibration:
     near: Vector
     size: Vector
     logs: Vector
+    shift: Vector
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -118,7 +121,7 @@ class Calibration:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
         return np.column_stack(
-            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.logs]
+            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.logs, self.shift]
         )
 
     @classmethod
@@ -129,14 +132,14 @@ class Calibration:
         tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
         peaks, near = np.full((len(numbers), RECUR_BLOCKS), np.nan), np.ones(len(numbers))
-        size, logs = np.zeros((2, len(numbers)))
+        size, logs, shift = np.zeros((3, len(numbers)))
         if numbers.shape[1] >= PEAKED:
             peaks = numbers[:, TAILED:PEAKED]
         if numbers.shape[1] > PEAKED:
             near = numbers[:, PEAKED]
         if numbers.shape[1] == WIDTH:
-            size, logs = numbers[:, PEAKED + 1 :].T
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs)
+            size, logs, shift = numbers[:, PEAKED + 1 :].T
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs, shift)
 
 
 @dataclass
@@ -188,9 +191,9 @@ def calibrate(
     # before a day was seen, any morning or night may come yet
     young = known.shape[1] - known.argmax(axis=1) < windows.day
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
-    logs = sized & (low > 0) & ~young
+    logs, shift = sized & (low > 0) & ~young, np.zeros(len(space))
     if logs.any():
-        space, mean, logs = _as_logs(space, mean, level, size, low, logs, (floor, law, sd))
+        space, mean, shift, logs = _as_logs(space, mean, level, size, low, logs, (floor, law, sd))
     z, centre, _ = settled(space, mean, sd, positive & ~logs, sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole & ~logs), windows)
@@ -200,7 +203,9 @@ def calibrate(
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs * 1.0),
+        Calibration(
+            scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs * 1.0, shift
+        ),
         z,
         centre,
         found,
@@ -225,23 +230,35 @@ def _as_logs(
     low: Vector,
     asked: NDArray[np.bool_],
     noise: tuple[Vector, Matrix, Matrix],
-) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
-    """Values and expectations, those of series with lighter tails as logarithms so, and which these are; `noise` is changed."""
+) -> tuple[Matrix, Matrix, Vector, NDArray[np.bool_]]:
+    """Values and expectations, those of series with lighter tails as logarithms so, their shifts, and which these are.
+
+    The three of `noise` are changed.
+    """
     rows = np.flatnonzero(asked)
     no, all_ = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
-    shown, expected = in_logs(space[rows], mean[rows], 0.0, low[rows], all_)
-    floor, law, sd = _noise(shown, expected, level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_)
+    shown, expected = in_logs(space[rows], mean[rows], 0.0, low[rows], np.zeros(len(rows)), all_)
+    floor, law, sd = _noise(
+        shown, expected + _middle(shown - expected), level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_
+    )
     expected = expected - sd**2 / 2
+    middle = _middle(shown - expected)
+    expected += middle
     plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((shown - expected) / sd)
     of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
     better = (there < plain) & (of_one <= LOG_NOISE_MOST**2)
-    rows, logs = rows[better], np.zeros(len(space), dtype=bool)
-    logs[rows] = True
+    rows, shift, logs = rows[better], np.zeros(len(space)), np.zeros(len(space), dtype=bool)
+    shift[rows], logs[rows] = middle[better, 0], True
     for part, new in zip(noise, (floor, law, sd), strict=True):
         part[rows] = new[better]
     space, mean = space.copy(), mean.copy()
     space[rows], mean[rows] = shown[better], expected[better]
-    return space, mean, logs
+    return space, mean, shift, logs
+
+
+def _middle(residuals: Matrix) -> Matrix:
+    """(N, 1) medians of what is known, which is something."""
+    return np.asarray(np.nanmedian(residuals, axis=1, keepdims=True), dtype=np.float64)
 
 
 def _spread(z: Matrix) -> Vector:
@@ -273,7 +290,7 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     for column in range(OWN, TAILED):
         _widen(wider[:, column], others[:, column])
     for logs in (0, 1):  # noise of logarithms is of another unit
-        mine, theirs = own[:, -1] == logs, others[others[:, -1] == logs]
+        mine, theirs = own[:, LOGS] == logs, others[others[:, LOGS] == logs]
         for column in (2, 3):
             wider[mine, column] = _widen(own[mine, column], theirs[:, column])
     return wider

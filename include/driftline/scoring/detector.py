@@ -48,8 +48,9 @@ class Detected:
 
     Attributes:
         z: Settled residuals in units of noise, NaN where there is no value.
-        centre: What was expected, in the model's space: the model's mean on the level that residuals have settled on (`settled`).
-        sd: The unit of `z`, in the model's space; of `logs`, of logarithms.
+        expected: In the model's space: the model's mean on the level that residuals have settled on (`settled`).
+        centre: Where `z` is 0, and
+        sd: its unit: the same in the model's space; of `logs`, of logarithms.
         logs: (N,) series whose values are looked at as logarithms.
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
@@ -59,6 +60,7 @@ class Detected:
     """
 
     z: Matrix
+    expected: Matrix
     centre: Matrix
     sd: Matrix
     logs: Flags
@@ -71,11 +73,9 @@ class Detected:
     def bounds(self, width: float) -> list[Matrix]:
         """What lies so many units of noise below and above what was expected, and that itself between them; model's space."""
         lower, upper = self.centre - width * self.sd, self.centre + width * self.sd
-        if self.logs.any():
-            centre, sd = self.centre[self.logs], self.sd[self.logs]
-            middle = centre * np.exp(-(sd**2) / 2)
-            lower[self.logs], upper[self.logs] = middle * np.exp(-width * sd), middle * np.exp(width * sd)
-        return [lower, self.centre, upper]
+        for bound in (lower, upper):
+            bound[self.logs] = np.exp(bound[self.logs])
+        return [lower, self.expected, upper]
 
 
 LEARNING, OTHER_SIDE, RECURRING = 1, 2, 3
@@ -106,18 +106,20 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
     """
-    seen, logs = space, calibration.logs > 0
+    seen, least, logs = space, calibration.seen[:, :1], calibration.logs > 0
     sd = calibration.deviation(mean, sqrt, sizes)
-    space, mean = in_logs(space, mean, sd, calibration.seen[:, 0], logs)
+    model = np.maximum(mean[logs], least[logs])
+    space, mean = in_logs(space, mean, sd, least[:, 0], calibration.shift, logs)
     z, centre, unit = settled(space, mean, sd, calibration.positive & ~logs, calibration.sized, windows)
     looked = statistics(z, space, mean, sd, steps(mean, sqrt, (calibration.whole > 0) & ~logs), windows)
-    centre[logs] = np.exp(centre[logs] + unit[logs] ** 2 / 2)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
-    expected = np.where(sqrt[:, None], np.maximum(centre, 0.0) ** 2, centre)
-    stuck = frozen(values, expected, calibration.equal, sqrt | (calibration.whole > 0))
+    expected = centre.copy()
+    expected[logs] = model * np.exp(centre[logs] - mean[logs])
+    units = np.where(sqrt[:, None], np.maximum(expected, 0.0) ** 2, expected)
+    stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
     if sqrt.any():
-        gone = silent(values, expected, 4 * calibration.law[:, 1], calibration.nothing)
-        nearly = frozen(values, expected, calibration.near, sqrt, apart=1)
+        gone = silent(values, units, 4 * calibration.law[:, 1], calibration.nothing)
+        nearly = frozen(values, units, calibration.near, sqrt, apart=1)
         found["silence"] = np.where(sqrt[:, None], gone, 0.0)
         stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
     found["frozen"] = stuck
@@ -126,7 +128,7 @@ def detect(
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
     surprise = np.maximum(by_itself, run)
-    inside = (seen >= calibration.seen[:, :1]) & (seen <= calibration.seen[:, 1:])
+    inside = (seen >= least) & (seen <= calibration.seen[:, 1:])
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING
@@ -134,7 +136,7 @@ def detect(
     damped[young & (surprise > most)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
     surprise = np.where(young, np.minimum(surprise, most), surprise)
-    return Detected(z, centre, unit, logs, found, alone, surprise, times, damped)
+    return Detected(z, expected, centre, unit, logs, found, alone, surprise, times, damped)
 
 
 def past_peaks(
@@ -170,7 +172,7 @@ def past_peaks(
         own = calibration.take(masked)
         logs, model, sd = own.logs > 0, mean[masked], own.deviation(mean[masked], sqrt[masked], _of(sizes, masked))
         step = steps(model, sqrt[masked], (own.whole > 0) & ~logs)
-        shown, model = in_logs(space[masked], model, sd, own.seen[:, 0], logs)
+        shown, model = in_logs(space[masked], model, sd, own.seen[:, 0], own.shift, logs)
         unmasked, expected, _ = settled(shown, model, sd, own.positive & ~logs, own.sized, windows)
         again = statistics(unmasked, shown, model, sd, step, windows)
         z, centre = _put(z, masked, unmasked), _put(centre, masked, expected)

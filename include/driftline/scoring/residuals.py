@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import LEVEL_BLOCKS, LEVEL_LEAST, LOG_LEAST, NOISE_BINS, SPARSE_FLOOR, SQRT_FLOOR
+from driftline.scoring.settings import LEVEL_BLOCKS, LEVEL_LEAST, LOG_LEAST, NOISE_BINS, QUIET_BIN, SPARSE_FLOOR, SQRT_FLOOR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,12 @@ def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64]) -
 
 
 def in_logs(
-    space: Matrix, mean: Matrix, sd: Matrix | float, least: NDArray[np.float64], logs: NDArray[np.bool_]
+    space: Matrix,
+    mean: Matrix,
+    sd: Matrix | float,
+    least: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    logs: NDArray[np.bool_],
 ) -> tuple[Matrix, Matrix]:
     """Values and expectations (N, T), those of some series as logarithms: there a mean of few documents is not skewed.
 
@@ -55,13 +60,14 @@ def in_logs(
         mean: The model's expectations there.
         sd: (N, T) the noise of logarithms: their expectation is half its square below the logarithm of the expectation.
         least: (N,) the least value that was seen; nothing less is expected, and what is far less counts as little less.
+        shift: (N,) what is added to these: a model's mean of what is more skewed than that is drawn away from most values.
         logs: (N,) which series.
     """
     if not logs.any():
         return space, mean
     space, mean, low = space.copy(), mean.copy(), least[logs, None]
     space[logs] = np.log(np.maximum(space[logs], LOG_LEAST * low))
-    mean[logs] = np.log(np.maximum(mean[logs], low)) - np.broadcast_to(sd, mean.shape)[logs] ** 2 / 2
+    mean[logs] = np.log(np.maximum(mean[logs], low)) - np.broadcast_to(sd, mean.shape)[logs] ** 2 / 2 + shift[logs, None]
     return space, mean
 
 
@@ -86,20 +92,22 @@ def noise_law(residuals: Matrix, level: Matrix, floor: NDArray[np.float64], line
     return out
 
 
-def _line(residuals: Matrix, mean: Matrix, floor: NDArray[np.float64]) -> Matrix:
-    """(N, 2) intercept and slope of the variance over the squared expectation."""
+def _line(residuals: Matrix, level: Matrix, floor: NDArray[np.float64]) -> Matrix:
+    """(N, 2) intercept and slope of the variance over the squared level."""
     count, width = residuals.shape
     bins = int(min(NOISE_BINS, max(1, width // 50)))
-    order = np.argsort(mean, axis=1)
-    ordered, level = np.take_along_axis(residuals, order, 1), np.take_along_axis(mean, order, 1)
-    variance, square, known = (np.empty((count, bins)) for _ in range(3))
+    missing = np.isnan(residuals)
+    order = np.argsort(np.where(missing, np.nan, level), axis=1)  # missing ones last
+    if missing.any():  # all bins are of as many values; of no values at all, no law matters
+        order = np.take_along_axis(order, np.arange(width) * (width - missing.sum(axis=1, keepdims=True)) // width, 1)
+    ordered, level = np.take_along_axis(residuals, order, 1), np.take_along_axis(level, order, 1)
+    variance, square = (np.empty((count, bins)) for _ in range(2))
     for place, part in enumerate(np.array_split(np.arange(width), bins)):
         variance[:, place] = (1.4826 * absolute_quantile(ordered[:, part], 0.5)) ** 2
         square[:, place] = (level[:, part] ** 2).mean(axis=1)
-        known[:, place] = (~np.isnan(ordered[:, part])).mean(axis=1)
     variance = np.maximum(variance, floor[:, None] ** 2)
-    # the error of a variance is in proportion to it, and to how few values it is of; of no values at all, no law matters
-    weight = (variance / variance.max(axis=1, keepdims=True)) ** -2.0 * np.maximum(known, 1e-9)
+    # the error of a variance is in proportion to it, but no quiet bin makes all the law
+    weight = np.maximum(variance / variance.max(axis=1, keepdims=True), QUIET_BIN) ** -2.0
     weight /= weight.sum(axis=1, keepdims=True)
     x, y = (weight * square).sum(axis=1), (weight * variance).sum(axis=1)
     dx, dy = square - x[:, None], variance - y[:, None]

@@ -71,6 +71,8 @@ WEEKLY_FROM, TREND_FROM, TREND_BUCKETS = timedelta(days=14), timedelta(days=3), 
 
 # Bins of the level that the noise law's line is laid through.
 NOISE_BINS = 8
+# Bins count the more the quieter they are, as a law has it, but to this part of the noisiest: none that stands still decides.
+QUIET_BIN = 0.02
 # Of counts expected well below one, the standard deviation shrinks with the expectation, down to this part of the floor.
 SPARSE_FLOOR = 0.4
 

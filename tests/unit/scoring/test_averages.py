@@ -64,6 +64,30 @@ def test_bounds_hold_by_day_and_by_night(draw):
     assert ((values >= lower) & (values <= upper))[:, nights].mean() < 0.9, "of a noise that is the same at all times"
 
 
+@pytest.mark.parametrize("draw", [normal, skewed])
+def test_buckets_without_documents_have_no_part_in_the_noise(draw):
+    """A feed that delivers once an hour: three of four buckets are empty."""
+    values, sizes = averages(draw)
+    empty = np.arange(values.shape[1]) % 4 > 0
+    values[:, empty], sizes[:, empty] = np.nan, np.nan
+    _, found = known(values, sizes, MEANS[draw])
+    lower, _, upper = found.bounds(COVERED)
+    inside = ((values >= lower) & (values <= upper))[:, ~empty]
+    assert 0.92 < inside.mean() < 0.98
+
+
+def test_bounds_hold_most_values_of_what_is_more_skewed_than_any_law():
+    """The mean of files of all sizes lies far above most means of a few of them."""
+    values, sizes = averages(lambda rng, count: 10 * (1 + rng.pareto(1.1, count)))
+    mean = float(values.mean())
+    usual, found = known(values, sizes, mean)
+    lower, typical, upper = found.bounds(COVERED)
+    assert (usual.logs == 1).all()
+    assert (usual.shift < -0.2).all()
+    assert 0.85 < ((values >= lower) & (values <= upper)).mean() <= 1
+    assert 0.8 < np.median(typical) / mean < 1.25, "what is expected is the model's mean"
+
+
 def test_logarithms_are_looked_at_where_documents_are_skewed():
     values, sizes = averages(skewed, series=20)
     usual, found = known(values, sizes, MEANS[skewed])

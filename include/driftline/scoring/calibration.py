@@ -219,6 +219,9 @@ def _noise(
     residuals = space - mean
     floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, level, np.where(sized, least, floor), sqrt | sized)
+    # documents that are all moved at once, as readings of one host are: their number says nothing of the noise
+    flat = sized & (law[:, 1] == 0)
+    law[flat, 0] = robust_sigma(residuals[flat], floor[flat]) ** 2
     return floor, law, deviation(law, level, floor, sqrt, sized)
 
 

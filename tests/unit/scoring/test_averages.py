@@ -88,6 +88,18 @@ def test_bounds_hold_most_values_of_what_is_more_skewed_than_any_law():
     assert 0.8 < np.median(typical) / mean < 1.25, "what is expected is the model's mean"
 
 
+def test_documents_that_are_moved_together_are_judged_as_if_their_number_were_nothing():
+    """Readings of one host within a bucket: the quiet hours of its noise are those of many documents, or are not."""
+    _, sizes = averages(normal)
+    rng = np.random.default_rng(6)
+    values = 50 + rng.normal(0, 1, sizes.shape) * np.sqrt(sizes / sizes.mean())  # if anything, more make it noisier
+    usual, found = known(values, sizes, 50.0)
+    _, without = known(values, None, 50.0)
+    np.testing.assert_array_equal(usual.law[:, 1], 0)
+    assert np.abs(found.surprise - without.surprise)[usual.logs == 0].max(initial=0) < 0.5
+    assert np.median(found.sd[usual.logs == 0] / without.sd[usual.logs == 0]) == pytest.approx(1, abs=0.05)
+
+
 def test_logarithms_are_looked_at_where_documents_are_skewed():
     values, sizes = averages(skewed, series=20)
     usual, found = known(values, sizes, MEANS[skewed])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from driftline.core.progress import Progress
 
-BOUNDS = 1.959964  # of the 95 % interval
 FIRST = 24  # readings that a first model needs
 WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
 CHANGED = [KINDS.index(name) for name in CHANGES]
@@ -115,7 +114,7 @@ def replay(
         surprise[:, new] = found.surprise[:, fresh]
         score = out.record_score[:, new] = to_score(found.surprise[:, fresh], span)
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(score, CHANGE_MOST), score)
-        for name, bound in zip(("lower", "typical", "upper"), found.bounds(BOUNDS), strict=True):
+        for name, bound in zip(("lower", "typical", "upper"), found.bounds(), strict=True):
             getattr(out, name)[:, new] = fleet.to_units(bound[:, fresh])
         # alarms look back one rest, in buckets of the span as it was known then
         rested = slice(max(0, now - windows.rest), end)

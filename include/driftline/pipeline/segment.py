@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.series import SeriesFrame, SeriesKey
 
-BOUNDS = 1.959964  # of the 95 % interval that model bounds show, as in Elastic's model plot
 PLOTTED = {"actual": 10, "model_lower": 6, "model_median": 6, "model_upper": 6}  # significant digits
 LINEAGE = ("snapshot_id", "training_start", "training_end", "in_sample")
 
@@ -91,7 +90,7 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
     flags = np.broadcast_to(learning[:, None], values.shape)
     found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags, sizes=part.sizes)
-    bounds = [fleet.to_units(bound) for bound in found.bounds(BOUNDS)]
+    bounds = [fleet.to_units(bound) for bound in found.bounds()]
     kind = kinds(found, space, usual, windows)
     skip = round((window.start - part.start) / job.bucket_span)
     return Segment(part, values, bounds, found, kind, to_score(found.surprise, job.bucket_span), learning, skip)

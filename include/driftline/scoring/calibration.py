@@ -184,7 +184,7 @@ def calibrate(
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
     level, sized = noise_level(mean, sizes, size), size > 0
-    floor, law, sd = _noise(space, mean, level, noise_floor(space, sqrt), sqrt, sized)
+    floor, law, sd = _noise(residuals, level, noise_floor(space, sqrt), sqrt, sized)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     positive = low >= 0
@@ -193,7 +193,8 @@ def calibrate(
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
     logs, shift = sized & (low > 0) & ~young, np.zeros(len(space))
     if logs.any():
-        space, mean, shift, logs = _as_logs(space, mean, level, size, low, logs, (floor, law, sd))
+        shift, logs = _lighter_as_logs(space, mean, level, size, low, logs, (floor, law, sd))
+        space, mean = in_logs(space, mean, sd, low, shift, logs)
     z, centre, _ = settled(space, mean, sd, positive & ~logs, sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole & ~logs), windows)
@@ -213,10 +214,9 @@ def calibrate(
 
 
 def _noise(
-    space: Matrix, mean: Matrix, level: Matrix, least: Vector, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]
+    residuals: Matrix, level: Matrix, least: Vector, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]
 ) -> tuple[Vector, Matrix, Matrix]:
     """Floors (N,), of `least` and of far residuals, noise laws (N, 2) and standard deviations (N, T)."""
-    residuals = space - mean
     floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, level, np.where(sized, least, floor), sqrt | sized)
     # documents that are all moved at once, as readings of one host are: their number says nothing of the noise
@@ -225,7 +225,7 @@ def _noise(
     return floor, law, deviation(law, level, floor, sqrt, sized)
 
 
-def _as_logs(
+def _lighter_as_logs(
     space: Matrix,
     mean: Matrix,
     level: Matrix,
@@ -233,30 +233,22 @@ def _as_logs(
     low: Vector,
     asked: NDArray[np.bool_],
     noise: tuple[Vector, Matrix, Matrix],
-) -> tuple[Matrix, Matrix, Vector, NDArray[np.bool_]]:
-    """Values and expectations, those of series with lighter tails as logarithms so, their shifts, and which these are.
-
-    The three of `noise` are changed.
-    """
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """(N,) shifts, and which of the series `asked` have the lighter tails as logarithms; of these `noise`'s three are changed."""
     rows = np.flatnonzero(asked)
     no, all_ = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
     shown, expected = in_logs(space[rows], mean[rows], 0.0, low[rows], np.zeros(len(rows)), all_)
-    floor, law, sd = _noise(
-        shown, expected + _middle(shown - expected), level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_
-    )
-    expected = expected - sd**2 / 2
-    middle = _middle(shown - expected)
-    expected += middle
-    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((shown - expected) / sd)
+    residuals = shown - expected
+    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_)
+    middle = _middle(residuals + sd**2 / 2)
+    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((residuals + sd**2 / 2 - middle) / sd)
     of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
     better = (there < plain) & (of_one <= LOG_NOISE_MOST**2)
     rows, shift, logs = rows[better], np.zeros(len(space)), np.zeros(len(space), dtype=bool)
     shift[rows], logs[rows] = middle[better, 0], True
     for part, new in zip(noise, (floor, law, sd), strict=True):
         part[rows] = new[better]
-    space, mean = space.copy(), mean.copy()
-    space[rows], mean[rows] = shown[better], expected[better]
-    return space, mean, shift, logs
+    return shift, logs
 
 
 def _middle(residuals: Matrix) -> Matrix:

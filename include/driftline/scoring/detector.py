@@ -15,6 +15,7 @@ from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
     ALONE_COST,
+    BOUNDS,
     DISCRETE_BELOW,
     EDGES,
     EVIDENCE_MOST,
@@ -70,9 +71,9 @@ class Detected:
     times: NDArray[np.int8]
     damped: NDArray[np.int8]
 
-    def bounds(self, width: float) -> list[Matrix]:
-        """What lies so many units of noise below and above what was expected, and that itself between them; model's space."""
-        lower, upper = self.centre - width * self.sd, self.centre + width * self.sd
+    def bounds(self) -> list[Matrix]:
+        """Lower and upper bounds of 95 %, and what was expected between them; in the model's space."""
+        lower, upper = self.centre - BOUNDS * self.sd, self.centre + BOUNDS * self.sd
         for bound in (lower, upper):
             bound[self.logs] = np.exp(bound[self.logs])
         return [lower, self.expected, upper]
@@ -170,7 +171,8 @@ def past_peaks(
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         own = calibration.take(masked)
-        logs, model, sd = own.logs > 0, mean[masked], own.deviation(mean[masked], sqrt[masked], _of(sizes, masked))
+        logs, model = own.logs > 0, mean[masked]
+        sd = own.deviation(model, sqrt[masked], None if sizes is None else sizes[masked])
         step = steps(model, sqrt[masked], (own.whole > 0) & ~logs)
         shown, model = in_logs(space[masked], model, sd, own.seen[:, 0], own.shift, logs)
         unmasked, expected, _ = settled(shown, model, sd, own.positive & ~logs, own.sized, windows)
@@ -190,10 +192,6 @@ def past_peaks(
     alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual, new))[:, 0]
     return peaks(alone, windows)
-
-
-def _of(sizes: Matrix | None, rows: NDArray[np.intp]) -> Matrix | None:
-    return None if sizes is None else sizes[rows]
 
 
 def _put(whole: Matrix, rows: NDArray[np.intp], part: Matrix) -> Matrix:

@@ -97,9 +97,11 @@ def _line(residuals: Matrix, level: Matrix, floor: NDArray[np.float64]) -> Matri
     count, width = residuals.shape
     bins = int(min(NOISE_BINS, max(1, width // 50)))
     missing = np.isnan(residuals)
-    order = np.argsort(np.where(missing, np.nan, level), axis=1)  # missing ones last
-    if missing.any():  # all bins are of as many values; of no values at all, no law matters
+    if missing.any():  # all bins are of as many values: missing ones go last, and are left out; of none at all, no law matters
+        order = np.argsort(np.where(missing, np.nan, level), axis=1)
         order = np.take_along_axis(order, np.arange(width) * (width - missing.sum(axis=1, keepdims=True)) // width, 1)
+    else:
+        order = np.argsort(level, axis=1)
     ordered, level = np.take_along_axis(residuals, order, 1), np.take_along_axis(level, order, 1)
     variance, square = (np.empty((count, bins)) for _ in range(2))
     for place, part in enumerate(np.array_split(np.arange(width), bins)):

@@ -57,6 +57,9 @@ RAMP_RATIO = 1.5
 FAIR_BURSTS, POOR_BURSTS = 0.01, 0.05
 FAIR_WANDER, POOR_WANDER = 3.0, 10.0
 
+# Units of noise to either side that hold 95 % of a normal law: what bounds show, as in Elastic's model plot.
+BOUNDS = 1.959964
+
 # What lies within what was seen is no more than a minor anomaly while a series is learned: a first weekend is no incident. It is
 # a surprise of buckets of SPAN_BASE; of longer ones it is what scores as much.
 LEARNING_MOST = 4.1

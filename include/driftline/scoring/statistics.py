@@ -127,12 +127,12 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
     the clock must have it: what is usual at this time is found even where no model describes it.
     """
     count, width = space.shape
-    best = np.full((count, width), np.inf)
+    best, variance = np.full((count, width), np.inf), sd**2
     for period in range(1, PERIODS + 1):
         lag = period * windows.day
         if lag >= width:
             break
-        both = np.hypot(sd[:, lag:], sd[:, :-lag]) / 2**0.5
+        both = np.sqrt((variance[:, lag:] + variance[:, :-lag]) / 2)
         mean = _mean_square((space[:, lag:] - space[:, :-lag]) / both, windows.shape)
         np.minimum(best[:, lag:], mean, out=best[:, lag:])
     return np.where(np.isfinite(best), np.sqrt(np.maximum(best, 0.0) / 2), np.nan)

@@ -17,7 +17,6 @@ DAY = 96
 WINDOWS = Windows.of(QUARTER)
 PAST = slice(0, 21 * DAY)
 PEAK, NIGHT = 24 * DAY + 24, 24 * DAY + 72  # of the curve below
-COVERED = 1.959964
 
 
 def averages(draw, series=8, days=28, seed=0):
@@ -52,14 +51,14 @@ def known(values, sizes, expected, **options):
 def test_bounds_hold_by_day_and_by_night(draw):
     values, sizes = averages(draw)
     _, found = known(values, sizes, MEANS[draw])
-    lower, typical, upper = found.bounds(COVERED)
+    lower, typical, upper = found.bounds()
     inside = (values >= lower) & (values <= upper)
     hour = np.arange(values.shape[1]) % DAY // 4
     for quarter in range(4):
         assert 0.92 < inside[:, 21 * DAY :][:, hour[21 * DAY :] // 6 == quarter].mean() < 0.97
     np.testing.assert_allclose(np.median(typical), MEANS[draw], rtol=0.1)
     _, without = known(values, None, MEANS[draw])
-    lower, _, upper = without.bounds(COVERED)
+    lower, _, upper = without.bounds()
     nights = hour // 6 == 3
     assert ((values >= lower) & (values <= upper))[:, nights].mean() < 0.9, "of a noise that is the same at all times"
 
@@ -71,7 +70,7 @@ def test_buckets_without_documents_have_no_part_in_the_noise(draw):
     empty = np.arange(values.shape[1]) % 4 > 0
     values[:, empty], sizes[:, empty] = np.nan, np.nan
     _, found = known(values, sizes, MEANS[draw])
-    lower, _, upper = found.bounds(COVERED)
+    lower, _, upper = found.bounds()
     inside = ((values >= lower) & (values <= upper))[:, ~empty]
     assert 0.92 < inside.mean() < 0.98
 
@@ -81,7 +80,7 @@ def test_bounds_hold_most_values_of_what_is_more_skewed_than_any_law():
     values, sizes = averages(lambda rng, count: 10 * (1 + rng.pareto(1.1, count)))
     mean = float(values.mean())
     usual, found = known(values, sizes, mean)
-    lower, typical, upper = found.bounds(COVERED)
+    lower, typical, upper = found.bounds()
     assert (usual.logs == 1).all()
     assert (usual.shift < -0.2).all()
     assert 0.85 < ((values >= lower) & (values <= upper)).mean() <= 1
@@ -136,7 +135,7 @@ def test_what_spans_all_numbers_has_no_logarithms():
     values, sizes = averages(lambda rng, count: 10.0 ** rng.uniform(-140, 140, count), series=2)
     usual, found = known(values, sizes, float(np.median(values)))
     np.testing.assert_array_equal(usual.logs, 0)
-    assert all(np.isfinite(bound).all() for bound in found.bounds(COVERED))
+    assert all(np.isfinite(bound).all() for bound in found.bounds())
 
 
 def test_what_was_ever_zero_or_is_a_root_has_no_logarithms():

@@ -15,7 +15,8 @@ def test_averages_are_of_the_documents_that_are_counted():
 
 
 def test_few_alarms_are_false_and_bounds_hold_day_and_night():
-    kinds = run(series=8, minutes=60, seed=5)["kinds"]
+    figures = run(series=8, minutes=60, seed=5)
+    kinds = figures["averages"]
     for name, ways in kinds.items():
         told, alike = ways["by_number"], ways["alike"]
         assert told["false_alarms_a_week"] <= (0.2 if name == "pareto" else 0.05)
@@ -24,3 +25,11 @@ def test_few_alarms_are_false_and_bounds_hold_day_and_night():
         assert 0.86 < told["bounds_by_night"] < 0.98
         assert told["bounds_by_night"] > alike["bounds_by_night"] + 0.05
     assert np.mean([ways["alike"]["false_alarms_a_week"] for ways in kinds.values()]) > 0.05
+    for name, ways in figures["sums"].items():
+        told, alike = ways["as_sums"], ways["alike"]
+        assert told["false_alarms_a_week"] <= (0.2 if name == "pareto" else 0.1)
+        assert told["outages"] >= alike["outages"]
+        assert 0.86 < told["bounds_by_day"] < 0.98
+        assert 0.86 < told["bounds_by_night"] < 0.98
+        assert alike["bounds_by_day"] < 0.85
+        assert alike["bounds_by_night"] > 0.98

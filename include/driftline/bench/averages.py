@@ -1,4 +1,4 @@
-"""`driftline bench averages`: averages of documents, judged by how many these are, and as if that were nothing."""
+"""`driftline bench averages`: averages and sums of documents, judged by their noise, and as if it were the same at all times."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ DAYS, JUDGED = 35, 7  # five weeks, the last four of which are judged
 DOCUMENTS = 20.0  # in a bucket, on average; the busiest hours have ten times as many as the quietest
 PEAK, NIGHT = 5, 17  # hours at which four with most documents begin, and four with fewest
 SLOWER = 1.5
+LAST = 1  # so many days before the end sums are nothing at night; after the slow hours, as it would count as usual for these
 START = np.datetime64("2026-03-02T00:00:00")
 
 
@@ -35,18 +36,23 @@ def run(*, series: int, minutes: int, seed: int, progress: Progress | None = Non
         progress: Told how many replays are done.
 
     Returns:
-        `series`, `minutes`, `seed`, and for each kind and way (`by_number`: as it is told of how many documents each value is;
-        `alike`: as if all were of equally many) `false_alarms_a_week`, `recall`, and which share of the values `bounds_by_day`
-        and `bounds_by_night` hold, of the 95 % that they are for.
+        `series`, `minutes`, `seed`, and for each kind (`averages`) and way (`by_number`: as it is told of how many documents each
+        value is; `alike`: as if all were of equally many) `false_alarms_a_week`, `recall`, and which share of the values
+        `bounds_by_day` and `bounds_by_night` hold, of the 95 % that they are for. The same of `sums`, in the ways `as_sums` and
+        `alike`, with `outages`: in what share of the series four hours of nothing at night are told.
     """
-    kinds: dict[str, Any] = {}
+    averages: dict[str, Any] = {}
+    sums: dict[str, Any] = {}
     for done, (name, draw) in enumerate(DRAWS.items()):
         values, sizes = make(draw, series, minutes, np.random.default_rng([seed, done]), together=name == "moving")
-        ways: dict[str, NDArray[np.float64] | None] = {"by_number": sizes, "alike": None}
-        kinds[name] = {way: judged(values, known, minutes) for way, known in ways.items()}
+        averages[name] = {"by_number": judged(values, minutes, sizes=sizes), "alike": judged(values, minutes)}
+        total, out = np.where(sizes > 0, values, 0.0) * sizes, _outage(minutes)
+        total[:, out] = 0.0
+        told = {"as_sums": np.full(series, True), "alike": None}
+        sums[name] = {way: judged(total, minutes, sums=known, outage=out) for way, known in told.items()}
         if progress:
             progress("kinds of documents", done + 1, len(DRAWS))
-    return {"series": series, "minutes": minutes, "seed": seed, "kinds": kinds}
+    return {"series": series, "minutes": minutes, "seed": seed, "averages": averages, "sums": sums}
 
 
 def make(
@@ -68,14 +74,22 @@ def make(
     return values, sizes.astype(np.float64)
 
 
-def judged(values: NDArray[np.float64], sizes: NDArray[np.float64] | None, minutes: int) -> dict[str, float]:
+def judged(
+    values: NDArray[np.float64],
+    minutes: int,
+    *,
+    sizes: NDArray[np.float64] | None = None,
+    sums: NDArray[np.bool_] | None = None,
+    outage: slice | None = None,
+) -> dict[str, float]:
     """What a replay finds of it."""
-    found = replay(START + np.arange(values.shape[1]) * np.timedelta64(minutes, "m"), values, sizes=sizes)
+    times = START + np.arange(values.shape[1]) * np.timedelta64(minutes, "m")
+    found = replay(times, values, sizes=sizes, sums=sums)
     first, slow, hour = JUDGED * 24 * 60 // minutes, _slow(minutes), _hours(minutes)
     alarms = found.anomaly_score >= ALARM_SCORE
     clean = np.ones(values.shape[1], dtype=bool)
-    # what comes within a day of it may be its end
-    clean[slow.start : slow.stop + 24 * 60 // minutes] = False
+    for told in (slow, outage or slow):  # what comes within a day of it may be its end
+        clean[told.start : told.stop + 24 * 60 // minutes] = False
     clean[:first] = False
     weeks = len(values) * clean.sum() * minutes / (7 * 24 * 60)
     inside = (values >= found.lower) & (values <= found.upper)
@@ -84,12 +98,13 @@ def judged(values: NDArray[np.float64], sizes: NDArray[np.float64] | None, minut
     def held(begin: int) -> float:
         return round(float(inside[there & (hour >= begin) & (hour < begin + 4)].mean()), 3)
 
-    return {
+    out = {
         "false_alarms_a_week": round(float(alarms[:, clean].sum() / weeks), 4),
         "recall": round(float(alarms[:, slow].any(axis=1).mean()), 3),
         "bounds_by_day": held(PEAK),
         "bounds_by_night": held(NIGHT),
     }
+    return out if outage is None else {**out, "outages": round(float(alarms[:, outage].any(axis=1).mean()), 3)}
 
 
 def _hours(minutes: int) -> NDArray[np.float64]:
@@ -98,7 +113,15 @@ def _hours(minutes: int) -> NDArray[np.float64]:
 
 
 def _slow(minutes: int) -> slice:
-    first = ((DAYS - 2) * 24 + PEAK) * 60 // minutes
+    return _four_hours(DAYS - 2, PEAK, minutes)
+
+
+def _outage(minutes: int) -> slice:
+    return _four_hours(DAYS - LAST, NIGHT, minutes)
+
+
+def _four_hours(day: int, hour: int, minutes: int) -> slice:
+    first = (day * 24 + hour) * 60 // minutes
     return slice(first, first + 4 * 60 // minutes)
 
 

@@ -221,7 +221,7 @@ def averages(
     seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 1,
     json: Json = False,
 ) -> None:
-    """Judge averages by how many documents they are of, beside the same as if that were nothing."""
+    """Judge averages and sums by the noise that documents have, beside the same as if it were the same at all times."""
     from driftline.bench.averages import run
 
     if span not in {5, 15, 60}:
@@ -231,9 +231,10 @@ def averages(
     if json:
         emit(figures)
         return
-    rows = [[name, way, *found.values()] for name, ways in figures["kinds"].items() for way, found in ways.items()]
     head = ["documents", "noise", "false alarms a week", "recall", "in bounds by day", "by night"]
-    table("driftline bench averages", head, rows)
+    for part, more in (("averages", []), ("sums", ["outages told"])):
+        rows = [[name, way, *found.values()] for name, ways in figures[part].items() for way, found in ways.items()]
+        table(f"driftline bench averages: {part}", [*head, *more], rows)
 
 
 @app.command(epilog="Example: driftline bench outliers --seeds 10 --json")

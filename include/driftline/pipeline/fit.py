@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
+SUMS = {"sum", "non_null_sum"}
 
 
 def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Trained:
     """Models and what is usual around them, of a frame's series. What is measured on residuals is done some series at a time."""
-    sqrt = np.array([is_sqrt(job, key.detector_index) for key in frame.keys], dtype=bool)
+    sqrt, sums = roots_and_sums(job, frame.keys)
     sparse = _too_sparse(job, frame)
     values = frame.values
     if sparse:
@@ -54,7 +55,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
         sizes = None if frame.sizes is None else frame.sizes[within]
-        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes)
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within])
         usual = known.usual
         usual.peaks = past_peaks(
             values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes
@@ -173,10 +174,12 @@ def check_job_options(job: Job) -> None:
         check_options({**job.training.prophet, **options}, where)
 
 
-def is_sqrt(job: Job, detector: int) -> bool:
-    """Whether a detector's series are modelled as square roots."""
-    wanted = job.training.transform
-    return wanted == "sqrt" or (wanted == "auto" and job.detectors[detector].spec.metric in COUNT_LIKE)
+def roots_and_sums(job: Job, keys: Sequence[SeriesKey]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which series (N,) are modelled as square roots, and which are sums of documents."""
+    wanted, metrics = job.training.transform, [detector.spec.metric for detector in job.detectors]
+    sqrt = [wanted == "sqrt" or (wanted == "auto" and metrics[key.detector_index] in COUNT_LIKE) for key in keys]
+    sums = [metrics[key.detector_index] in SUMS for key in keys]
+    return np.array(sqrt, dtype=bool), np.array(sums, dtype=bool)
 
 
 def _too_sparse(job: Job, frame: SeriesFrame) -> dict[int, str]:

@@ -14,10 +14,10 @@ from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import data_range
-from driftline.pipeline.fit import COUNT_LIKE
+from driftline.pipeline.fit import roots_and_sums
 from driftline.pipeline.read import read_series
 from driftline.pipeline.readings import aggregate, read_readings
-from driftline.pipeline.replay import replay
+from driftline.pipeline.replay import Replayed, replay
 from driftline.pipeline.truths import Fact, locate
 from driftline.scoring.fixed import Fixed, best_for_all, best_for_each
 from driftline.scoring.score import severity
@@ -60,6 +60,7 @@ class History:
         names: What each series goes by in a truth.
         notes: What was left out.
         sizes: (N, T) of how many documents each value is the average, as of a `SeriesFrame`.
+        sums: (N,) which are sums of documents; None where that is not known.
     """
 
     name: str
@@ -71,6 +72,7 @@ class History:
     names: list[set[str]]
     notes: list[str]
     sizes: NDArray[np.float64] | None = None
+    sums: NDArray[np.bool_] | None = None
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -100,8 +102,7 @@ def of_job(
         raise DataError("no whole bucket of data lies in this interval", where=f"job {job.job_id}", expected=f"a part of {data}")
     uri = staging_uri(job.job_id, "backtest", f"{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, window, uri=uri, progress=progress)["uri"])
-    wanted = job.training.transform
-    counts = [job.detectors[key.detector_index].spec.metric in COUNT_LIKE for key in frame.keys]
+    sqrt, sums = roots_and_sums(job, frame.keys)
     several = len(job.detectors) > 1
     labels = [f"{key.detector_index} {key.label()}" if several else key.label() for key in frame.keys]
     return _chosen(
@@ -110,11 +111,12 @@ def of_job(
             frame.start,
             frame.span,
             frame.values,
-            np.array([wanted == "sqrt" or (wanted == "auto" and count) for count in counts], dtype=bool),
+            sqrt,
             labels,
             [{value for value in (key.partition_value, key.by_value) if value is not None} for key in frame.keys],
             list(frame.notes),
             frame.sizes,
+            sums,
         ),
         partitions,
         most,
@@ -184,8 +186,15 @@ def _chosen(history: History, partitions: Collection[str], most: int | None) -> 
         raise DataError("there are no series", where=history.name)
     history.values, history.sqrt = history.values[rows], history.sqrt[rows]
     history.sizes = None if history.sizes is None else history.sizes[rows]
+    history.sums = None if history.sums is None else history.sums[rows]
     history.labels, history.names = [history.labels[row] for row in rows], [history.names[row] for row in rows]
     return history
+
+
+def replayed(history: History, *, progress: Progress | None = None) -> Replayed:
+    """A history as it would have happened."""
+    known = {"sqrt": history.sqrt, "sizes": history.sizes, "sums": history.sums}
+    return replay(history.times, history.values, **known, progress=progress)  # type: ignore[arg-type]
 
 
 def backtest(
@@ -200,7 +209,7 @@ def backtest(
         at each of LEVELS), `loudest` (series with the most alarms), `notes`; and where the truth is known `judged`, `best`,
         `sweep` and `fixed`.
     """
-    found = replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, progress=progress)
+    found = replayed(history, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
     if not known.any():
         raise DataError(

@@ -16,8 +16,7 @@ from driftline.core.timespan import Window
 from driftline.elastic.client import explained
 from driftline.elastic.fields import data_range
 from driftline.elastic.query import filtered, searched
-from driftline.pipeline.history import counted, of_job
-from driftline.pipeline.replay import replay
+from driftline.pipeline.history import counted, of_job, replayed
 from driftline.pipeline.view import numbers
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
@@ -54,7 +53,7 @@ def preview(client: Elasticsearch, job: Job, *, progress: Progress | None = None
         )
     data = data_range(client, job)
     history = of_job(client, job, start=max(data.start, data.end - BUCKETS * job.bucket_span), most=SERIES, progress=progress)
-    found = replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, progress=progress)
+    found = replayed(history, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
     if not known.any():
         raise DataError(

@@ -55,6 +55,7 @@ def replay(
     *,
     sqrt: NDArray[np.bool_] | bool = False,
     sizes: NDArray[np.float64] | None = None,
+    sums: NDArray[np.bool_] | None = None,
     start: int = FIRST,
     a_day: int = A_DAY,
     progress: Progress | None = None,
@@ -69,6 +70,7 @@ def replay(
         values: (N, T), NaN where missing.
         sqrt: Whether to model square roots (counts), for all or for each series.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
+        sums: (N,) which series are sums of documents.
         start: The first bucket that is scored; what lies before it is learned from.
         a_day: How often a day what is usual is measured again.
         progress: Told how far it is.
@@ -101,7 +103,7 @@ def replay(
         mean[:, now:end] = fleet.mean(times[now:end])
         past = slice(first, now)
         known = None if sizes is None else sizes[:, past]
-        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows, sizes=known).usual
+        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows, sizes=known, sums=sums).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)

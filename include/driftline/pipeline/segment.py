@@ -14,7 +14,7 @@ from driftline.core.timespan import Window, parse_time
 from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
-from driftline.pipeline.fit import fit_options, fit_series, is_sqrt
+from driftline.pipeline.fit import fit_options, fit_series, roots_and_sums
 from driftline.pipeline.lessons import judged, learned, silence
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
@@ -128,10 +128,10 @@ def newcomers(
     exists = np.arange(part.values.shape[1])[None] >= first[:, None]
     # what was left out has no zeros either
     values = learned(job, replace(part, values=np.where(np.isnan(part.values) & zero & exists, 0.0, part.values))).values
-    sqrt = np.array([is_sqrt(job, key.detector_index) for key in part.keys], dtype=bool)
+    sqrt, sums = roots_and_sums(job, part.keys)
     fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
-    space = fleet.to_space(values)
-    own = calibrate(values, space, fleet.mean(part.times), sqrt, Windows.of(job.bucket_span), sizes=part.sizes).usual
+    space, mean = fleet.to_space(values), fleet.mean(part.times)
+    own = calibrate(values, space, mean, sqrt, Windows.of(job.bucket_span), sizes=part.sizes, sums=sums).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.residuals import absolute_quantile, deviation, in_logs, noise_law, noise_level, steps, usual_size
+from driftline.scoring.residuals import (
+    LOG,
+    ROOT,
+    absolute_quantile,
+    deviation,
+    in_form,
+    noise_law,
+    noise_level,
+    steps,
+    usual_size,
+)
 from driftline.scoring.settings import (
     BULK,
     BURST_SHARE,
@@ -49,7 +59,7 @@ GRADES = ("good", "fair", "poor")
 OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
-LOGS = PEAKED + 2
+FORM = PEAKED + 2
 WIDTH = PEAKED + 4
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
@@ -72,8 +82,8 @@ class Calibration:
         peaks: (N, RECUR_BLOCKS) the most surprising bucket of each stretch before; NaN where none is known.
         near: (N,) how often a value was followed by one at most one more or less; 1, which says nothing, if it was not measured.
         size: (N,) of how many documents a value usually is the mean; 0 where that does not matter.
-        logs: (N,) 1 for series whose values are looked at as logarithms, else 0.
-        shift: (N,) how far the middle of these is from where a lognormal law has it; 0 for others.
+        form: (N,) codes of the form that values are looked at in (`residuals.in_form`).
+        shift: (N,) how far the middle of these is from where a law has it; 0 for plain ones.
     """
 
     scale: Vector
@@ -89,7 +99,7 @@ class Calibration:
     peaks: Matrix
     near: Vector
     size: Vector
-    logs: Vector
+    form: NDArray[np.int8]
     shift: Vector
 
     @property
@@ -110,8 +120,9 @@ class Calibration:
         return self.size > 0
 
     def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_], sizes: Matrix | None = None) -> Matrix:
-        """(N, T) standard deviation of values with these expectations, of so many documents each; of `logs`, of logarithms."""
-        return deviation(self.law, noise_level(mean, sizes, self.size), self.floor, sqrt, self.sized)
+        """(N, T) standard deviation of values with these expectations, of so many documents each; in their form."""
+        level = noise_level(mean, sizes, self.size, self.form == ROOT)
+        return deviation(self.law, level, self.floor, sqrt, self.sized)
 
     def take(self, rows: NDArray[np.intp]) -> Calibration:
         """What is usual for some of the series, in the order given."""
@@ -121,7 +132,7 @@ class Calibration:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
         return np.column_stack(
-            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.logs, self.shift]
+            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.form, self.shift]
         )
 
     @classmethod
@@ -132,14 +143,15 @@ class Calibration:
         tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
         peaks, near = np.full((len(numbers), RECUR_BLOCKS), np.nan), np.ones(len(numbers))
-        size, logs, shift = np.zeros((3, len(numbers)))
+        size, form, shift = np.zeros((3, len(numbers)))
         if numbers.shape[1] >= PEAKED:
             peaks = numbers[:, TAILED:PEAKED]
         if numbers.shape[1] > PEAKED:
             near = numbers[:, PEAKED]
         if numbers.shape[1] == WIDTH:
-            size, logs, shift = numbers[:, PEAKED + 1 :].T
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs, shift)
+            size, form, shift = numbers[:, PEAKED + 1 :].T
+        forms = form.astype(np.int8)
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift)
 
 
 @dataclass
@@ -167,6 +179,7 @@ def calibrate(
     windows: Windows,
     mask: NDArray[np.bool_] | None = None,
     sizes: Matrix | None = None,
+    sums: NDArray[np.bool_] | None = None,
 ) -> Learned:
     """Learns what is usual.
 
@@ -178,12 +191,14 @@ def calibrate(
         windows: What the statistics look at.
         mask: (N, T) True where a burst is left out. Without it bursts count: what happens every week is no anomaly.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
+        sums: (N,) which series are sums of documents.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
-    level, sized = noise_level(mean, sizes, size), size > 0
+    sized, form = size > 0, np.zeros(len(space), dtype=np.int8)
+    level = noise_level(mean, sizes, size, form == ROOT)
     floor, law, sd = _noise(residuals, level, noise_floor(space, sqrt), sqrt, sized)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
@@ -191,22 +206,23 @@ def calibrate(
     # before a day was seen, any morning or night may come yet
     young = known.shape[1] - known.argmax(axis=1) < windows.day
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
-    logs, shift = sized & (low > 0) & ~young, np.zeros(len(space))
-    if logs.any():
-        shift, logs = _lighter_as_logs(space, mean, level, size, low, logs, (floor, law, sd))
-        space, mean = in_logs(space, mean, sd, low, shift, logs)
-    z, centre, _ = settled(space, mean, sd, positive & ~logs, sized, windows)
+    shift = np.zeros(len(space))
+    form[sized & (low > 0) & ~young] = LOG
+    if sums is not None:
+        form[sums & ~sqrt & positive & ~young] = ROOT
+    if form.any():
+        _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
+        space, mean = in_form(space, mean, sd, low, shift, form)
+    z, centre, _ = settled(space, mean, sd, positive & (form != LOG), sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
-    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole & ~logs), windows)
+    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole, form), windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(
-            scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, logs * 1.0, shift
-        ),
+        Calibration(scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift),
         z,
         centre,
         found,
@@ -214,41 +230,52 @@ def calibrate(
 
 
 def _noise(
-    residuals: Matrix, level: Matrix, least: Vector, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]
+    residuals: Matrix,
+    level: Matrix,
+    least: Vector,
+    sqrt: NDArray[np.bool_],
+    sized: NDArray[np.bool_],
+    roots: NDArray[np.bool_] | None = None,
 ) -> tuple[Vector, Matrix, Matrix]:
     """Floors (N,), of `least` and of far residuals, noise laws (N, 2) and standard deviations (N, T)."""
+    lined = sized if roots is None else sized | roots
     floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
-    law = noise_law(residuals, level, np.where(sized, least, floor), sqrt | sized)
+    law = noise_law(residuals, level, np.where(lined, least, floor), sqrt | lined)
     # documents that are all moved at once, as readings of one host are: their number says nothing of the noise
-    flat = sized & (law[:, 1] == 0)
+    flat = lined & (law[:, 1] == 0)
     law[flat, 0] = robust_sigma(residuals[flat], floor[flat]) ** 2
     return floor, law, deviation(law, level, floor, sqrt, sized)
 
 
-def _lighter_as_logs(
+def _keep_lighter(
     space: Matrix,
     mean: Matrix,
     level: Matrix,
     size: Vector,
     low: Vector,
-    asked: NDArray[np.bool_],
+    form: NDArray[np.int8],
+    shift: Vector,
     noise: tuple[Vector, Matrix, Matrix],
-) -> tuple[Vector, NDArray[np.bool_]]:
-    """(N,) shifts, and which of the series `asked` have the lighter tails as logarithms; of these `noise`'s three are changed."""
-    rows = np.flatnonzero(asked)
-    no, all_ = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
-    shown, expected = in_logs(space[rows], mean[rows], 0.0, low[rows], np.zeros(len(rows)), all_)
+) -> None:
+    """Keeps the asked `form` (N,) of series that have the lighter tails in it, the others are plain; all in place.
+
+    What is kept has its `shift` and its own `noise`: floors, laws and standard deviations.
+    """
+    rows = np.flatnonzero(form)
+    asked, sized, none = form[rows], size[rows] > 0, np.zeros(len(rows))
+    shown, expected = in_form(space[rows], mean[rows], 0.0, low[rows], none, asked)
     residuals = shown - expected
-    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], np.full(len(rows), RELATIVE_FLOOR), no, all_)
-    middle = _middle(residuals + sd**2 / 2)
-    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((residuals + sd**2 / 2 - middle) / sd)
+    least = np.where(asked == ROOT, noise_floor(shown, none > 0), RELATIVE_FLOOR)
+    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], least, none > 0, sized, asked == ROOT)
+    residuals = shown - in_form(space[rows], mean[rows], sd, low[rows], none, asked)[1]
+    middle = _middle(residuals)
+    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((residuals - middle) / sd)
     of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
-    better = (there < plain) & (of_one <= LOG_NOISE_MOST**2)
-    rows, shift, logs = rows[better], np.zeros(len(space)), np.zeros(len(space), dtype=bool)
-    shift[rows], logs[rows] = middle[better, 0], True
+    better = (there < plain) & ((asked != LOG) | (of_one <= LOG_NOISE_MOST**2))
+    form[rows[~better]] = 0
+    shift[rows[better]] = middle[better, 0]
     for part, new in zip(noise, (floor, law, sd), strict=True):
-        part[rows] = new[better]
-    return shift, logs
+        part[rows[better]] = new[better]
 
 
 def _middle(residuals: Matrix) -> Matrix:
@@ -284,8 +311,8 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     wider = own.copy()
     for column in range(OWN, TAILED):
         _widen(wider[:, column], others[:, column])
-    for logs in (0, 1):  # noise of logarithms is of another unit
-        mine, theirs = own[:, LOGS] == logs, others[others[:, LOGS] == logs]
+    for form in np.unique(own[:, FORM]):  # noise of another form is of another unit
+        mine, theirs = own[:, FORM] == form, others[others[:, FORM] == form]
         for column in (2, 3):
             wider[mine, column] = _widen(own[mine, column], theirs[:, column])
     return wider

@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import in_logs, steps
+from driftline.scoring.residuals import LOG, ROOT, in_form, of_form, steps
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
@@ -51,8 +51,8 @@ class Detected:
         z: Settled residuals in units of noise, NaN where there is no value.
         expected: In the model's space: the model's mean on the level that residuals have settled on (`settled`).
         centre: Where `z` is 0, and
-        sd: its unit: the same in the model's space; of `logs`, of logarithms.
-        logs: (N,) series whose values are looked at as logarithms.
+        sd: its unit: the same in the model's space, or another `form`.
+        form: (N,) codes of the form that values are looked at in (`residuals.in_form`).
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
         surprise: The same with runs, once what came before, and what is still learned, are allowed for.
@@ -64,7 +64,7 @@ class Detected:
     expected: Matrix
     centre: Matrix
     sd: Matrix
-    logs: Flags
+    form: NDArray[np.int8]
     evidence: dict[str, Matrix]
     alone: Matrix
     surprise: Matrix
@@ -73,9 +73,7 @@ class Detected:
 
     def bounds(self) -> list[Matrix]:
         """Lower and upper bounds of 95 %, and what was expected between them; in the model's space."""
-        lower, upper = self.centre - BOUNDS * self.sd, self.centre + BOUNDS * self.sd
-        for bound in (lower, upper):
-            bound[self.logs] = np.exp(bound[self.logs])
+        lower, upper = (of_form(self.centre + way * BOUNDS * self.sd, self.form) for way in (-1, 1))
         return [lower, self.expected, upper]
 
 
@@ -107,15 +105,13 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
     """
-    seen, least, logs = space, calibration.seen[:, :1], calibration.logs > 0
+    seen, model, least, form = space, mean, calibration.seen[:, :1], calibration.form
     sd = calibration.deviation(mean, sqrt, sizes)
-    model = np.maximum(mean[logs], least[logs])
-    space, mean = in_logs(space, mean, sd, least[:, 0], calibration.shift, logs)
-    z, centre, unit = settled(space, mean, sd, calibration.positive & ~logs, calibration.sized, windows)
-    looked = statistics(z, space, mean, sd, steps(mean, sqrt, (calibration.whole > 0) & ~logs), windows)
+    space, mean = in_form(space, mean, sd, least[:, 0], calibration.shift, form)
+    z, centre, unit = settled(space, mean, sd, calibration.positive & (form != LOG), calibration.sized, windows)
+    looked = statistics(z, space, mean, sd, steps(mean, sqrt, calibration.whole > 0, form), windows)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
-    expected = centre.copy()
-    expected[logs] = model * np.exp(centre[logs] - mean[logs])
+    expected = _expected(model, mean, centre, least, form)
     units = np.where(sqrt[:, None], np.maximum(expected, 0.0) ** 2, expected)
     stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
     if sqrt.any():
@@ -137,7 +133,16 @@ def detect(
     damped[young & (surprise > most)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
     surprise = np.where(young, np.minimum(surprise, most), surprise)
-    return Detected(z, expected, centre, unit, logs, found, alone, surprise, times, damped)
+    return Detected(z, expected, centre, unit, form, found, alone, surprise, times, damped)
+
+
+def _expected(model: Matrix, mean: Matrix, centre: Matrix, least: Matrix, form: NDArray[np.int8]) -> Matrix:
+    """(N, T) the model's mean, moved as far as `centre` is from the `mean` in another form, and so still a mean."""
+    out, logs, roots = centre.copy(), form == LOG, form == ROOT
+    out[logs] = np.maximum(model[logs], least[logs]) * np.exp(centre[logs] - mean[logs])
+    if roots.any():
+        out[roots] = np.maximum(model[roots] + np.maximum(centre[roots], 0.0) ** 2 - np.maximum(mean[roots], 0.0) ** 2, 0.0)
+    return out
 
 
 def past_peaks(
@@ -171,11 +176,10 @@ def past_peaks(
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         own = calibration.take(masked)
-        logs, model = own.logs > 0, mean[masked]
-        sd = own.deviation(model, sqrt[masked], None if sizes is None else sizes[masked])
-        step = steps(model, sqrt[masked], (own.whole > 0) & ~logs)
-        shown, model = in_logs(space[masked], model, sd, own.seen[:, 0], own.shift, logs)
-        unmasked, expected, _ = settled(shown, model, sd, own.positive & ~logs, own.sized, windows)
+        sd = own.deviation(mean[masked], sqrt[masked], None if sizes is None else sizes[masked])
+        shown, model = in_form(space[masked], mean[masked], sd, own.seen[:, 0], own.shift, own.form)
+        unmasked, expected, _ = settled(shown, model, sd, own.positive & (own.form != LOG), own.sized, windows)
+        step = steps(model, sqrt[masked], own.whole > 0, own.form)
         again = statistics(unmasked, shown, model, sd, step, windows)
         z, centre = _put(z, masked, unmasked), _put(centre, masked, expected)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}

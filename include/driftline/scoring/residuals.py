@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import LEVEL_BLOCKS, LEVEL_LEAST, LOG_LEAST, NOISE_BINS, QUIET_BIN, SPARSE_FLOOR, SQRT_FLOOR
+from driftline.scoring.settings import (
+    LEVEL_BLOCKS,
+    LEVEL_LEAST,
+    LOG_LEAST,
+    NOISE_BINS,
+    QUIET_BIN,
+    ROOT_LEAST,
+    SPARSE_FLOOR,
+    SQRT_FLOOR,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
+
+PLAIN, LOG, ROOT = 0, 1, 2
+"""Forms that values are looked at in: as they are in the model's space, as logarithms, as square roots."""
 
 
 def usual_size(sizes: Matrix | None, known: NDArray[np.bool_], sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -29,15 +41,17 @@ def usual_size(sizes: Matrix | None, known: NDArray[np.bool_], sqrt: NDArray[np.
     return np.asarray(np.divide(there.sum(axis=1), inverse, out=np.zeros(len(sqrt)), where=inverse > 0), dtype=np.float64)
 
 
-def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64]) -> Matrix:
+def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64], roots: NDArray[np.bool_]) -> Matrix:
     """(N, T) what a series' variance is linear in the square of: its expectation, or of means of documents 1/√their number.
 
-    The latter in units of the usual `size` (N,): 1 where a value is of as many as usual, and where that is not known.
+    The latter in units of the usual `size` (N,): 1 where a value is of as many as usual, and where that is not known. The former
+    of what is looked at as `roots` (N,) as one.
     """
     rows = size > 0
-    if not rows.any():
+    if not (rows | roots).any():
         return mean
     out = mean.copy()
+    out[roots] = np.sqrt(np.maximum(out[roots], 0.0))
     out[rows] = 1.0
     if sizes is not None:
         ratio = np.divide(size[rows, None], sizes[rows], out=np.ones(sizes[rows].shape), where=sizes[rows] > 0)
@@ -45,30 +59,46 @@ def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64]) -
     return out
 
 
-def in_logs(
+def in_form(
     space: Matrix,
     mean: Matrix,
     sd: Matrix | float,
     least: NDArray[np.float64],
     shift: NDArray[np.float64],
-    logs: NDArray[np.bool_],
+    form: NDArray[np.int8],
 ) -> tuple[Matrix, Matrix]:
-    """Values and expectations (N, T), those of some series as logarithms: there a mean of few documents is not skewed.
+    """Values and expectations (N, T), those of some series in a form whose noise is less skewed, or the same at all levels.
 
     Args:
         space: Values in the model's space.
         mean: The model's expectations there.
-        sd: (N, T) the noise of logarithms: their expectation is half its square below the logarithm of the expectation.
-        least: (N,) the least value that was seen; nothing less is expected, and what is far less counts as little less.
-        shift: (N,) what is added to these: a model's mean of what is more skewed than that is drawn away from most values.
-        logs: (N,) which series.
+        sd: (N, T) the noise in that form. An expectation there lies below that of the values: half the square of the noise below
+            their logarithm, and its square, as roots go, below their root.
+        least: (N,) the least value that was seen: no logarithm of less is expected, and what is far less counts as little less.
+        shift: (N,) what is added to expectations: a model's mean of what is more skewed than that is drawn away from most values.
+        form: (N,) codes: PLAIN, LOG, ROOT.
     """
-    if not logs.any():
+    logs, roots = form == LOG, form == ROOT
+    if not (logs | roots).any():
         return space, mean
-    space, mean, low = space.copy(), mean.copy(), least[logs, None]
-    space[logs] = np.log(np.maximum(space[logs], LOG_LEAST * low))
-    mean[logs] = np.log(np.maximum(mean[logs], low)) - np.broadcast_to(sd, mean.shape)[logs] ** 2 / 2 + shift[logs, None]
+    space, mean, variance = space.copy(), mean.copy(), np.broadcast_to(sd, mean.shape) ** 2
+    if logs.any():
+        low = least[logs, None]
+        space[logs] = np.log(np.maximum(space[logs], LOG_LEAST * low))
+        mean[logs] = np.log(np.maximum(mean[logs], low)) - variance[logs] / 2 + shift[logs, None]
+    if roots.any():
+        level = np.maximum(mean[roots], 0.0)
+        space[roots] = np.sqrt(np.maximum(space[roots], 0.0))
+        mean[roots] = np.sqrt(np.maximum(level - variance[roots], ROOT_LEAST * level)) + shift[roots, None]
     return space, mean
+
+
+def of_form(shown: Matrix, form: NDArray[np.int8]) -> Matrix:
+    """(N, T) what is so in a form, in the model's space; changed in place."""
+    logs, roots = form == LOG, form == ROOT
+    shown[logs] = np.exp(shown[logs])
+    shown[roots] = np.maximum(shown[roots], 0.0) ** 2
+    return shown
 
 
 def noise_law(residuals: Matrix, level: Matrix, floor: NDArray[np.float64], lined: NDArray[np.bool_]) -> Matrix:
@@ -133,16 +163,18 @@ def deviation(law: Matrix, level: Matrix, floor: Matrix, sqrt: NDArray[np.bool_]
     return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * level**2), least)
 
 
-def steps(mean: Matrix, sqrt: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Matrix:
-    """(N, T) the least change that values can make at each expectation, in the model's space; 0 where there is none.
+def steps(mean: Matrix, sqrt: NDArray[np.bool_], whole: NDArray[np.bool_], form: NDArray[np.int8]) -> Matrix:
+    """(N, T) the least change that values can make at each expectation, in their form; 0 where there is none.
 
     Args:
-        mean: (N, T) the model's expectation, in its space.
+        mean: (N, T) what is expected there.
         sqrt: (N,) which series are square roots of counts.
         whole: (N,) which others are whole numbers.
+        form: (N,) codes as of `in_form`; of logarithms there is no least change.
     """
-    level = np.maximum(mean, 0.0)
-    return np.where(sqrt[:, None], 1.0 / (np.sqrt(level**2 + 1.0) + level), np.where(whole[:, None], 1.0, 0.0))
+    level, roots = np.maximum(mean, 0.0), sqrt | (whole & (form == ROOT))
+    plain = np.where(whole & (form == PLAIN), 1.0, 0.0)
+    return np.where(roots[:, None], 1.0 / (np.sqrt(level**2 + 1.0) + level), plain[:, None])
 
 
 def running_level(residuals: Matrix, block: int, unit: Matrix | None = None) -> Matrix:

@@ -96,6 +96,10 @@ LOG_QUANTILE = 0.995
 LOG_NOISE_MOST = 3.0
 # What is less than this part of all that was seen, nothing at all for one, counts as this part: a logarithm knows no zero.
 LOG_LEAST = 1e-3
+# Sums of documents are looked at as square roots where these have the lighter tails: noise of what comes at random, each of some
+# size, is the same there at all levels. A root's expectation is below the root of the expectation by its noise, which for a few
+# documents is not known well: the square of it is at least this part of the expectation.
+ROOT_LEAST = 0.25
 
 # Runs: one more equal value is worth at most this much, and nothing is assumed to be rarer than this.
 FLAT_MOST = 1.5

@@ -81,7 +81,7 @@ def test_bounds_hold_most_values_of_what_is_more_skewed_than_any_law():
     mean = float(values.mean())
     usual, found = known(values, sizes, mean)
     lower, typical, upper = found.bounds()
-    assert (usual.logs == 1).all()
+    assert (usual.form == 1).all()
     assert (usual.shift < -0.2).all()
     assert 0.85 < ((values >= lower) & (values <= upper)).mean() <= 1
     assert 0.8 < np.median(typical) / mean < 1.25, "what is expected is the model's mean"
@@ -95,14 +95,14 @@ def test_documents_that_are_moved_together_are_judged_as_if_their_number_were_no
     usual, found = known(values, sizes, 50.0)
     _, without = known(values, None, 50.0)
     np.testing.assert_array_equal(usual.law[:, 1], 0)
-    assert np.abs(found.surprise - without.surprise)[usual.logs == 0].max(initial=0) < 0.5
-    assert np.median(found.sd[usual.logs == 0] / without.sd[usual.logs == 0]) == pytest.approx(1, abs=0.05)
+    assert np.abs(found.surprise - without.surprise)[usual.form == 0].max(initial=0) < 0.5
+    assert np.median(found.sd[usual.form == 0] / without.sd[usual.form == 0]) == pytest.approx(1, abs=0.05)
 
 
 def test_logarithms_are_looked_at_where_documents_are_skewed():
     values, sizes = averages(skewed, series=20)
     usual, found = known(values, sizes, MEANS[skewed])
-    assert usual.logs.mean() > 0.9
+    assert usual.form.mean() > 0.9
     score = to_score(found.surprise[:, 21 * DAY :], QUARTER)
     _, without = known(values, None, MEANS[skewed])
     before = to_score(without.surprise[:, 21 * DAY :], QUARTER)
@@ -126,7 +126,7 @@ def test_a_drop_to_nothing_is_told_though_a_logarithm_knows_no_zero():
     values, sizes = averages(skewed)
     values[0, PEAK : PEAK + 4] = 0.0
     usual, found = known(values, sizes, MEANS[skewed])
-    assert usual.logs[0] == 1
+    assert usual.form[0] == 1
     assert np.isfinite(found.surprise).all()
     assert to_score(found.surprise[0, PEAK : PEAK + 4], QUARTER).max() >= ALARM_SCORE
 
@@ -134,7 +134,7 @@ def test_a_drop_to_nothing_is_told_though_a_logarithm_knows_no_zero():
 def test_what_spans_all_numbers_has_no_logarithms():
     values, sizes = averages(lambda rng, count: 10.0 ** rng.uniform(-140, 140, count), series=2)
     usual, found = known(values, sizes, float(np.median(values)))
-    np.testing.assert_array_equal(usual.logs, 0)
+    np.testing.assert_array_equal(usual.form, 0)
     assert all(np.isfinite(bound).all() for bound in found.bounds())
 
 
@@ -146,7 +146,7 @@ def test_what_was_ever_zero_or_is_a_root_has_no_logarithms():
     space[1] = values[1] ** 0.5
     sizes[2] = np.nan
     usual = calibrate(values, space, mean, sqrt, WINDOWS, sizes=sizes).usual
-    np.testing.assert_array_equal(usual.logs, 0)
+    np.testing.assert_array_equal(usual.form, 0)
     np.testing.assert_array_equal(usual.sized, [True, False, False])
 
 
@@ -179,7 +179,7 @@ def test_the_peaks_of_the_past_are_those_that_would_have_been_found():
     mask[0, 10 * DAY + 24] = True
     plain, mean = np.full(len(values), False), np.full(values[:, PAST].shape, MEANS[skewed])
     learned = calibrate(values[:, PAST], values[:, PAST], mean, plain, WINDOWS, mask, sizes[:, PAST])
-    assert learned.usual.logs[0] == 1
+    assert learned.usual.form[0] == 1
     peaks = past_peaks(values[:, PAST], values[:, PAST], mean, plain, learned, WINDOWS, mask=mask, sizes=sizes[:, PAST])
     found = detect(values[:, PAST], values[:, PAST], mean, plain, learned.usual, WINDOWS, sizes=sizes[:, PAST])
     np.testing.assert_allclose(np.nanmax(peaks[0]), found.alone[0, 10 * DAY + 24], rtol=1e-6)

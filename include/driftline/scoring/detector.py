@@ -209,7 +209,7 @@ def _weighed(
     values: Matrix, z: Matrix, centre: Matrix, looked: dict[str, Matrix], sqrt: Flags, calibration: Calibration
 ) -> dict[str, Matrix]:
     """The surprises of statistics by their tails, of those that speak. Each cell is on its own, whatever the shape."""
-    found = {name: calibration.tails[name].surprise(magnitude(name, part)) for name, part in looked.items()}
+    found = {name: calibration.tails[name].surprise(magnitude(name, looked[name])) for name in EVIDENCE}
     for name, speaks in speaking(z, looked).items():
         found[name] = np.where(speaks, found[name], 0.0)
     if sqrt.any():

@@ -10,8 +10,10 @@ from scipy.special import i0e, i1e
 from driftline.scoring.residuals import running_level
 from driftline.scoring.settings import (
     CURRENT,
+    CURRENT_BRIEF,
     CURRENT_MEAN,
     CURRENT_SHAPE,
+    CURRENT_SWING,
     FLAT_MOST,
     LEAST_COMMON,
     LEVEL_DOUBT,
@@ -78,6 +80,9 @@ def settled(
 def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows) -> dict[str, Matrix]:
     """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
+    Besides, what part of it is now: `shape_now`, the last minutes' mean square as a part of all that is looked at, and
+    `variance_now`, the newest change's.
+
     Args:
         z: Settled residuals, NaN where there is no value.
         space: Values in the model's space.
@@ -87,15 +92,18 @@ def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix,
         windows: How many buckets each looks at.
     """
     # of changes it does not matter where residuals have settled, and between two levels there are none
-    swing, apart = _swing((space - mean) / sd, step / sd, windows.swing)
+    swing, apart, changing = _swing((space - mean) / sd, step / sd, windows.swing)
+    shape, unlike = _shape(space, sd, windows)
     return {
         "point": z,
         "brief": recent_mean(z, windows.brief),
         "mean": recent_mean(z, windows.mean),
         "long": recent_mean(z, windows.long) if windows.long else np.full(z.shape, np.nan),
-        "shape": _shape(space, sd, windows),
+        "shape": shape,
         "variance": np.log(swing + SWING_LEAST),
         "flatline": -np.log(swing + apart + SWING_LEAST),
+        "shape_now": unlike,
+        "variance_now": changing,
     }
 
 
@@ -105,10 +113,12 @@ def magnitude(name: str, statistic: Matrix) -> Matrix:
 
 
 def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]]:
-    """Where evidence of several buckets speaks: while the bucket itself deviates, the same way; what is over is over."""
-    size = np.nan_to_num(np.abs(z))
-    there = size >= CURRENT
-    out = {"variance": there, "shape": there & (size >= CURRENT_SHAPE * np.nan_to_num(found["shape"]))}
+    """Where evidence of several buckets speaks: while the bucket, and the last minutes, deviate the same way. Over is over."""
+    there, lately = np.abs(z) >= CURRENT, np.nan_to_num(np.abs(found["brief"]))
+    out = {"variance": there & (found["variance_now"] >= CURRENT_SWING)}
+    there &= lately >= CURRENT_BRIEF
+    size = np.minimum(np.nan_to_num(np.abs(z)), lately)
+    out["shape"] = there & (found["shape_now"] >= CURRENT_SHAPE)
     for name in MEANS:
         out[name] = there & (found[name] * z > 0) & (size >= CURRENT_MEAN * np.nan_to_num(np.abs(found[name])))
     return out
@@ -120,22 +130,28 @@ def recent_mean(z: Matrix, width: int) -> Matrix:
     return np.where(np.isnan(z), np.nan, total / width)
 
 
-def _shape(space: Matrix, sd: Matrix, windows: Windows) -> Matrix:
+def _shape(space: Matrix, sd: Matrix, windows: Windows) -> tuple[Matrix, Matrix]:
     """Root mean square difference, in units of noise, of the last buckets to the same time on the most similar day before.
+
+    Besides, the last minutes' mean square as a part of it, 0 where there is none.
 
     The nearest neighbour of a subsequence (a left matrix profile, Yeh et al. 2016), looked for where a series that follows
     the clock must have it: what is usual at this time is found even where no model describes it.
     """
     count, width = space.shape
-    best, variance = np.full((count, width), np.inf), sd**2
+    best, variance, now = np.full((count, width), np.inf), sd**2, np.zeros((count, width))
     for period in range(1, PERIODS + 1):
         lag = period * windows.day
         if lag >= width:
             break
         both = np.sqrt((variance[:, lag:] + variance[:, :-lag]) / 2)
-        mean = _mean_square((space[:, lag:] - space[:, :-lag]) / both, windows.shape)
-        np.minimum(best[:, lag:], mean, out=best[:, lag:])
-    return np.where(np.isfinite(best), np.sqrt(np.maximum(best, 0.0) / 2), np.nan)
+        difference = (space[:, lag:] - space[:, :-lag]) / both
+        mean = _mean_square(difference, windows.shape)
+        nearer = mean < best[:, lag:]
+        best[:, lag:][nearer] = mean[nearer]
+        now[:, lag:][nearer] = _mean_square(difference, windows.brief)[nearer]
+    best = np.maximum(best, 0.0)
+    return np.where(np.isfinite(best), np.sqrt(best / 2), np.nan), now / np.maximum(best, 1e-9)
 
 
 def unforeseen(z: Matrix, shape: Matrix, windows: Windows) -> NDArray[np.bool_]:
@@ -154,8 +170,10 @@ def _mean_square(difference: Matrix, length: int) -> Matrix:
     return np.where(amount >= length / 2, total / np.maximum(amount, 1.0), np.inf)
 
 
-def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix]:
-    """Mean squares of recent changes, and of steps (N, T); NaN while fewer than half of the changes are known.
+def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Mean squares of recent changes, and of steps, and the newest of these changes as a part of theirs (N, T).
+
+    NaN while fewer than half of the changes are known.
 
     How little a series swings is not told beyond a step: of a few events an hour, hours without one are no rarity.
     """
@@ -165,7 +183,7 @@ def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix]:
     amount = running(known.astype(np.float64), width)
     amount = np.where(amount >= width / 2, amount, np.nan)
     swing, apart = (running(np.where(known, part, 0.0), width) / amount for part in (change, np.minimum(step**2, SWING_CLIP)))
-    return np.maximum(swing, 0.0), np.maximum(apart, 0.0)
+    return np.maximum(swing, 0.0), np.maximum(apart, 0.0), change / np.maximum(swing, 1e-9)
 
 
 def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:

@@ -203,6 +203,27 @@ def test_what_happens_is_found_and_named(change, kind):
     assert kind in {KINDS[code] for code in loud}
 
 
+@pytest.mark.parametrize(
+    ("minutes", "lasts", "most"), [(1, 30, 0.08), (1, 180, 0.03), (15, 4, 0.05), (60, 4, 0.02), (60, 1, 0.02)]
+)
+def test_what_is_over_is_over(minutes, lasts, most):
+    """Means, shapes and swings remember for hours what was; few buckets then are anomalous for it."""
+    span, day = timedelta(minutes=minutes), 1440 // minutes
+    rng = np.random.default_rng(5)
+    curve = 20.0 * minutes * (1 + 0.6 * np.sin(2 * np.pi * np.arange(15 * day) / day))
+    counts = rng.poisson(curve * rng.gamma(200, 1 / 200, (10, 15 * day))).astype(float)
+    begin = 14 * day + day // 4
+    end = begin + lasts
+    counts[:, begin:end] = rng.poisson(3 * curve[begin:end], (10, lasts))
+    sqrt, space, mean = np.full(10, True), np.sqrt(counts), np.broadcast_to(np.sqrt(curve), counts.shape).copy()
+    past, windows = slice(0, 14 * day), Windows.of(span)
+    usual = calibrate(counts[:, past], space[:, past], mean[:, past], sqrt, windows).usual
+    score = to_score(detect(counts, space, mean, sqrt, usual, windows).surprise, span)
+    assert (score[:, begin:end].max(axis=1) >= ALARM_SCORE).all()
+    later = score[:, end : end + windows.swing]
+    assert (later >= 1).mean() < most
+
+
 def test_a_shift_is_news_once_and_then_learned():
     counts, mean = traffic(18)
     counts[0, 15 * DAY :] = np.random.default_rng(9).poisson(counts[0, 15 * DAY :] * 1.6)

@@ -32,6 +32,8 @@ def test_most_anomalies_are_found_and_few_alarms_are_false(minutes, models):
     assert figures["level_shifts_in_a_day"] >= 0.75
     if models == "weekly":  # events alarm once; rows of `detect` again when it gets ten times more surprising
         assert figures["further_alarms"] <= 1
+        for kind in ("spike_10", "constant", "drop", "silence"):
+            assert abs(figures[f"late_{kind}"]) <= minutes, "what is over is over"
     for kind in ("spike_10", "constant", "flatline", "silence"):
         assert figures[f"recall_{kind}"] == 1.0
     assert figures["delay_spike_10"] <= 1

@@ -21,7 +21,7 @@ from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import alarms, detect
 from driftline.scoring.kinds import kinds
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import ALARM_SCORE
+from driftline.scoring.settings import ALARM_SCORE, CHANGES
 from driftline.scoring.truth import Alarms, Truth, judge
 from driftline.scoring.windows import Windows
 
@@ -48,13 +48,15 @@ def run(*, partitions: int, minutes: int, seed: int, models: str = "daily", prog
         `partitions`, `span_minutes`, `seed`, `threshold`, `recall`, `precision`, `f1`, `false_alarms`, `false_alarms_a_week` (a
         partition), `level_shifts_in_a_day` (the share reported by then),
         `further_alarms` (about level shifts, after the report), `seconds`, `scoring_us` (CPU microseconds
-        a bucket and series of the scoring steps alone), and for each kind `recall_…` and `delay_…` (median, in buckets).
+        a bucket and series of the scoring steps alone), and for each kind `recall_…` and `delay_…` (median, in buckets); of
+        `weekly` also `late_…`, how many minutes after the anomaly's end its event ends (median), but for lasting changes.
     """
     data = make(seed, partitions).binned(minutes)
     first = FIRST_DAY * DAY // minutes
     begun = time.perf_counter()
+    ends: list[tuple[int, int, int]] = []
     if models == "weekly":
-        scores = _by_snapshots(data, minutes)
+        scores, ends = _by_snapshots(data, minutes)
     else:
         scores = replay(data.times, data.counts, sqrt=True, start=first, a_day=1, progress=progress).anomaly_score
     seconds = time.perf_counter() - begun
@@ -79,11 +81,16 @@ def run(*, partitions: int, minutes: int, seed: int, models: str = "daily", prog
     for kind, (hit, known, delay) in sorted(judged.by_kind.items()):
         figures[f"recall_{kind}"] = round(hit / known, 3)
         figures[f"delay_{kind}"] = delay
-    return figures
+    return figures | _late(ends, data, minutes)
 
 
-def _by_snapshots(data: Injected, minutes: int) -> NDArray[np.float64]:
-    """(N, T) scores of the events that alarm, where they begin to: by the training and scoring of a job's DAGs."""
+def _by_snapshots(data: Injected, minutes: int) -> tuple[NDArray[np.float64], list[tuple[int, int, int]]]:
+    """Events that alarm, by the training and scoring of a job's DAGs.
+
+    Returns:
+        (N, T) their scores, where they begin to alarm; and of each that is a partition's own its row, first bucket and the one
+        after the last.
+    """
     detectors = [{"function": "count", "partition_field_name": "partition"}]
     job = Job.parse(
         {"job_id": "bench", "bucket_span": f"{minutes}m", "detectors": detectors, "datafeed": {"indices": ["bench"]}},
@@ -102,7 +109,7 @@ def _by_snapshots(data: Injected, minutes: int) -> NDArray[np.float64]:
     for record in sorted(found, key=lambda record: int(record["timestamp"])):
         if record["record_score"] >= ALARM_SCORE:
             loud.setdefault(record["partition_field_value"], []).append(record["timestamp"])
-    scores = np.zeros(data.counts.shape)
+    scores, ends = np.zeros(data.counts.shape), []
     for _, event in event_results(job, found, len(keys)):
         said, partition = event["driftline"]["event"], event.get("partition_field_value")
         if said["alarm"]:
@@ -110,7 +117,20 @@ def _by_snapshots(data: Injected, minutes: int) -> NDArray[np.float64]:
             first = next((time for time in loud.get(partition, ()) if time >= said["start"]), said["start"])
             bucket = (first - milliseconds(START)) // (job.span_seconds * 1000)
             scores[int(partition or 0), bucket] = event["anomaly_score"]
-    return scores
+            if partition is not None:
+                begin, end = ((said[edge] - milliseconds(START)) // (job.span_seconds * 1000) for edge in ("start", "end"))
+                ends.append((int(partition), begin, end))
+    return scores, ends
+
+
+def _late(ends: list[tuple[int, int, int]], data: Injected, minutes: int) -> dict[str, float]:
+    """Median minutes from the end of anomalies to that of their events, by kind."""
+    late: dict[str, list[int]] = {}
+    for row, begin, end in ends:
+        kind, last = data.kind[row], int(data.last[row])
+        if kind not in CHANGES and begin < last and end > data.first[row]:
+            late.setdefault(kind, []).append((end - last) * minutes)
+    return {f"late_{kind}": float(np.median(each)) for kind, each in sorted(late.items())}
 
 
 def _shifts(loud: NDArray[np.float64], data: Injected, first: int, day: int) -> dict[str, Any]:

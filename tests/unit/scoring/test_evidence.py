@@ -204,7 +204,7 @@ def test_what_happens_is_found_and_named(change, kind):
 
 
 @pytest.mark.parametrize(
-    ("minutes", "lasts", "most"), [(1, 30, 0.08), (1, 180, 0.03), (15, 4, 0.05), (60, 4, 0.02), (60, 1, 0.02)]
+    ("minutes", "lasts", "most"), [(1, 30, 0.1), (1, 180, 0.05), (15, 4, 0.05), (60, 4, 0.02), (60, 1, 0.03)]
 )
 def test_what_is_over_is_over(minutes, lasts, most):
     """Means, shapes and swings remember for hours what was; few buckets then are anomalous for it."""

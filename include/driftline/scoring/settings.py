@@ -84,9 +84,10 @@ MEAN_CLIP = 30.0
 # What is over is over, though statistics of hours remember it. A mean speaks while the bucket itself deviates by so many units of
 # noise, and by half of what the mean says. So do, at a minute, the last five of them (`brief`), but for CURRENT_BRIEF: one in
 # three deviates by chance. Of a shape or a swing, what is newest has at least such a part in its mean square: the hours after a
-# spike are like others, and its beginning and end are two changes. What is found is the same without (but for two of 2 400
-# anomalies, at four seeds and three spans); but at a minute, spikes of half an hour were told to be over 44 minutes late instead
-# of four, and silences of two hours an hour. With a quarter of a shape, ends are as right, but swings are told in pieces.
+# spike are like others, and its beginning and end are two changes. (Or the bucket is as far from the model as the shape is from
+# all days: it may be like one of them by chance.) What is found is the same without, but for two of 2 400 anomalies at four seeds
+# and three spans; but at a minute, spikes of half an hour were told to be over 44 minutes late instead of four, and silences of
+# two hours an hour. With a quarter of a shape, ends are as right, but swings are told in pieces.
 CURRENT, CURRENT_BRIEF, CURRENT_MEAN, CURRENT_SHAPE, CURRENT_SWING = 1.0, 0.5, 0.5, 0.1, 0.5
 SWING_CLIP = 25.0
 # Added to a swing's mean square before its logarithm: none at all is not infinitely rare.

@@ -118,7 +118,7 @@ def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]
     out = {"variance": there & (found["variance_now"] >= CURRENT_SWING)}
     there &= lately >= CURRENT_BRIEF
     size = np.minimum(np.nan_to_num(np.abs(z)), lately)
-    out["shape"] = there & (found["shape_now"] >= CURRENT_SHAPE)
+    out["shape"] = there & ((found["shape_now"] >= CURRENT_SHAPE) | (size >= np.nan_to_num(found["shape"])))
     for name in MEANS:
         out[name] = there & (found[name] * z > 0) & (size >= CURRENT_MEAN * np.nan_to_num(np.abs(found[name])))
     return out

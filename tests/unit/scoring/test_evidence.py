@@ -14,7 +14,7 @@ from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
 from driftline.scoring.score import among, severity, to_job_score, to_score
 from driftline.scoring.settings import ALARM_SCORE, ALONE_COST, EDGES, LEARNING_MOST, SPAN_BASE
-from driftline.scoring.statistics import frozen, settled, silent, statistics
+from driftline.scoring.statistics import frozen, settled, silent, speaking, statistics
 from driftline.scoring.tail import Tail, fit_tail
 from driftline.scoring.windows import Windows
 
@@ -222,6 +222,19 @@ def test_what_is_over_is_over(minutes, lasts, most):
     assert (score[:, begin:end].max(axis=1) >= ALARM_SCORE).all()
     later = score[:, end : end + windows.swing]
     assert (later >= 1).mean() < most
+
+
+def test_a_shape_speaks_while_it_is_unlike_now_or_the_bucket_is_as_far_from_the_model():
+    z, part = np.array([[1.2, 1.2, 5.0, 0.5, np.nan]]), np.array([[0.5, 0.01, 0.01, 9.0, 9.0]])
+    nothing = np.zeros_like(z)
+    found = {"brief": z, "mean": z, "long": nothing, "shape": np.full_like(z, 4.0), "shape_now": part, "variance_now": part}
+    speaks = speaking(z, found)
+    np.testing.assert_array_equal(speaks["shape"], [[True, False, True, False, False]])
+    np.testing.assert_array_equal(speaks["variance"], [[True, False, False, False, False]])
+    np.testing.assert_array_equal(speaks["mean"], [[True, True, True, False, False]])
+    np.testing.assert_array_equal(speaks["long"], [[False] * 5])
+    found["brief"] = np.array([[0.3, 0.3, 0.3, 0.5, np.nan]])
+    assert not speaking(z, found)["shape"].any(), "one of five minutes deviates by chance"
 
 
 def test_a_shift_is_news_once_and_then_learned():

@@ -22,7 +22,6 @@ DAYS, JUDGED = 35, 7  # five weeks, the last four of which are judged
 DOCUMENTS = 20.0  # in a bucket, on average; the busiest hours have ten times as many as the quietest
 PEAK, NIGHT = 5, 17  # hours at which four with most documents begin, and four with fewest
 SLOWER = 1.5
-LAST = 1  # so many days before the end sums are nothing at night; after the slow hours, as it would count as usual for these
 START = np.datetime64("2026-03-02T00:00:00")
 
 
@@ -117,7 +116,8 @@ def _slow(minutes: int) -> slice:
 
 
 def _outage(minutes: int) -> slice:
-    return _four_hours(DAYS - LAST, NIGHT, minutes)
+    """After the slow hours: what came before counts as usual."""
+    return _four_hours(DAYS - 1, NIGHT, minutes)
 
 
 def _four_hours(day: int, hour: int, minutes: int) -> slice:

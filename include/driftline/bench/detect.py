@@ -110,16 +110,18 @@ def _by_snapshots(data: Injected, minutes: int) -> tuple[NDArray[np.float64], li
         if record["record_score"] >= ALARM_SCORE:
             loud.setdefault(record["partition_field_value"], []).append(record["timestamp"])
     scores, ends = np.zeros(data.counts.shape), []
+
+    def bucket(time: int) -> int:
+        return (time - milliseconds(START)) // (job.span_seconds * 1000)
+
     for _, event in event_results(job, found, len(keys)):
         said, partition = event["driftline"]["event"], event.get("partition_field_value")
         if said["alarm"]:
             # an event of the whole job is nobody's anomaly here: it counts as a false alarm, of the first series
             first = next((time for time in loud.get(partition, ()) if time >= said["start"]), said["start"])
-            bucket = (first - milliseconds(START)) // (job.span_seconds * 1000)
-            scores[int(partition or 0), bucket] = event["anomaly_score"]
+            scores[int(partition or 0), bucket(first)] = event["anomaly_score"]
             if partition is not None:
-                begin, end = ((said[edge] - milliseconds(START)) // (job.span_seconds * 1000) for edge in ("start", "end"))
-                ends.append((int(partition), begin, end))
+                ends.append((int(partition), bucket(said["start"]), bucket(said["end"])))
     return scores, ends
 
 

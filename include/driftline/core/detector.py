@@ -112,6 +112,11 @@ class Detector(Definition):
         return self.spec.metric in ("mean", "median") and self.query is None
 
     @property
+    def is_sum(self) -> bool:
+        """Whether values are sums of documents, the noisier the more there is."""
+        return self.spec.metric in ("sum", "non_null_sum")
+
+    @property
     def other(self) -> Metric | None:
         """The metric that this one is judged against."""
         return self.given or self.per

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
-SUMS = {"sum", "non_null_sum"}
 
 
 def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Trained:
@@ -176,10 +175,10 @@ def check_job_options(job: Job) -> None:
 
 def roots_and_sums(job: Job, keys: Sequence[SeriesKey]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which series (N,) are modelled as square roots, and which are sums of documents."""
-    wanted, metrics = job.training.transform, [detector.spec.metric for detector in job.detectors]
-    sqrt = [wanted == "sqrt" or (wanted == "auto" and metrics[key.detector_index] in COUNT_LIKE) for key in keys]
-    sums = [metrics[key.detector_index] in SUMS for key in keys]
-    return np.array(sqrt, dtype=bool), np.array(sums, dtype=bool)
+    wanted, numbers = job.training.transform, np.array([key.detector_index for key in keys], dtype=np.intp)
+    sqrt = [wanted == "sqrt" or (wanted == "auto" and each.spec.metric in COUNT_LIKE) for each in job.detectors]
+    sums = [each.is_sum for each in job.detectors]
+    return np.array(sqrt, dtype=bool)[numbers], np.array(sums, dtype=bool)[numbers]
 
 
 def _too_sparse(job: Job, frame: SeriesFrame) -> dict[int, str]:

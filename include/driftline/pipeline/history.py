@@ -193,8 +193,7 @@ def _chosen(history: History, partitions: Collection[str], most: int | None) -> 
 
 def replayed(history: History, *, progress: Progress | None = None) -> Replayed:
     """A history as it would have happened."""
-    known = {"sqrt": history.sqrt, "sizes": history.sizes, "sums": history.sums}
-    return replay(history.times, history.values, **known, progress=progress)  # type: ignore[arg-type]
+    return replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, sums=history.sums, progress=progress)
 
 
 def backtest(

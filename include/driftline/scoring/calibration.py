@@ -12,6 +12,7 @@ from driftline.scoring.residuals import (
     ROOT,
     absolute_quantile,
     deviation,
+    expected_in_form,
     in_form,
     noise_law,
     noise_level,
@@ -197,22 +198,21 @@ def calibrate(
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
-    sized, form = size > 0, np.zeros(len(space), dtype=np.int8)
-    level = noise_level(mean, sizes, size, form == ROOT)
-    floor, law, sd = _noise(residuals, level, noise_floor(space, sqrt), sqrt, sized)
+    sized, none = size > 0, np.zeros(len(space), dtype=bool)
+    floor, law, sd = _noise(residuals, noise_level(mean, sizes, size, none), noise_floor(space, sqrt), sqrt, sized, none)
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     positive = low >= 0
     # before a day was seen, any morning or night may come yet
     young = known.shape[1] - known.argmax(axis=1) < windows.day
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
-    shift = np.zeros(len(space))
+    shift, form = np.zeros(len(space)), np.zeros(len(space), dtype=np.int8)
     form[sized & (low > 0) & ~young] = LOG
     if sums is not None:
         form[sums & ~sqrt & positive & ~young] = ROOT
     if form.any():
         _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
-        space, mean = in_form(space, mean, sd, low, shift, form)
+        space, mean = in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
     z, centre, _ = settled(space, mean, sd, positive & (form != LOG), sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole, form), windows)
@@ -235,10 +235,10 @@ def _noise(
     least: Vector,
     sqrt: NDArray[np.bool_],
     sized: NDArray[np.bool_],
-    roots: NDArray[np.bool_] | None = None,
+    roots: NDArray[np.bool_],
 ) -> tuple[Vector, Matrix, Matrix]:
     """Floors (N,), of `least` and of far residuals, noise laws (N, 2) and standard deviations (N, T)."""
-    lined = sized if roots is None else sized | roots
+    lined = sized | roots
     floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, level, np.where(lined, least, floor), sqrt | lined)
     # documents that are all moved at once, as readings of one host are: their number says nothing of the noise
@@ -262,16 +262,16 @@ def _keep_lighter(
     What is kept has its `shift` and its own `noise`: floors, laws and standard deviations.
     """
     rows = np.flatnonzero(form)
-    asked, sized, none = form[rows], size[rows] > 0, np.zeros(len(rows))
-    shown, expected = in_form(space[rows], mean[rows], 0.0, low[rows], none, asked)
-    residuals = shown - expected
-    least = np.where(asked == ROOT, noise_floor(shown, none > 0), RELATIVE_FLOOR)
-    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], least, none > 0, sized, asked == ROOT)
-    residuals = shown - in_form(space[rows], mean[rows], sd, low[rows], none, asked)[1]
+    asked, roots, none = form[rows], form[rows] == ROOT, np.zeros(len(rows), dtype=bool)
+    shown, model = in_form(space[rows], low[rows], asked), mean[rows]
+    residuals = shown - expected_in_form(model, np.zeros_like(model), low[rows], shift[rows], asked)
+    least = np.where(roots, noise_floor(shown, none), RELATIVE_FLOOR)
+    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], least, none, size[rows] > 0, roots)
+    residuals = shown - expected_in_form(model, sd, low[rows], shift[rows], asked)
     middle = _middle(residuals)
-    plain, there = _spread((space[rows] - mean[rows]) / noise[2][rows]), _spread((residuals - middle) / sd)
+    plain, there = _spread((space[rows] - model) / noise[2][rows]), _spread((residuals - middle) / sd)
     of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
-    better = (there < plain) & ((asked != LOG) | (of_one <= LOG_NOISE_MOST**2))
+    better = (there < plain) & (roots | (of_one <= LOG_NOISE_MOST**2))
     form[rows[~better]] = 0
     shift[rows[better]] = middle[better, 0]
     for part, new in zip(noise, (floor, law, sd), strict=True):

@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import LOG, ROOT, in_form, of_form, steps
+from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
@@ -27,7 +27,17 @@ from driftline.scoring.settings import (
     RUNS,
     SEVERITIES,
 )
-from driftline.scoring.statistics import EVIDENCE, frozen, magnitude, settled, silent, speaking, statistics, unforeseen
+from driftline.scoring.statistics import (
+    EVIDENCE,
+    Settled,
+    frozen,
+    magnitude,
+    settled,
+    silent,
+    speaking,
+    statistics,
+    unforeseen,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,13 +115,10 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
     """
-    seen, model, least, form = space, mean, calibration.seen[:, :1], calibration.form
-    sd = calibration.deviation(mean, sqrt, sizes)
-    space, mean = in_form(space, mean, sd, least[:, 0], calibration.shift, form)
-    z, centre, unit = settled(space, mean, sd, calibration.positive & (form != LOG), calibration.sized, windows)
-    looked = statistics(z, space, mean, sd, steps(mean, sqrt, calibration.whole > 0, form), windows)
+    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
-    expected = _expected(model, mean, centre, least, form)
+    least, form = calibration.seen[:, :1], calibration.form
+    expected = _expected(mean, shown, centre, least, form)
     units = np.where(sqrt[:, None], np.maximum(expected, 0.0) ** 2, expected)
     stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
     if sqrt.any():
@@ -125,7 +132,7 @@ def detect(
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
     surprise = np.maximum(by_itself, run)
-    inside = (seen >= least) & (seen <= calibration.seen[:, 1:])
+    inside = (space >= least) & (space <= calibration.seen[:, 1:])
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING
@@ -136,12 +143,22 @@ def detect(
     return Detected(z, expected, centre, unit, form, found, alone, surprise, times, damped)
 
 
-def _expected(model: Matrix, mean: Matrix, centre: Matrix, least: Matrix, form: NDArray[np.int8]) -> Matrix:
-    """(N, T) the model's mean, moved as far as `centre` is from the `mean` in another form, and so still a mean."""
+def _look(
+    space: Matrix, mean: Matrix, sqrt: Flags, usual: Calibration, windows: Windows, sizes: Matrix | None
+) -> tuple[Matrix, Settled, dict[str, Matrix]]:
+    """What is expected in the series' form, residuals around the level that they have settled on, and their statistics."""
+    sd, form = usual.deviation(mean, sqrt, sizes), usual.form
+    least = usual.seen[:, 0]
+    space, mean = in_form(space, least, form), expected_in_form(mean, sd, least, usual.shift, form)
+    around = settled(space, mean, sd, usual.positive & (form != LOG), usual.sized, windows)
+    return mean, around, statistics(around.z, space, mean, sd, steps(mean, sqrt, usual.whole > 0, form), windows)
+
+
+def _expected(mean: Matrix, shown: Matrix, centre: Matrix, least: Matrix, form: NDArray[np.int8]) -> Matrix:
+    """(N, T) the model's mean, moved as far as `centre` is from it as it is `shown` in another form, and so still a mean."""
     out, logs, roots = centre.copy(), form == LOG, form == ROOT
-    out[logs] = np.maximum(model[logs], least[logs]) * np.exp(centre[logs] - mean[logs])
-    if roots.any():
-        out[roots] = np.maximum(model[roots] + np.maximum(centre[roots], 0.0) ** 2 - np.maximum(mean[roots], 0.0) ** 2, 0.0)
+    out[logs] = np.maximum(mean[logs], least[logs]) * np.exp(centre[logs] - shown[logs])
+    out[roots] = np.maximum(mean[roots] + np.maximum(centre[roots], 0.0) ** 2 - np.maximum(shown[roots], 0.0) ** 2, 0.0)
     return out
 
 
@@ -175,13 +192,9 @@ def past_peaks(
     calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
-        own = calibration.take(masked)
-        sd = own.deviation(mean[masked], sqrt[masked], None if sizes is None else sizes[masked])
-        shown, model = in_form(space[masked], mean[masked], sd, own.seen[:, 0], own.shift, own.form)
-        unmasked, expected, _ = settled(shown, model, sd, own.positive & (own.form != LOG), own.sized, windows)
-        step = steps(model, sqrt[masked], own.whole > 0, own.form)
-        again = statistics(unmasked, shown, model, sd, step, windows)
-        z, centre = _put(z, masked, unmasked), _put(centre, masked, expected)
+        known = None if sizes is None else sizes[masked]
+        _, around, again = _look(space[masked], mean[masked], sqrt[masked], calibration.take(masked), windows, known)
+        z, centre = _put(z, masked, around.z), _put(centre, masked, around.centre)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)
     for name in EVIDENCE:

@@ -59,38 +59,42 @@ def noise_level(mean: Matrix, sizes: Matrix | None, size: NDArray[np.float64], r
     return out
 
 
-def in_form(
-    space: Matrix,
-    mean: Matrix,
-    sd: Matrix | float,
-    least: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    form: NDArray[np.int8],
-) -> tuple[Matrix, Matrix]:
-    """Values and expectations (N, T), those of some series in a form whose noise is less skewed, or the same at all levels.
+def in_form(space: Matrix, least: NDArray[np.float64], form: NDArray[np.int8]) -> Matrix:
+    """Values (N, T), those of some series in a form whose noise is less skewed, or the same at all levels.
 
     Args:
         space: Values in the model's space.
-        mean: The model's expectations there.
-        sd: (N, T) the noise in that form. An expectation there lies below that of the values: half the square of the noise below
-            their logarithm, and its square, as roots go, below their root.
-        least: (N,) the least value that was seen: no logarithm of less is expected, and what is far less counts as little less.
-        shift: (N,) what is added to expectations: a model's mean of what is more skewed than that is drawn away from most values.
+        least: (N,) the least value that was seen: of logarithms, what is far less counts as little less.
         form: (N,) codes: PLAIN, LOG, ROOT.
     """
     logs, roots = form == LOG, form == ROOT
     if not (logs | roots).any():
-        return space, mean
-    space, mean, variance = space.copy(), mean.copy(), np.broadcast_to(sd, mean.shape) ** 2
-    if logs.any():
-        low = least[logs, None]
-        space[logs] = np.log(np.maximum(space[logs], LOG_LEAST * low))
-        mean[logs] = np.log(np.maximum(mean[logs], low)) - variance[logs] / 2 + shift[logs, None]
-    if roots.any():
-        level = np.maximum(mean[roots], 0.0)
-        space[roots] = np.sqrt(np.maximum(space[roots], 0.0))
-        mean[roots] = np.sqrt(np.maximum(level - variance[roots], ROOT_LEAST * level)) + shift[roots, None]
-    return space, mean
+        return space
+    out = space.copy()
+    out[logs] = np.log(np.maximum(space[logs], LOG_LEAST * least[logs, None]))
+    out[roots] = np.sqrt(np.maximum(space[roots], 0.0))
+    return out
+
+
+def expected_in_form(
+    mean: Matrix, sd: Matrix, least: NDArray[np.float64], shift: NDArray[np.float64], form: NDArray[np.int8]
+) -> Matrix:
+    """(N, T) what is expected in the form of `in_form`: half the square of the noise below a logarithm, its square below a root.
+
+    Args:
+        mean: The model's expectations, in its space.
+        sd: (N, T) the noise in that form.
+        least: (N,) the least value that was seen: no logarithm of less is expected.
+        shift: (N,) what is added: a model's mean of what is more skewed than its law is drawn away from most values.
+        form: (N,) codes.
+    """
+    logs, roots = form == LOG, form == ROOT
+    if not (logs | roots).any():
+        return mean
+    out, level = mean.copy(), np.maximum(mean[roots], 0.0)
+    out[logs] = np.log(np.maximum(mean[logs], least[logs, None])) - sd[logs] ** 2 / 2 + shift[logs, None]
+    out[roots] = np.sqrt(np.maximum(level - sd[roots] ** 2, ROOT_LEAST * level)) + shift[roots, None]
+    return out
 
 
 def of_form(shown: Matrix, form: NDArray[np.int8]) -> Matrix:

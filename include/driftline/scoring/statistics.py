@@ -148,8 +148,8 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> tuple[Matrix, Matrix]
         difference = (space[:, lag:] - space[:, :-lag]) / both
         mean = _mean_square(difference, windows.shape)
         nearer = mean < best[:, lag:]
-        best[:, lag:][nearer] = mean[nearer]
-        now[:, lag:][nearer] = _mean_square(difference, windows.brief)[nearer]
+        np.copyto(best[:, lag:], mean, where=nearer)
+        np.copyto(now[:, lag:], _mean_square(difference, windows.brief), where=nearer)
     best = np.maximum(best, 0.0)
     return np.where(np.isfinite(best), np.sqrt(best / 2), np.nan), now / np.maximum(best, 1e-9)
 

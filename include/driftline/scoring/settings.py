@@ -82,13 +82,18 @@ SPARSE_FLOOR = 0.4
 # One bucket counts at most this many deviations in a mean, and this squared change in a swing: a spike is news once.
 MEAN_CLIP = 30.0
 # What is over is over, though statistics of hours remember it. A mean speaks while the bucket itself deviates by so many units of
-# noise, and by half of what the mean says. So do, at a minute, the last five of them (`brief`), but for CURRENT_BRIEF: one in
-# three deviates by chance. Of a shape or a swing, what is newest has at least such a part in its mean square: the hours after a
-# spike are like others, and its beginning and end are two changes. (Or the bucket is as far from the model as the shape is from
-# all days: it may be like one of them by chance.) What is found is the same without, but for two of 2 400 anomalies at four seeds
-# and three spans; but at a minute, spikes of half an hour were told to be over 44 minutes late instead of four, and silences of
-# two hours an hour. With a quarter of a shape, ends are as right, but swings are told in pieces.
-CURRENT, CURRENT_BRIEF, CURRENT_MEAN, CURRENT_SHAPE, CURRENT_SWING = 1.0, 0.5, 0.5, 0.1, 0.5
+# noise, and by so much of what the mean says: with a half, an hour of 2.9 two hours after a spike was another of it; with .7, a
+# shift was told twice. So do, at a minute, the last five of them (`brief`), by CURRENT_BRIEF: one in three deviates by chance.
+# Of a shape or a swing, what is newest has at least such a part in its mean square: the hours after a spike are like others, and
+# its beginning and end are two changes. (Or the bucket is as far from the model as the shape is from all days: it may be like one
+# of them by chance.) What is found is the same without, but for two of 2 400 anomalies at four seeds and three spans; but at a
+# minute, spikes of half an hour were told to be over 44 minutes late instead of four, and silences of two hours an hour. With a
+# quarter of a shape, ends are as right, but swings are told in pieces.
+CURRENT, CURRENT_BRIEF, CURRENT_MEAN, CURRENT_SHAPE, CURRENT_SWING = 1.0, 0.5, 0.6, 0.1, 0.5
+# A flatline speaks while the newest changes are at most so many times as large as those of its hours: of noise as little, one
+# mean of three squares in twenty is larger. Without it flatlines were told to be over 28 minutes late at a span of
+# five and 45 at one; with it they are at once, and five minutes late.
+CURRENT_FLAT = 3.0
 SWING_CLIP = 25.0
 # Added to a swing's mean square before its logarithm: none at all is not infinitely rare.
 SWING_LEAST = 0.02

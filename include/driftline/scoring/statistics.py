@@ -11,6 +11,7 @@ from driftline.scoring.residuals import running_level
 from driftline.scoring.settings import (
     CURRENT,
     CURRENT_BRIEF,
+    CURRENT_FLAT,
     CURRENT_MEAN,
     CURRENT_SHAPE,
     CURRENT_SWING,
@@ -18,6 +19,7 @@ from driftline.scoring.settings import (
     LEAST_COMMON,
     LEVEL_DOUBT,
     LN10,
+    MEAN_BUCKETS,
     MEAN_CLIP,
     PERIODS,
     SWING_CLIP,
@@ -80,8 +82,8 @@ def settled(
 def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows) -> dict[str, Matrix]:
     """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
-    Besides, what part of it is now: `shape_now`, the last minutes' mean square as a part of all that is looked at, and
-    `variance_now`, the newest change's.
+    Besides, what part of it is now: `shape_now`, the last minutes' mean square as a part of all that is looked at,
+    `variance_now`, the newest change's, and `flatline_now`, the newest changes' as a multiple.
 
     Args:
         z: Settled residuals, NaN where there is no value.
@@ -92,7 +94,7 @@ def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix,
         windows: How many buckets each looks at.
     """
     # of changes it does not matter where residuals have settled, and between two levels there are none
-    swing, apart, changing = _swing((space - mean) / sd, step / sd, windows.swing)
+    swing, apart, change, newest = _swing((space - mean) / sd, step / sd, windows)
     shape, unlike = _shape(space, sd, windows)
     return {
         "point": z,
@@ -103,7 +105,8 @@ def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix,
         "variance": np.log(swing + SWING_LEAST),
         "flatline": -np.log(swing + apart + SWING_LEAST),
         "shape_now": unlike,
-        "variance_now": changing,
+        "variance_now": change / np.maximum(swing, 1e-9),
+        "flatline_now": newest / (swing + apart + SWING_LEAST),
     }
 
 
@@ -113,9 +116,12 @@ def magnitude(name: str, statistic: Matrix) -> Matrix:
 
 
 def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]]:
-    """Where evidence of several buckets speaks: while the bucket, and the last minutes, deviate the same way. Over is over."""
+    """Where evidence of several buckets speaks. Over is over.
+
+    That is while the bucket, and the last minutes, deviate the same way; of a flatline while the newest changes are as little.
+    """
     there, lately = np.abs(z) >= CURRENT, np.nan_to_num(np.abs(found["brief"]))
-    out = {"variance": there & (found["variance_now"] >= CURRENT_SWING)}
+    out = {"variance": there & (found["variance_now"] >= CURRENT_SWING), "flatline": found["flatline_now"] <= CURRENT_FLAT}
     there &= lately >= CURRENT_BRIEF
     size = np.minimum(np.nan_to_num(np.abs(z)), lately)
     out["shape"] = there & ((found["shape_now"] >= CURRENT_SHAPE) | (size >= np.nan_to_num(found["shape"])))
@@ -170,8 +176,8 @@ def _mean_square(difference: Matrix, length: int) -> Matrix:
     return np.where(amount >= length / 2, total / np.maximum(amount, 1.0), np.inf)
 
 
-def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Mean squares of recent changes, and of steps, and the newest of these changes as a part of theirs (N, T).
+def _swing(z: Matrix, step: Matrix, windows: Windows) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """Mean squares (N, T) of recent changes, and of steps; the square of the newest change, and the mean of the newest few.
 
     NaN while fewer than half of the changes are known.
 
@@ -180,10 +186,14 @@ def _swing(z: Matrix, step: Matrix, width: int) -> tuple[Matrix, Matrix, Matrix]
     change = np.full_like(z, np.nan)
     change[:, 1:] = np.minimum((z[:, 1:] - z[:, :-1]) ** 2, SWING_CLIP)
     known = ~np.isnan(change)
-    amount = running(known.astype(np.float64), width)
-    amount = np.where(amount >= width / 2, amount, np.nan)
-    swing, apart = (running(np.where(known, part, 0.0), width) / amount for part in (change, np.minimum(step**2, SWING_CLIP)))
-    return np.maximum(swing, 0.0), np.maximum(apart, 0.0), change / np.maximum(swing, 1e-9)
+    squares = np.where(known, change, 0.0)
+    amount = running(known.astype(np.float64), windows.swing)
+    amount = np.where(amount >= windows.swing / 2, amount, np.nan)
+    steps = np.where(known, np.minimum(step**2, SWING_CLIP), 0.0)
+    swing, apart = (np.maximum(running(part, windows.swing) / amount, 0.0) for part in (squares, steps))
+    few = max(windows.brief, MEAN_BUCKETS)
+    newest = running(squares, few) / np.maximum(running(known.astype(np.float64), few), 1.0)
+    return swing, apart, change, newest
 
 
 def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:

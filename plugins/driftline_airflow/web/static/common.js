@@ -115,16 +115,3 @@ export const seriesOf = (record) => ({
   by: record.by_field_value,
   over: record.over_field_value,
 });
-
-/** How far from what was expected: 17× lower. */
-export function times(record) {
-  if (["rare", "time"].includes(record.driftline?.kind)) return ""; // what is typical of these is a probability
-  const actual = record.actual?.[0];
-  const typical = record.typical?.[0];
-  if (actual === undefined || typical === undefined || record.actual.length > 1) return "";
-  if (actual > 0 && typical > 0) {
-    const ratio = Math.max(actual / typical, typical / actual);
-    return `${ratio >= 3 ? Math.round(ratio) : ratio.toFixed(1)}× ${actual > typical ? "higher" : "lower"}`;
-  }
-  return actual > typical ? "higher" : "lower";
-}

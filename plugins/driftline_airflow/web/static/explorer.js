@@ -1,5 +1,5 @@
 // The explorer: lanes, and under them what the selected stretch of time is about. Its address holds all that is chosen.
-import { $, api, fill, first, iso, make, query, root, seriesOf, severity, severityOf, state, time, times } from "./common.js";
+import { $, api, fill, first, iso, make, query, root, seriesOf, severity, severityOf, state, time } from "./common.js";
 import { verdict } from "./feedback.js";
 import { drawLanes, showSelection } from "./lanes.js";
 import { plot } from "./plot.js";
@@ -143,7 +143,7 @@ function row(record) {
     make("td", { class: "value" }, behind.map((text) => make("div", {}, text))),
     make("td", { class: "n" }, first(record.actual)),
     make("td", { class: "n" }, first(record.typical)),
-    make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
+    make("td", { class: "long" }, record.driftline?.sentence ?? ""),
     make("td", { class: "do" }, make("span", { class: "actions" }, make("a", { href: series }, "Series")), verdict(record)),
   );
 }

@@ -1,5 +1,5 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, query, root, send, severity, severityOf, state, tell, time, times } from "./common.js";
+import { $, api, fill, first, iso, make, number, query, root, send, severity, severityOf, state, tell, time } from "./common.js";
 import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
 import { crowd } from "./crowd.js";
 import { verdict } from "./feedback.js";
@@ -93,7 +93,7 @@ function showRecords(records) {
         make("td", {}, severityOf(record)),
         make("td", { class: "n" }, first(record.actual)),
         make("td", { class: "n" }, first(record.typical)),
-        make("td", { class: "long" }, make("strong", {}, times(record)), " ", record.driftline?.sentence ?? ""),
+        make("td", { class: "long" }, record.driftline?.sentence ?? ""),
         make("td", { class: "do" }, make("span", { class: "actions" }, make("button", { type: "button", onclick: () => explain(record.timestamp) }, "Why?"), make("button", { type: "button", onclick: () => documents(record.timestamp, record.timestamp + view.bucket_span * 1000) }, "Documents")), verdict(record)),
       ),
     );

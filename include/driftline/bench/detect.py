@@ -18,7 +18,8 @@ from driftline.pipeline.replay import replay
 from driftline.pipeline.segment import records, score_segment
 from driftline.scoring.aggregate import event_results
 from driftline.scoring.calibration import calibrate
-from driftline.scoring.detector import alarms, detect
+from driftline.scoring.detector import detect
+from driftline.scoring.events import alarms
 from driftline.scoring.kinds import kinds
 from driftline.scoring.score import to_score
 from driftline.scoring.settings import ALARM_SCORE, CHANGES

@@ -10,6 +10,7 @@ import pandas as pd
 
 from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import DataError
+from driftline.core.metric import ADDS_UP
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, iso
@@ -36,7 +37,6 @@ SHOWN = 500  # anomalies, the highest
 LISTED = 50  # members, or values
 CELLS = 2_000_000  # that one view reads, the newest: some ten seconds where none of them is in the store
 BAND = (0.05, 0.5, 0.95)  # shares of the members
-SUMS = {"count", "sum", "non_null_sum"}  # of which a member has a share
 TICKS = 300  # of a value's documents over time
 
 
@@ -73,7 +73,7 @@ def view_population(client: Elasticsearch, job: Job, key: SeriesKey, window: Win
         columns[str(name)][column.index.to_numpy() - first] = column.to_numpy()
     starts = milliseconds(window.start) + np.arange(count) * job.span_seconds * 1000
     kept, group = thinned(columns["high"], np.isin(starts, [each["timestamp"] for each in records]))
-    totals = dict(zip(starts.tolist(), columns["sum"].tolist(), strict=True)) if detector.spec.metric in SUMS else {}
+    totals = dict(zip(starts.tolist(), columns["sum"].tolist(), strict=True)) if detector.spec.metric in ADDS_UP else {}
     return {
         "job_id": job.job_id,
         "detector": detector.description,

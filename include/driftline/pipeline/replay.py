@@ -10,7 +10,8 @@ import numpy as np
 
 from driftline.pipeline.fit import fit_series
 from driftline.scoring.calibration import calibrate
-from driftline.scoring.detector import alarms, detect
+from driftline.scoring.detector import detect
+from driftline.scoring.events import alarms
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score

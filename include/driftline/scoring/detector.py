@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
@@ -25,7 +24,6 @@ from driftline.scoring.settings import (
     NOW,
     RUN_COST,
     RUNS,
-    SEVERITIES,
 )
 from driftline.scoring.statistics import (
     EVIDENCE,
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-ALARMING = sorted(least for least, _ in SEVERITIES if least)
 SIGNS = {"both": 0, "high": 1, "low": -1}
 
 
@@ -269,15 +266,3 @@ def _by_counting(point: Matrix, values: Matrix, centre: Matrix, sqrt: Flags, cal
     # two sides were looked at
     exact = np.maximum(-np.minimum(above, below) / LN10 - np.log10(2.0), 0.0)
     point[rows, columns] = np.minimum(point[rows, columns], np.where(np.isfinite(exact), exact, EVIDENCE_MOST))
-
-
-def alarms(score: Matrix, rest: int) -> Flags:
-    """(N, T) True where a bucket is news: of a higher score than all in the `rest` buckets before it.
-
-    Once one of these was worth an alarm, it must be of a worse severity. It looks back `rest` buckets and no further, so that
-    scoring in pieces says the same.
-    """
-    before = np.zeros_like(score)
-    before[:, 1:] = maximum_filter1d(score, size=rest, axis=1, origin=(rest - 1) // 2, mode="constant", cval=0.0)[:, :-1]
-    worse = np.searchsorted(ALARMING, score, side="right") > np.searchsorted(ALARMING, before, side="right")
-    return np.asarray((score > before) & (worse | (before < ALARMING[0])), dtype=bool)

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
     Ints: TypeAlias = NDArray[np.int64]
     Floats: TypeAlias = NDArray[np.float64]
+    Flags: TypeAlias = NDArray[np.bool_]
 
     from driftline.core.job import Job
 
+ALARMING = sorted(least for least, _ in SEVERITIES if least)
 LINEAGE = ("snapshot_id", "in_sample", "quality")
 REMARKED = "feedback"
 """What a record is damped by of which something like it was said to be nothing."""
@@ -87,18 +89,28 @@ class Events:
     kind: Ints
 
 
-def rested(surprise: NDArray[np.float64], rest: int) -> NDArray[np.bool_]:
+def rested(surprise: Floats, rest: int) -> Flags:
     """(N, T) True where a bucket exceeds everything in the `rest` buckets before it: one incident, one alarm.
 
     It looks back that far and no further, so scoring in pieces says the same. No surprise at all (0, or NaN) never exceeds. Given
     severities in place of surprises, an incident is told again only when it gets worse by one.
     """
     known = np.nan_to_num(surprise, nan=0.0)
-    if rest < 1:
-        return known > 0
-    earlier = np.pad(known[:, :-1], ((0, 0), (1, 0)))
+    return known > (_highest_before(known, rest) if rest else 0.0)
+
+
+def alarms(score: Floats, rest: int) -> Flags:
+    """(N, T) True where a bucket is news: `rested`, and once one of those before was worth an alarm, of a worse severity."""
+    before = _highest_before(score, rest)
+    worse = np.searchsorted(ALARMING, score, side="right") > np.searchsorted(ALARMING, before, side="right")
+    return np.asarray((score > before) & (worse | (before < ALARMING[0])), dtype=bool)
+
+
+def _highest_before(values: Floats, rest: int) -> Floats:
+    """(N, T) the highest of the `rest` buckets before each, at least 0."""
+    earlier = np.pad(values[:, :-1], ((0, 0), (1, 0)))
     # a filter of `rest` buckets that ends at the current one of `earlier`
-    return known > maximum_filter1d(earlier, rest, axis=1, mode="constant", cval=0.0, origin=(rest - 1) // 2)
+    return np.asarray(maximum_filter1d(earlier, rest, axis=1, mode="constant", cval=0.0, origin=(rest - 1) // 2))
 
 
 def capped(score: float, kind: str) -> float:
@@ -189,7 +201,7 @@ def gather(marked: Marked, *, most: int, gap: int = EVENT_GAP) -> Events:
     )
 
 
-def _starts(marked: Marked, most: int, gap: int) -> NDArray[np.bool_]:
+def _starts(marked: Marked, most: int, gap: int) -> Flags:
     """(M,) True where an event starts: after quiet, or where a chain of anomalies without end gets worse than it was.
 
     What goes on after its event was closed belongs to none, but must not hide a greater fault. So it starts another event with a

@@ -43,7 +43,8 @@ class Tail:
 
     def surprise(self, values: Matrix) -> Matrix:
         """(N, T) −log10 of the probability of values at least as large; 0 where there are none, or no past to compare with."""
-        levels = np.column_stack([np.broadcast_to(-np.log10(BULK), (len(values), len(BULK))), -np.log10(self.share)])
+        last = -np.log10(self.share)[:, None]  # of few values it comes before the bulk's
+        levels = np.column_stack([np.minimum(-np.log10(BULK), last), last])
         out = np.where(values > self.knots[:, :1], levels[:, :1], 0.0)
         for low, high in itertools.pairwise(range(levels.shape[1])):
             left, right = self.knots[:, [low]], self.knots[:, [high]]
@@ -81,7 +82,7 @@ def fit_tail(past: Matrix, least: NDArray[np.float64] | float = TAIL_WIDTH_LEAST
     few = count < 2 * TAIL_LEAST
     last = np.maximum(count - 1 - excess, 0)
     begin = ordered[rows, last]
-    share = np.clip((excess + 1.0) / (count + 1.0), None, BULK[-1])
+    share = (excess + 1.0) / (count + 1.0)
     places = [np.minimum(((1 - q) * np.maximum(count - 1, 0)).astype(np.intp), last) for q in BULK]
     knots = np.column_stack([*(ordered[rows, place] for place in places), begin])
     above = np.where(np.arange(past.shape[1])[None] > last[:, None], ordered - begin[:, None], 0.0)

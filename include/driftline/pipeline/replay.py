@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from driftline.pipeline.fit import fit_series
+from driftline.pipeline.gaps import spread, with_gaps
 from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import detect
 from driftline.scoring.events import alarms
@@ -64,7 +65,8 @@ def replay(
     """Scores every bucket with a model fitted, and a calibration measured, on earlier ones only.
 
     Models are fitted anew every day, and ever more often before the first is over. Residuals are those that the model of their
-    time had: what is usual is measured on predictions, not on fits. And what came before is what was found then.
+    time had: what is usual is measured on predictions, not on fits. And what came before is what was found then. Where readings
+    come at a steady pace, those that did not come are missing ones (`gaps.with_gaps`): the same time of day stays so many back.
 
     Args:
         times: (T,) starts of the buckets or times of the readings, UTC, ascending.
@@ -76,8 +78,28 @@ def replay(
         a_day: How often a day what is usual is measured again.
         progress: Told how far it is.
     """
+    flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(values),)).copy()
+    whole, there = with_gaps(times)
+    if len(whole) > len(times):
+        begin = int(there[start]) if start < len(times) else len(whole)
+        values, sizes = spread(values, there, len(whole)), None if sizes is None else spread(sizes, there, len(whole))
+        found = _replayed(whole, values, flags, sizes, sums, begin, a_day, progress)
+        return Replayed(*(getattr(found, each.name)[:, there] for each in fields(found)))
+    return _replayed(times, values, flags, sizes, sums, start, a_day, progress)
+
+
+def _replayed(
+    times: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    flags: NDArray[np.bool_],
+    sizes: NDArray[np.float64] | None,
+    sums: NDArray[np.bool_] | None,
+    start: int,
+    a_day: int,
+    progress: Progress | None,
+) -> Replayed:
+    """As `replay`, of buckets without gaps between them."""
     count, width = values.shape
-    flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (count,)).copy()
     nothing = (np.full(values.shape, np.nan) for _ in range(3))
     out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
     if width <= start:
@@ -119,9 +141,9 @@ def replay(
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(score, CHANGE_MOST), score)
         for name, bound in zip(("lower", "typical", "upper"), found.bounds(), strict=True):
             getattr(out, name)[:, new] = fleet.to_units(bound[:, fresh])
-        # alarms look back one rest, in buckets of the span as it was known then
-        rested = slice(max(0, now - windows.rest), end)
-        news = alarms(told[:, rested], windows.rest)[:, -(end - now) :]
+        # alarms look back a day, in buckets of the span as it was known then
+        rested = slice(max(0, now - windows.alarm), end)
+        news = alarms(told[:, rested], windows.alarm)[:, -(end - now) :]
         out.anomaly_score[:, new] = np.where(news, told[:, new], 0.0)
         now = end
         if progress:

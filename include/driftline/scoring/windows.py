@@ -38,7 +38,7 @@ class Windows:
         shape: Of the stretch that is compared with earlier days.
         swing: Of the variance of changes.
         block: Of one block of the running level.
-        rest: How long an alarm stands for those after it.
+        rest: Within which what comes again is the same incident, where it is asked how often there was one.
     """
 
     span: timedelta
@@ -65,6 +65,11 @@ class Windows:
             block=max(1, round(LEVEL_BLOCK / span)),
             rest=max(REST_BUCKETS, round(REST / span)),
         )
+
+    @property
+    def alarm(self) -> int:
+        """How long an alarm stands for those after it: a day, however few buckets that is."""
+        return max(1, round(REST / self.span))
 
     @property
     def evidence(self) -> int:

@@ -59,10 +59,18 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         usual.peaks = past_peaks(
             values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes
         )
+        usual.seen = _outward(usual.seen)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
         parts.append(usual.numbers().astype(SHORT).astype(np.float64))
         together.add(detectors[within], known.z)
     return Trained(frame.keys, _first_seen(frame), np.concatenate(parts), fleet, together.parts)
+
+
+def _outward(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2) least and greatest values that hold what was seen when they are kept short: what was seen is nothing new."""
+    short = seen.astype(SHORT)
+    inside = np.column_stack([short[:, 0] > seen[:, 0], short[:, 1] < seen[:, 1]])
+    return np.where(inside, np.nextafter(short, np.array([-np.inf, np.inf], SHORT)), short).astype(np.float64)
 
 
 def fit_series(

@@ -84,3 +84,11 @@ def test_a_wrong_option_of_a_pattern_is_named():
     assert "training.prophet_by_partition, 'tokyo-*'" in str(error.value)
     with pytest.raises(DefinitionError, match="Mars/Olympus"):
         check_job_options(job(prophet={"time_zone": "Mars/Olympus"}))
+
+
+def test_the_least_and_the_greatest_value_lie_within_what_was_seen_as_it_is_kept():
+    series = frame(*(f"london-{number}" for number in range(8)))
+    seen = Calibration.from_numbers(fit(job(), series).usual).seen
+    assert (seen[:, 0] <= series.values.min(axis=1)).all()
+    assert (seen[:, 1] >= series.values.max(axis=1)).all()
+    np.testing.assert_allclose(seen[:, 1], series.values.max(axis=1), rtol=1e-6)

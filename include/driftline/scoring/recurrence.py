@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.scoring.renormalisation import corrected
+from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import RECUR_BLOCKS, RECUR_LEAST, SCORE_CURVE
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-LEAST = SCORE_CURVE[0][0]  # what is less surprising has hardly a score
+
+def _least(windows: Windows) -> float:
+    """What is less surprising has no score."""
+    return SCORE_CURVE[0][0] - span_bonus(windows.span)
 
 
 def peaks(surprise: Matrix, windows: Windows) -> Matrix:
@@ -45,7 +49,7 @@ def peaks(surprise: Matrix, windows: Windows) -> Matrix:
     near = place[:, :-1] - place[:, 1:] <= windows.rest
     out[:, :-1][near & (newer < older)] = 0.0
     out[:, 1:][near & (older <= newer)] = 0.0
-    return np.where(out < LEAST, 0.0, out)
+    return np.where(out < _least(windows), 0.0, out)
 
 
 def lowered(surprise: Matrix, peaks: Matrix, windows: Windows) -> tuple[Matrix, NDArray[np.int8]]:
@@ -53,7 +57,7 @@ def lowered(surprise: Matrix, peaks: Matrix, windows: Windows) -> tuple[Matrix, 
 
     The law is that of `renormalised`. What came only once before is no habit: the second incident alarms as the first did.
     """
-    rows, columns = np.nonzero(surprise >= LEAST)
+    rows, columns = np.nonzero(surprise >= _least(windows))
     times = np.zeros(surprise.shape, dtype=np.int8)
     out, before, size = surprise.copy(), peaks[rows], surprise[rows, columns]
     history = np.isfinite(before).sum(axis=1) * windows.recurrence

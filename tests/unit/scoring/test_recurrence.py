@@ -21,7 +21,7 @@ def test_peaks_are_of_blocks_from_the_newest_back_without_the_last_day():
     found = peaks(surprise, WINDOWS)
     assert found.shape == (1, RECUR_BLOCKS)
     np.testing.assert_array_equal(found[0, :4], [6.0, 4.0, 3.0, np.nan])
-    assert peaks(np.full((1, 7 * DAY), 2.5), WINDOWS)[0, 0] == 0.0, "nothing that has no score"
+    assert peaks(np.full((1, 7 * DAY), 2.3), WINDOWS)[0, 0] == 0.0, "nothing that has no score"
     assert np.isnan(peaks(surprise[:, :DAY], WINDOWS)).all()
 
 
@@ -122,3 +122,13 @@ def test_a_snapshot_keeps_them_and_one_from_before_there_were_any_scores_as_it_d
     assert (older.damped != RECURRING).all()
     taken = again.take(np.array([1]))
     np.testing.assert_array_equal(taken.numbers(), numbers[[1]])
+
+
+def test_what_has_a_score_in_long_buckets_recurs_in_them():
+    windows = Windows.of(timedelta(days=1))
+    surprise = np.zeros((1, 400))
+    surprise[0, 3::3] = 2.5
+    past = peaks(surprise, windows)
+    out, times = lowered(np.array([[2.5]]), past, windows)
+    assert times[0, 0] > RECUR_LEAST
+    assert out[0, 0] < 2.0

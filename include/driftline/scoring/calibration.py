@@ -18,6 +18,7 @@ from driftline.scoring.residuals import (
     noise_level,
     steps,
     usual_size,
+    within_reach,
 )
 from driftline.scoring.settings import (
     BULK,
@@ -213,6 +214,7 @@ def calibrate(
     if form.any():
         _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
         space, mean = in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
+    space = within_reach(space, mean, sd)
     z, centre, _ = settled(space, mean, sd, positive & (form != LOG), sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     found = statistics(z, space, mean, sd, steps(mean, sqrt, whole, form), windows)

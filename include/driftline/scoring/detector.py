@@ -9,12 +9,13 @@ import numpy as np
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps
+from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps, within_reach
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
     ALONE_COST,
     BOUNDS,
+    CERTAIN_SILENCE,
     DISCRETE_BELOW,
     EDGES,
     EVIDENCE_MOST,
@@ -118,13 +119,15 @@ def detect(
     expected = _expected(mean, shown, centre, least, form)
     units = np.where(sqrt[:, None], np.maximum(expected, 0.0) ** 2, expected)
     stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
+    gone = np.zeros_like(z)
     if sqrt.any():
-        gone = silent(values, units, 4 * calibration.law[:, 1], calibration.nothing)
+        gone = np.where(sqrt[:, None], silent(values, units, 4 * calibration.law[:, 1], calibration.nothing), 0.0)
         nearly = frozen(values, units, calibration.near, sqrt, apart=1)
-        found["silence"] = np.where(sqrt[:, None], gone, 0.0)
         stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
-    found["frozen"] = stuck
-    alone, run, other = combine(found, z, unforeseen(z, looked["shape"], windows)), _running(found, z), _other_side(z, sides)
+    found |= {"frozen": stuck, "silence": gone}
+    alone, run, sign = combine(found, z, unforeseen(z, looked["shape"], windows)), _running(found, z), _sign(sides, len(z))
+    # once a level has followed to nothing, nothing lies on neither side of it, and is low still
+    other = np.where(gone >= CERTAIN_SILENCE, sign > 0, _other_side(z, sign))
     joint = np.maximum(alone, run)
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
@@ -146,7 +149,8 @@ def _look(
     """What is expected in the series' form, residuals around the level that they have settled on, and their statistics."""
     sd, form = usual.deviation(mean, sqrt, sizes), usual.form
     least = usual.seen[:, 0]
-    space, mean = in_form(space, least, form), expected_in_form(mean, sd, least, usual.shift, form)
+    mean = expected_in_form(mean, sd, least, usual.shift, form)
+    space = within_reach(in_form(space, least, form), mean, sd)
     around = settled(space, mean, sd, usual.positive & (form != LOG), usual.sized, windows)
     return mean, around, statistics(around.z, space, mean, sd, steps(mean, sqrt, usual.whole > 0, form), windows)
 
@@ -202,7 +206,7 @@ def past_peaks(
     cells = {name: part[rows, columns][:, None] for name, part in looked.items()}
     usual, flags = calibration.take(rows), sqrt[rows]
     found = _weighed(value, residual, level, cells, flags, usual)
-    other = _other_side(residual, None if sides is None else [sides[row] for row in rows.tolist()])
+    other = _other_side(residual, _sign(sides, len(z))[rows])
     alone = np.where(np.isnan(z), np.nan, 0.0)
     alone[rows, columns] = np.where(other, 0.0, combine(found, residual, new))[:, 0]
     return peaks(alone, windows)
@@ -243,14 +247,17 @@ def _running(evidence: dict[str, Matrix], z: Matrix) -> Matrix:
     """(N, T) surprise of runs. They grow by the bucket: each is told once, when it is certain. Past runs are in their law."""
     out = np.zeros_like(z)
     for name, most in RUNS.items():
-        if name in evidence:
-            worth = np.minimum(evidence[name], most) - RUN_COST
-            out = np.maximum(out, np.where(worth >= EDGES[1], worth, 0.0))
+        worth = np.minimum(evidence[name], most) - RUN_COST
+        out = np.maximum(out, np.where(worth >= EDGES[1], worth, 0.0))
     return np.where(np.isnan(z), 0.0, out)
 
 
-def _other_side(z: Matrix, sides: list[Side] | None) -> Flags:
-    sign = np.array([SIGNS[side] for side in sides])[:, None] if sides else np.zeros((len(z), 1), dtype=np.int64)
+def _sign(sides: list[Side] | None, count: int) -> NDArray[np.int64]:
+    """(N, 1) which way series report: 1, -1, or 0 for both."""
+    return np.array([SIGNS[side] for side in sides])[:, None] if sides else np.zeros((count, 1), dtype=np.int64)
+
+
+def _other_side(z: Matrix, sign: NDArray[np.int64]) -> Flags:
     return np.asarray((sign != 0) & (np.nan_to_num(z) * sign < 0), dtype=bool)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.scoring.settings import CERTAIN_SILENCE, JOINT, JOINT_SHARE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
+from driftline.scoring.statistics import running
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,8 +54,4 @@ def kinds(found: Detected, space: NDArray[np.float64], calibration: Calibration,
 
 def _one_sided(z: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """(N, T) mean of the last `width` residuals where all lie on one side, else 0."""
-    total, sides = np.cumsum(z, axis=1), np.cumsum(np.sign(z), axis=1)
-    mean, side = total.copy(), sides.copy()
-    mean[:, width:] -= total[:, :-width]
-    side[:, width:] -= sides[:, :-width]
-    return np.where(np.abs(side) >= width, mean / width, 0.0)
+    return np.where(np.abs(running(np.sign(z), width)) >= width, running(z, width) / width, 0.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.scoring.settings import (
+    FAR,
     LEVEL_BLOCKS,
     LEVEL_LEAST,
     LOG_LEAST,
@@ -72,8 +73,14 @@ def in_form(space: Matrix, least: NDArray[np.float64], form: NDArray[np.int8]) -
         return space
     out = space.copy()
     out[logs] = np.log(np.maximum(space[logs], LOG_LEAST * least[logs, None]))
-    out[roots] = np.sqrt(np.maximum(space[roots], 0.0))
+    # what was never negative may become so: it lies as far below nothing
+    out[roots] = np.sign(space[roots]) * np.sqrt(np.abs(space[roots]))
     return out
+
+
+def within_reach(space: Matrix, mean: Matrix, sd: Matrix) -> Matrix:
+    """Values (N, T), none farther than FAR from its expectation: running sums keep their digits, and what is so far is so far."""
+    return np.asarray(np.clip(space, mean - FAR * sd, mean + FAR * sd))
 
 
 def expected_in_form(

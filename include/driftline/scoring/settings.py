@@ -79,6 +79,9 @@ QUIET_BIN = 0.02
 # Of counts expected well below one, the standard deviation shrinks with the expectation, down to this part of the floor.
 SPARSE_FLOOR = 0.4
 
+# No value counts as farther from its expectation than so many units of noise. Statistics are differences of running sums, which
+# of 1e10 units lost, for a week, what came after; of these, errors are a millionth of a unit.
+FAR = 1e5
 # One bucket counts at most this many deviations in a mean, and this squared change in a swing: a spike is news once.
 MEAN_CLIP = 30.0
 # What is over is over, though statistics of hours remember it. A mean speaks while the bucket itself deviates by so many units of

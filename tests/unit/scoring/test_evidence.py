@@ -263,7 +263,7 @@ def test_a_shift_is_news_once_and_then_learned():
     counts[0, 15 * DAY :] = np.random.default_rng(9).poisson(counts[0, 15 * DAY :] * 1.6)
     found, usual = scored(counts, mean)
     scores = to_score(found.surprise, QUARTER)
-    news = (alarms(scores, WINDOWS.rest) & (scores >= ALARM_SCORE))[0]
+    news = (alarms(scores, WINDOWS.alarm) & (scores >= ALARM_SCORE))[0]
     assert 15 * DAY <= np.flatnonzero(news)[0] < 15 * DAY + 4
     assert not news[16 * DAY :].any()
     assert "level_shift" in {KINDS[code] for code in kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 15 * DAY : 16 * DAY]}
@@ -419,3 +419,45 @@ def test_five_thousand_series_at_one_percent_are_no_alarm():
     assert to_job_score(among(2.0, 5000)) == 0.0
     assert to_job_score(among(3.5, 5000)) == 0.0
     assert among(12.0, 1000) == pytest.approx(9.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [28, 60, 120, 2000])
+def test_chance_is_as_rare_as_a_tail_of_few_values_says(count):
+    rng = np.random.default_rng(0)
+    tail = fit_tail(np.abs(rng.normal(size=(4000, count))))
+    said = tail.surprise(np.abs(rng.normal(size=(4000, 200))))
+    for surprise in (1.3, 2.0, 2.6):
+        assert (said >= surprise).mean() < 2.2 * 10**-surprise
+
+
+def test_days_of_four_weeks_alarm_no_more_often_than_hours():
+    span = timedelta(days=1)
+    windows = Windows.of(span)
+    values, mean, plain = np.random.default_rng(1).normal(100, 10, (300, 35)), np.full((300, 35), 100.0), np.full(300, False)
+    usual = calibrate(values[:, :28], values[:, :28], mean[:, :28], plain, windows).usual
+    score = to_score(detect(values, values, mean, plain, usual, windows).surprise, span)[:, 28:]
+    assert (score >= 25).sum() / 300 < 0.4
+    assert (score >= ALARM_SCORE).sum() / 300 < 0.02
+
+
+@pytest.mark.parametrize(("side", "told"), [("high", False), ("low", True), ("both", True)])
+def test_silence_is_low_though_the_level_has_followed(side, told):
+    counts, mean = traffic(16, level=20.0)
+    counts[:, 14 * DAY + 20 : 15 * DAY + 60] = 0
+    found, _ = scored(counts, mean, sides=[side] * 2)
+    late = to_score(found.surprise, QUARTER)[:, 15 * DAY : 15 * DAY + 60]
+    assert (late >= ALARM_SCORE).all() if told else (late == 0).all(), "15 hours later nothing is what is expected"
+
+
+def test_one_absurd_value_does_not_hide_what_comes_after():
+    rng = np.random.default_rng(2)
+    values, mean, plain = rng.normal(100, 10, (20, 21 * DAY)), np.full((20, 21 * DAY), 100.0), np.full(20, False)
+    usual = calibrate(values[:, : 14 * DAY], values[:, : 14 * DAY], mean[:, : 14 * DAY], plain, WINDOWS).usual
+    values[:, 17 * DAY + 40 : 17 * DAY + 48] -= 30
+    found = detect(values, values, mean, plain, usual, WINDOWS).evidence
+    values[:, 14 * DAY + 9] = 1e15
+    later = slice(17 * DAY + 20, 18 * DAY)  # at another time of day: it is like no other at its own
+    again = detect(values, values, mean, plain, usual, WINDOWS)
+    for name in ("point", "mean", "shape", "variance"):
+        np.testing.assert_allclose(again.evidence[name][:, later], found[name][:, later], atol=1e-4)
+    assert (to_score(again.surprise[:, 14 * DAY + 9], QUARTER) > 90).all()

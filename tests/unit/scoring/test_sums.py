@@ -135,3 +135,13 @@ def test_new_series_take_noise_of_their_own_form_and_whole_numbers_have_steps_of
     level, whole = np.array([[0.0], [2.0], [2.0], [2.0]]), np.array([True, True, True, False])
     least = steps(level, np.array([True, False, False, False]), whole, np.array([PLAIN, ROOT, PLAIN, ROOT], dtype=np.int8))
     np.testing.assert_allclose(least[:, 0], [1.0, 5**0.5 - 2, 1.0, 0.0])
+
+
+def test_a_sum_that_was_never_negative_and_is_now_lies_as_far_below():
+    values, mean = sums()
+    at = [PEAK, NIGHT]
+    values[:, at] = -1e6
+    usual, found = known(values, mean)
+    assert (usual.form == ROOT).all()
+    assert (to_score(found.surprise[:, at], QUARTER) >= ALARM_SCORE).all()
+    assert (found.z[:, at] < 0).all()

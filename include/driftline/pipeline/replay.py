@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,11 @@ from driftline.scoring.settings import CHANGE_MOST, CHANGES, HISTORY, MIN_RECORD
 from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from driftline.core.functions import Side
     from driftline.core.progress import Progress
 
 FIRST = 24  # readings that a first model needs
@@ -58,6 +61,9 @@ def replay(
     sqrt: NDArray[np.bool_] | bool = False,
     sizes: NDArray[np.float64] | None = None,
     sums: NDArray[np.bool_] | None = None,
+    sides: list[Side] | None = None,
+    options: Mapping[str, Any] | None = None,
+    history: timedelta = HISTORY,
     start: int = FIRST,
     a_day: int = A_DAY,
     progress: Progress | None = None,
@@ -74,32 +80,50 @@ def replay(
         sqrt: Whether to model square roots (counts), for all or for each series.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         sums: (N,) which series are sums of documents.
+        sides: Which deviations each series reports; both by default.
+        options: Of the models, as of `fit_options`.
+        history: How much models learn from.
         start: The first bucket that is scored; what lies before it is learned from.
         a_day: How often a day what is usual is measured again.
         progress: Told how far it is.
     """
     flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(values),)).copy()
+    given = _Given(flags, sizes, sums, sides, options or {}, history)
     whole, there = with_gaps(times)
-    if len(whole) > len(times):
-        begin = int(there[start]) if start < len(times) else len(whole)
-        values, sizes = spread(values, there, len(whole)), None if sizes is None else spread(sizes, there, len(whole))
-        found = _replayed(whole, values, flags, sizes, sums, begin, a_day, progress)
-        return Replayed(*(getattr(found, each.name)[:, there] for each in fields(found)))
-    return _replayed(times, values, flags, sizes, sums, start, a_day, progress)
+    if len(whole) == len(times):
+        return _replayed(times, values, given, start, a_day, progress)
+    start = int(there[start]) if start < len(times) else len(whole)
+    given.sizes = None if sizes is None else spread(sizes, there, len(whole))
+    found = _replayed(whole, spread(values, there, len(whole)), given, start, a_day, progress)
+    return Replayed(*(getattr(found, each.name)[:, there] for each in fields(found)))
+
+
+@dataclass
+class _Given:
+    """What is told of series besides their values, as of `replay`."""
+
+    sqrt: NDArray[np.bool_]
+    sizes: NDArray[np.float64] | None
+    sums: NDArray[np.bool_] | None
+    sides: list[Side] | None
+    options: Mapping[str, Any]
+    history: timedelta
+
+    def sizes_of(self, part: slice) -> NDArray[np.float64] | None:
+        """Of how many documents values are, in some buckets."""
+        return None if self.sizes is None else self.sizes[:, part]
 
 
 def _replayed(
     times: NDArray[np.datetime64],
     values: NDArray[np.float64],
-    flags: NDArray[np.bool_],
-    sizes: NDArray[np.float64] | None,
-    sums: NDArray[np.bool_] | None,
+    given: _Given,
     start: int,
     a_day: int,
     progress: Progress | None,
 ) -> Replayed:
     """As `replay`, of buckets without gaps between them."""
-    count, width = values.shape
+    (count, width), flags = values.shape, given.sqrt
     nothing = (np.full(values.shape, np.nan) for _ in range(3))
     out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
     if width <= start:
@@ -112,9 +136,9 @@ def _replayed(
     while now < width:
         span = timedelta(seconds=float(np.median(np.diff(times[:now])) / np.timedelta64(1, "s")))
         windows = Windows.of(max(span, timedelta(milliseconds=1)))
-        first = max(0, now - round(HISTORY / timedelta(days=1)) * windows.day)
+        first = max(0, now - round(given.history / timedelta(days=1) * windows.day))
         if now >= due or fleet is None:
-            fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags)
+            fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags, **given.options)
             weekly = times[now] - times[0] >= WEEK
             # what came before a first model is known by that model only, and weekends by the first that knows of weeks
             new = np.isnan(mean[:, 0]) | (weekly and not knows_weeks)
@@ -125,14 +149,14 @@ def _replayed(
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
         past = slice(first, now)
-        known = None if sizes is None else sizes[:, past]
-        usual = calibrate(values[:, past], space[:, past], mean[:, past], flags, windows, sizes=known, sums=sums).usual
+        known = (values[:, past], space[:, past], mean[:, past])
+        usual = calibrate(*known, flags, windows, sizes=given.sizes_of(past), sums=given.sums).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
-        known = None if sizes is None else sizes[:, part]
-        found = detect(values[:, part], space[:, part], mean[:, part], flags, usual, windows, learning=young, sizes=known)
+        seen, sizes = (values[:, part], space[:, part], mean[:, part]), given.sizes_of(part)
+        found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, sizes=sizes)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]

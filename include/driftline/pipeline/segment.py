@@ -99,7 +99,9 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
 def _learning(job: Job, trained: Trained, segment: dict[str, Any]) -> NDArray[np.bool_]:
     """(N,) series whose week was not learned yet: a first weekend is news to the model, but not to anybody else."""
     end, start = parse_time(segment["training_end"]), parse_time(segment["training_start"])
-    needed = min(WEEKLY_FROM, end - start) if job.bucket_span < timedelta(days=1) else timedelta(0)
+    # in sample all weekends that are scored were learned from, however few these are
+    most = end - start if parse_time(segment["start"]) < end else job.training.window
+    needed = min(WEEKLY_FROM, most) if job.bucket_span < timedelta(days=1) else timedelta(0)
     return np.asarray(end.timestamp() - trained.first < needed.total_seconds(), dtype=bool)
 
 

@@ -128,6 +128,17 @@ def test_a_new_partition_is_scored_before_the_next_training_and_says_that_it_lea
     assert not [record for record in out[1:] if record["record_score"] >= ALARM_SCORE and record["partition_field_value"] != "3"]
 
 
+def test_the_first_weekend_after_a_first_training_of_three_days_is_no_critical_incident():
+    rate = expected(7 * 24, 200.0)
+    rate[3 * 24 : 5 * 24] = 150  # all day, which is within what the days before had
+    values = np.random.default_rng(5).poisson(rate, (20, 7 * 24)).astype(float)
+    values[3, -30] = 2000
+    out = found(job(), [SeriesKey(0, str(n)) for n in range(20)], values, train=3 * 24)
+    assert all(record["driftline"].get("learning") for record in out)
+    critical = [record for record in out if record["record_score"] >= 75]
+    assert [record["partition_field_value"] for record in critical] == ["3"], "only what was never seen before"
+
+
 @pytest.mark.parametrize("every", [7, 1])
 def test_a_peak_that_recurs_stops_alarming_after_some_times(every):
     rng = np.random.default_rng(6)

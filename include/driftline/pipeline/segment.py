@@ -10,7 +10,7 @@ import numpy as np
 
 from driftline.core.results import Maker, milliseconds, number
 from driftline.core.ruling import reasons, scheduled, time_shifts
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
@@ -84,7 +84,9 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     fleet, usual, windows = trained.fleet, Calibration.from_numbers(trained.usual), Windows.of(job.bucket_span)
     if window.start < parse_time(segment["training_end"]):
         usual.peaks = np.full_like(usual.peaks, np.nan)  # what was learned from would be a history of itself
-    clocks = shifted(part.times, time_shifts(job, parse_time(segment["training_end"]), window.end))
+    # newcomers were fitted on what came before the day
+    fitted_until = floor_time(window.start, timedelta(days=1)) if new else parse_time(segment["training_end"])
+    clocks = shifted(part.times, time_shifts(job, fitted_until, window.end))
     space, mean = fleet.to_space(values), fleet.mean(clocks)
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)

@@ -111,17 +111,17 @@ def write(
 
 def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], window: Window) -> SharedBy:
     """What all series of a detector did together, by timestamp and detector, once the batches' sums are added up."""
-    sums: dict[tuple[str, int, int], list[Any]] = {}
+    sums: dict[tuple[str, int, int, int], list[Any]] = {}
     for line in _lines(scored):
         for detector, packed in line["together"].items():
-            if detector != "first":
-                place = (line["snapshot_id"], line["together"]["first"], int(detector))
+            if detector not in ("first", "start"):
+                place = (line["snapshot_id"], line["together"]["first"], line["together"]["start"], int(detector))
                 parts = [unpack(part, 1)[0] for part in packed]
                 before = sums.get(place)
                 sums[place] = parts if before is None else [a + b for a, b in zip(before, parts, strict=True)]
     manifests = {manifest["snapshot_id"]: manifest for manifest in snapshots.manifests(client, job.job_id)}
     out: SharedBy = {}
-    for (snapshot_id, first, detector), (total, count, actual, typical) in sums.items():
+    for (snapshot_id, first, start, detector), (total, count, actual, typical) in sums.items():
         measured = manifests[snapshot_id]["detail"].get("together", {}).get(str(detector))
         if measured is None:
             continue
@@ -130,7 +130,8 @@ def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], windo
         noise = SharedNoise(tuple(measured["usual"]), tuple(measured["scales"]))
         surprises, away = surprise(stamps.astype("datetime64[ms]"), total, count.astype(np.int64), noise, side=spec.side)
         adds = spec.empty_is_zero
-        for n in np.flatnonzero((stamps >= milliseconds(window.start)) & (count > 0)).tolist():
+        # of what comes before its segment another says more
+        for n in np.flatnonzero((stamps >= max(milliseconds(window.start), start)) & (count > 0)).tolist():
             if reasons(job, SeriesKey(detector), int(stamps[n]) / 1000, None, None):
                 continue
             both = (float(actual[n]), float(typical[n])) if adds else (None, None)

@@ -204,7 +204,8 @@ def together(job: Job, scored: Segment) -> dict[str, Any]:
     """What the series of each detector did together: sums that can be added over batches, with the look-back that they need."""
     first = max(0, scored.skip - max(TOGETHER_WINDOWS) + 1)
     of = np.array([key.detector_index for key in scored.frame.keys], dtype=np.int64)
-    out: dict[str, Any] = {"first": milliseconds(scored.frame.start) + first * job.span_seconds * 1000}
+    begin, span = milliseconds(scored.frame.start), job.span_seconds * 1000
+    out: dict[str, Any] = {"first": begin + first * span, "start": begin + scored.skip * span}
     seconds = out["first"] / 1000 + np.arange(scored.values.shape[1] - first)[None] * job.span_seconds
     # what there are no results of has no part in what all did either, even if it is learned from
     hidden = scheduled(

@@ -1,0 +1,64 @@
+"""What is found in a segment must not depend on where it begins, nor on what it is scored with."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from driftline.core.job import Job
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.timespan import Window
+from driftline.elastic import snapshots
+from driftline.pipeline.files import write_lines
+from driftline.pipeline.fit import fit
+from driftline.pipeline.publish import _shared
+from driftline.pipeline.segment import score_segment, together
+
+START, HOUR, DAY = datetime(2026, 3, 4, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
+TRAINED = START + 14 * DAY
+
+
+def job(function="count", field=None, **changes):
+    detector = {"function": function, "partition_field_name": "host"} | ({"field_name": field} if field else {})
+    data = {"job_id": "web", "bucket_span": "1h", "detectors": [detector], "datafeed": {"indices": "web"}}
+    return Job.parse(data | changes, where="test")
+
+
+def frame_of(values):
+    keys = [SeriesKey(0, str(row)) for row in range(len(values))]
+    return SeriesFrame(START, HOUR, keys, values, np.ones(values.shape[1], dtype=np.int64))
+
+
+def segment_of(start, end, snapshot_id="s"):
+    lineage = {"snapshot_id": snapshot_id, "in_sample": False}
+    return {**Window(start, end).as_dict(), **lineage, "training_start": START.isoformat(), "training_end": TRAINED.isoformat()}
+
+
+def counts(days, series, rate=50.0):
+    return np.random.default_rng(1).poisson(rate, (series, days * 24)).astype(float)
+
+
+def test_a_snapshot_that_takes_over_says_nothing_of_what_came_before_it(tmp_path, monkeypatch):
+    definition, values, edge = job(), counts(16, 20), TRAINED + DAY
+    values[:, 15 * 24 - 12 : 15 * 24] = np.round(0.7 * values[:, 15 * 24 - 12 : 15 * 24])
+    frame = frame_of(values)
+    trained = fit(definition, frame.slice(Window(START, TRAINED)))
+    noise = {"usual": [0.0] * 168, "scales": [0.5, 0.4, 0.3]}
+    manifests = [{"snapshot_id": name, "detail": {"together": {"0": noise}}} for name in "ab"]
+    monkeypatch.setattr(snapshots, "manifests", lambda *_: manifests)
+
+    def shared(name, *segments):
+        lines = [
+            {
+                "snapshot_id": segment["snapshot_id"],
+                "together": together(definition, score_segment(definition, frame, trained, segment)),
+            }
+            for segment in segments
+        ]
+        write_lines(f"{tmp_path}/{name}", lines)
+        found = _shared(None, definition, [{"uri": f"{tmp_path}/{name}"}], Window(TRAINED, frame.end))
+        return {place: each.surprise for place, each in found.items()}
+
+    straight = shared("one", segment_of(TRAINED, frame.end, "a"))
+    assert max(straight.values()) > 4
+    assert shared("two", segment_of(TRAINED, edge, "a"), segment_of(edge, frame.end, "b")) == pytest.approx(straight)

@@ -15,7 +15,7 @@ from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series, roots_and_sums
-from driftline.pipeline.lessons import judged, learned, silence
+from driftline.pipeline.lessons import judged, learned, silence, there, zero_is_empty
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, RECURRING, evidence, explanation, impact
@@ -122,13 +122,13 @@ def newcomers(
     start = parse_time(segment["day"])
     part = frame.slice(Window(max(frame.start, start - look_back(job)), start))
     before = learned(job, part, parse_time(segment["end"]))
-    seen = (~np.isnan(before.values) & (before.values != 0)).sum(axis=1)
+    seen = there(job, before).sum(axis=1)
     rows = [row for row, key in enumerate(frame.keys) if key not in known and seen[row] >= job.training.min_buckets]
     if not rows:
         return None
     part = before.take(rows)
     first = (~np.isnan(part.values)).argmax(axis=1)
-    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in part.keys])[:, None]
+    zero = zero_is_empty(job, part.keys)
     exists = np.arange(part.values.shape[1])[None] >= first[:, None]
     # what was left out has no zeros either
     values = learned(job, replace(part, values=np.where(np.isnan(part.values) & zero & exists, 0.0, part.values))).values
@@ -143,12 +143,11 @@ def newcomers(
 
 def filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float64]:
     """Values with empty buckets as zeros where the function says so, from the series' first appearance on."""
-    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in frame.keys])
     seconds = frame.start.timestamp() + np.arange(frame.values.shape[1]) * frame.span.total_seconds()
     exists = seconds[None] >= trained.first[:, None]
-    values = np.where(np.isnan(frame.values) & zero[:, None], 0.0, frame.values)
-    if job.model_prune_window:
-        forgotten = silence(values) > job.model_prune_window / job.bucket_span
+    values = np.where(np.isnan(frame.values) & zero_is_empty(job, frame.keys), 0.0, frame.values)
+    if job.model_prune_window and job.model_prune_window <= look_back(job):  # of a longer silence not all is seen
+        forgotten = silence(job, frame) > job.model_prune_window / job.bucket_span
         forgotten[[not key.values for key in frame.keys]] = False
         values = np.where(forgotten, np.nan, values)
     return judged(job, replace(frame, values=np.where(exists, values, np.nan))).values

@@ -11,8 +11,9 @@ from driftline.core.timespan import Window
 from driftline.elastic import snapshots
 from driftline.pipeline.files import write_lines
 from driftline.pipeline.fit import fit
+from driftline.pipeline.lessons import remembered
 from driftline.pipeline.publish import _shared
-from driftline.pipeline.segment import score_segment, together
+from driftline.pipeline.segment import filled, newcomers, score_segment, together
 
 START, HOUR, DAY = datetime(2026, 3, 4, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
 TRAINED = START + 14 * DAY
@@ -62,3 +63,27 @@ def test_a_snapshot_that_takes_over_says_nothing_of_what_came_before_it(tmp_path
     straight = shared("one", segment_of(TRAINED, frame.end, "a"))
     assert max(straight.values()) > 4
     assert shared("two", segment_of(TRAINED, edge, "a"), segment_of(edge, frame.end, "b")) == pytest.approx(straight)
+
+
+def test_an_average_of_zero_is_no_silence():
+    definition = job("mean", "steal", model_prune_window="2d")
+    values = np.where(np.random.default_rng(1).random((3, 14 * 24)) < 0.02, 1.0, 0.0)
+    values[:, 11 * 24 :] = 0.0
+    frame = frame_of(values)
+    assert len(remembered(definition, frame).keys) == 3
+    made = newcomers(definition, frame, set(), np.empty((0, 0)), {"day": frame.end.isoformat(), "end": frame.end.isoformat()})
+    assert made is not None
+    assert len(made.keys) == 3
+    assert not np.isnan(filled(definition, frame, made)[:, -1]).any()
+    assert remembered(job(model_prune_window="2d"), frame).keys == [], "but nothing else is a count of zero"
+
+
+@pytest.mark.parametrize("days", [3, 10])
+def test_when_a_silent_series_is_forgotten_does_not_depend_on_how_the_interval_is_cut(days):
+    definition, values = job(model_prune_window=f"{days}d"), counts(32, 2)
+    values[:, 15 * 24 :] = 0.0
+    frame = frame_of(values)
+    trained = fit(definition, frame.slice(Window(START, TRAINED)))
+    late = score_segment(definition, frame, trained, segment_of(frame.end - DAY, frame.end)).values[:, -24:]
+    straight = score_segment(definition, frame, trained, segment_of(TRAINED, frame.end)).values[:, -24:]
+    np.testing.assert_array_equal(late, straight)

@@ -8,8 +8,10 @@ from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.models.trained import Trained
+from driftline.pipeline.backtest import backtest
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.scoring.calibration import Calibration
+from driftline.scoring.settings import BACKTEST_SERIES
 
 SPAN = timedelta(hours=1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -84,3 +86,9 @@ def test_a_wrong_option_of_a_pattern_is_named():
     assert "training.prophet_by_partition, 'tokyo-*'" in str(error.value)
     with pytest.raises(DefinitionError, match="Mars/Olympus"):
         check_job_options(job(prophet={"time_zone": "Mars/Olympus"}))
+
+
+def test_no_more_series_than_the_sample_are_held_back():
+    series = frame(*(f"london-{number}" for number in range(BACKTEST_SERIES + 50)))
+    options = job(prophet={"weekly_seasonality": False})
+    assert len(backtest(options, series, fit(options, series))["rows"]) == (BACKTEST_SERIES + 50) // 2

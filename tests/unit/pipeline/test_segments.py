@@ -13,7 +13,8 @@ from driftline.pipeline.files import write_lines
 from driftline.pipeline.fit import fit
 from driftline.pipeline.lessons import remembered
 from driftline.pipeline.publish import _shared
-from driftline.pipeline.segment import filled, newcomers, score_segment, together
+from driftline.pipeline.segment import filled, newcomers, records, score_segment, together
+from driftline.scoring.aggregate import event_results
 
 START, HOUR, DAY = datetime(2026, 3, 4, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
 TRAINED = START + 14 * DAY
@@ -87,3 +88,18 @@ def test_when_a_silent_series_is_forgotten_does_not_depend_on_how_the_interval_i
     late = score_segment(definition, frame, trained, segment_of(frame.end - DAY, frame.end)).values[:, -24:]
     straight = score_segment(definition, frame, trained, segment_of(TRAINED, frame.end)).values[:, -24:]
     np.testing.assert_array_equal(late, straight)
+
+
+def test_a_record_and_its_event_tell_the_same_clock():
+    definition, values = job(time_zone="Asia/Tokyo"), counts(15, 1)
+    values[0, 14 * 24 + 12] = 600
+    frame = frame_of(values)
+    scored = score_segment(
+        definition, frame, fit(definition, frame.slice(Window(START, TRAINED))), segment_of(TRAINED, frame.end)
+    )
+    told = [record for _, record in records(definition, scored, segment_of(TRAINED, frame.end), ())]
+    events = [document for _, document in event_results(definition, told, 1, zone=definition.zone)]
+    event = max(events, key=lambda each: each["anomaly_score"])
+    record = max(told, key=lambda each: each["record_score"])
+    assert "for a Wednesday 21:00 (600 instead of" in record["driftline"]["sentence"]
+    assert record["driftline"]["sentence"] in event["driftline"]["sentence"]

@@ -12,7 +12,8 @@ from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
-from driftline.models.trained import Trained
+from driftline.models.baseline.fleet import unpack
+from driftline.models.trained import SHORT, Trained
 from driftline.pipeline import gate, late
 from driftline.pipeline.categories import of_snapshot, read_names, tell
 from driftline.pipeline.compared import score_compared
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from elasticsearch import Elasticsearch
+    from numpy.typing import NDArray
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
@@ -106,15 +108,17 @@ def score_batch(
         place = {key: row for row, key in enumerate(frame.keys)}
         seen |= place.keys()
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
-        usual, marked = [np.empty((0, WIDTH))], anew(job, frame.keys, segment)
+        marked = anew(job, frame.keys, segment)
         for trained in _models(client, manifest, place.keys() - marked if marked else place):
             scored |= set(trained.keys)
-            usual.append(complete(trained.usual))
             part = frame.take([place[key] for key in trained.keys])
             lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions, names))
         known = _known(client, manifest, frame.keys) - marked
-        for day in _days(segment) if len(known) < len(frame.keys) else []:
-            made = newcomers(job, frame, known, np.concatenate(usual), day)
+        if len(known) == len(frame.keys):
+            continue
+        usual = usual_of_fleet(client, job, manifest, segment)
+        for day in _days(segment):
+            made = newcomers(job, frame, known, usual, day)
             if made is not None:
                 scored |= set(made.keys)
                 part = frame.take([place[key] for key in made.keys])
@@ -131,6 +135,17 @@ def _models(client: Elasticsearch, manifest: dict[str, Any], keys: Collection[Se
         if rows:
             trained = Trained.from_numbers(chunk)
             yield trained if len(rows) == len(trained.keys) else trained.select(rows)
+
+
+def usual_of_fleet(client: Elasticsearch, job: Job, manifest: dict[str, Any], segment: dict[str, Any]) -> NDArray[np.float64]:
+    """(M, K) what is usual for all series with a model in a snapshot but those that begin anew, whatever batch they are in."""
+    out = [np.empty((0, WIDTH))]
+    for chunk in snapshots.chunks(client, manifest, fields=["keys", "fitted", "usual"]):
+        keys = [SeriesKey(*key) for key in chunk["keys"]]
+        marked = anew(job, keys, segment)
+        if rows := [row for row in chunk["fitted"] if keys[row] not in marked]:
+            out.append(complete(unpack(chunk["usual"], len(keys), kind=SHORT)[rows]))
+    return np.concatenate(out)
 
 
 def _known(client: Elasticsearch, manifest: dict[str, Any], keys: list[SeriesKey]) -> set[SeriesKey]:

@@ -1,5 +1,6 @@
 """What is found in a segment must not depend on where it begins, nor on what it is scored with."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,10 +10,11 @@ from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import snapshots
-from driftline.pipeline.files import write_lines
+from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import fit
 from driftline.pipeline.lessons import remembered
 from driftline.pipeline.publish import _shared
+from driftline.pipeline.score import score_batch
 from driftline.pipeline.segment import filled, newcomers, records, score_segment, together
 from driftline.scoring.aggregate import event_results
 
@@ -103,3 +105,32 @@ def test_a_record_and_its_event_tell_the_same_clock():
     record = max(told, key=lambda each: each["record_score"])
     assert "for a Wednesday 21:00 (600 instead of" in record["driftline"]["sentence"]
     assert record["driftline"]["sentence"] in event["driftline"]["sentence"]
+
+
+def test_a_newcomer_is_held_to_the_whole_fleet_whatever_batch_it_is_in(tmp_path, monkeypatch):
+    definition, rng, newest = job("mean", "x"), np.random.default_rng(1), 17 * 24
+    values = rng.normal(100, 5, (13, 18 * 24))
+    values[6:12] = 100 + 5 * rng.standard_t(1.6, (6, 18 * 24))  # the tails of a half are heavy
+    values[12, : 14 * 24] = np.nan
+    values[12, newest + 10] = 140
+    frame = frame_of(values)
+    trained = fit(definition, frame.take(range(12)).slice(Window(START, TRAINED)))
+    monkeypatch.setattr(snapshots, "manifests", lambda *_: [{"snapshot_id": "s"}])
+    monkeypatch.setattr(
+        snapshots,
+        "chunks",
+        lambda *_, **__: iter([trained.select(range(6)).to_numbers(), trained.select(range(6, 12)).to_numbers()]),
+    )
+
+    def score_in(name, rows):
+        part = frame.take(rows)
+        part.write(f"{tmp_path}/{name}.parquet")
+        batch = {"uri": f"{tmp_path}/{name}.parquet", "first": 0, "last": len(rows)}
+        plan = {"segments": [segment_of(START + newest * HOUR, frame.end)]}
+        score_batch(None, definition, batch, plan, out=f"{tmp_path}/{name}.jsonl")
+        found = [record for line in read_lines(f"{tmp_path}/{name}.jsonl") for _, record in json.loads(line)["records"]]
+        return [record["record_score"] for record in found if record["partition_field_value"] == "12"]
+
+    calm, wild = score_in("calm", [*range(6), 12]), score_in("wild", [*range(6, 12), 12])
+    assert max(calm) > 0
+    assert calm == wild

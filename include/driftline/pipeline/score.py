@@ -166,6 +166,9 @@ def _line(
     """What is staged of a scored segment: records of the partitions named; what all did together, newcomers left out."""
     line = {
         "snapshot_id": segment["snapshot_id"],
+        "start": segment["start"],
+        "end": segment["end"],
+        "series": len(scored.frame.keys),
         "records": tell(records(job, scored, segment, partitions or ()), names),
         "together": {} if new else together(job, scored),
     }

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from driftline.core.job import Job
+from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import snapshots
 from driftline.pipeline.files import read_lines, write_lines
 from driftline.pipeline.fit import fit
 from driftline.pipeline.lessons import remembered
-from driftline.pipeline.publish import _shared
+from driftline.pipeline.publish import _found, _shared
 from driftline.pipeline.score import score_batch
 from driftline.pipeline.segment import filled, newcomers, records, score_segment, together
 from driftline.scoring.aggregate import event_results
@@ -134,3 +135,26 @@ def test_a_newcomer_is_held_to_the_whole_fleet_whatever_batch_it_is_in(tmp_path,
     calm, wild = score_in("calm", [*range(6), 12]), score_in("wild", [*range(6, 12), 12])
     assert max(calm) > 0
     assert calm == wild
+
+
+def test_how_many_series_were_looked_at_does_not_depend_on_how_the_interval_is_cut(tmp_path, monkeypatch):
+    definition, values = job(), counts(18, 9)
+    values[5:] = np.nan
+    for row in range(5, 9):  # each lives for two days
+        values[row, (8 + row) * 24 : (10 + row) * 24] = 50
+    frame = frame_of(values)
+    trained = fit(definition, frame.take(range(5)).slice(Window(START, TRAINED)))
+    monkeypatch.setattr(snapshots, "manifests", lambda *_: [{"snapshot_id": "s"}])
+    monkeypatch.setattr(snapshots, "chunks", lambda *_, **__: iter([trained.to_numbers()]))
+
+    def looked(start, end):
+        frame.slice(Window(start - 9 * DAY, end)).write(f"{tmp_path}/series.parquet")
+        batch = {"uri": f"{tmp_path}/series.parquet", "first": 0, "last": 9}
+        part = score_batch(None, definition, batch, {"segments": [segment_of(start, end)]}, out=f"{tmp_path}/scored.jsonl")
+        _, at = _found([part])
+        return [at(milliseconds(start + hour * HOUR)) for hour in range((end - start) // HOUR)]
+
+    days = [TRAINED + number * DAY for number in range(4)]
+    straight = looked(TRAINED, frame.end)
+    assert straight == [count for day in days for count in looked(day, day + DAY)]
+    assert len(set(straight)) > 1

@@ -20,9 +20,10 @@ from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, RECURRING, evidence, explanation, impact
 from driftline.scoring.kinds import KINDS, kinds
-from driftline.scoring.score import to_score
+from driftline.scoring.score import to_probability, to_score
 from driftline.scoring.sentence import sentence
 from driftline.scoring.settings import MIN_RECORD_SCORE, TOGETHER_WINDOWS, WEEKLY_FROM
+from driftline.scoring.telling import LINEAGE
 from driftline.scoring.together import add
 from driftline.scoring.windows import Windows
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from driftline.core.series import SeriesFrame, SeriesKey
 
 PLOTTED = {"actual": 10, "model_lower": 6, "model_median": 6, "model_upper": 6}  # significant digits
-LINEAGE = ("snapshot_id", "training_start", "training_end", "in_sample")
 
 
 @dataclass
@@ -189,7 +189,7 @@ def _record(scored: Segment, row: int, column: int, document: dict[str, Any], zo
         document["driftline"]["recurring"] = {"times": times, "surprise": number(alone, 4)}
         document["driftline"]["sentence"] += f"; it was as unusual {times} times in the weeks that were learned from"
     return document | {
-        "probability": float(f"{max(10.0 ** -float(scored.found.surprise[row, column]), 1e-300):.6g}"),
+        "probability": to_probability(float(scored.found.surprise[row, column])),
         "record_score": score,
         "initial_record_score": score,
         "multi_bucket_impact": impact(scored.found, row, column),

@@ -27,7 +27,7 @@ from driftline.scoring.events import (
     severity_rank,
     surprises_of,
 )
-from driftline.scoring.score import to_job_score, to_score
+from driftline.scoring.score import to_job_score, to_score, to_surprise
 from driftline.scoring.settings import ALARM_SCORE, ALARM_SERIES, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def event_results(
 
 def stands_out(probability: float, series: int, span: timedelta) -> bool:
     """Whether one series' event is worth an alarm among so many: 5 000 series see 25 times the false alarms of 200."""
-    surprise = -np.log10(max(probability, 1e-300)) - np.log10(max(series / ALARM_SERIES, 1.0))
+    surprise = to_surprise(probability) - np.log10(max(series / ALARM_SERIES, 1.0))
     return bool(to_score(surprise, span) >= ALARM_SCORE)
 
 

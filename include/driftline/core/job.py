@@ -236,7 +236,8 @@ class Job(Definition):
     model_plot_config: ModelPlot = Field(default_factory=ModelPlot)
     paused: bool = Field(False, description="Its DAGs begin paused, until somebody starts them.")
     time_zone: str = Field(
-        "UTC", description="Whose clock and weekday: of `time_of_day` and `time_of_week`, and in what is said of events."
+        "UTC",
+        description="Whose clock and weekday: of `time_of_day` and `time_of_week`, and in what is said of records and events.",
     )
     elastic: dict[str, Any] = Field(
         default_factory=dict,

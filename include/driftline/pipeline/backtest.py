@@ -32,7 +32,7 @@ def holdback(job: Job, window: Window) -> Window:
 def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[float]]:
     """Losses on the held-back end of models fitted without it: row of the batch → loss, for a sample of series."""
     fitted = np.concatenate([group.rows for group in trained.fleet.groups]) if trained.fleet.groups else np.empty(0, np.intp)
-    rows = np.sort(fitted)[:: max(1, len(fitted) // BACKTEST_SERIES)]
+    rows = np.sort(fitted)[:: max(1, -(-len(fitted) // BACKTEST_SERIES))]
     held = holdback(job, frame.window)
     if not len(rows) or held.buckets(job.bucket_span) < MIN_BUCKETS:
         return {"rows": [], "loss": []}

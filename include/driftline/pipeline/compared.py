@@ -206,7 +206,8 @@ def score_compared(
         known = manifest["detail"].get("groups", {}).get(str(batch["detector"]), 0)
         scored, unscored = max(scored, known), max(unscored, groups - known)
         records = tell([record(job, each, segment) for each in _most(found) if _wanted(each.key, partitions)], names)
-        lines.append({"snapshot_id": segment["snapshot_id"], "records": records, "together": {}, "plots": NO_PLOTS})
+        about = {name: segment[name] for name in ("snapshot_id", "start", "end")}
+        lines.append({**about, "series": known, "records": records, "together": {}, "plots": NO_PLOTS})
     write_lines(out, lines)
     return {"uri": out, "scored": scored, "unscored": max(0, unscored), "records": sum(len(line["records"]) for line in lines)}
 

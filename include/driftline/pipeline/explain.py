@@ -25,8 +25,9 @@ from driftline.pipeline.compared import given_series
 from driftline.pipeline.feedback import own_verdicts
 from driftline.pipeline.lessons import anew
 from driftline.pipeline.read import read_series
+from driftline.pipeline.score import usual_of_fleet
 from driftline.pipeline.segment import look_back, newcomers, score_segment
-from driftline.scoring.calibration import GRADES, WIDTH, Calibration, complete
+from driftline.scoring.calibration import GRADES, Calibration
 from driftline.scoring.events import is_damped, is_real, rest_after, severity_rank
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
@@ -190,17 +191,9 @@ def _young(client: Elasticsearch, looked: _Looked, known: set[SeriesKey]) -> dic
     """Models of series that the snapshot does not know, or not since a marker, as scoring fits them."""
     if looked.manifest is None or not set(looked.frame.keys) - known:
         return {}
-    usual = [np.empty((0, WIDTH))]
-    for chunk in snapshots.chunks(client, looked.manifest):
-        trained = Trained.from_numbers(chunk)
-        usual.append(complete(trained.usual[[row for row in chunk["fitted"] if trained.keys[row] in known]]))
-    made = newcomers(
-        looked.job,
-        looked.frame,
-        known,
-        np.concatenate(usual),
-        {**looked.window.as_dict(), "day": iso(floor_time(looked.window.start, DAY))},
-    )
+    segment = {**looked.manifest, **looked.window.as_dict(), "day": iso(floor_time(looked.window.start, DAY))}
+    usual = usual_of_fleet(client, looked.job, looked.manifest, segment)
+    made = newcomers(looked.job, looked.frame, known, usual, segment)
     return {} if made is None else {key: made.select([row]) for row, key in enumerate(made.keys)}
 
 

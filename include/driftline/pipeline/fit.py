@@ -13,6 +13,7 @@ from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import SHORT, Trained
+from driftline.pipeline.lessons import there
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
 from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
@@ -191,11 +192,7 @@ def roots_and_sums(job: Job, keys: Sequence[SeriesKey]) -> tuple[NDArray[np.bool
 
 def _too_sparse(job: Job, frame: SeriesFrame) -> dict[int, str]:
     """Series with too few non-empty buckets for a model, each with the reason."""
-    zero_is_empty = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in frame.keys], dtype=bool)
-    filled = (
-        ~np.isnan(frame.values) & ~(zero_is_empty[:, None] & (frame.values == 0)) if len(frame.keys) else np.zeros((0, 0), bool)
-    )
-    counts = filled.sum(axis=1)
+    counts = there(job, frame).sum(axis=1)
     least = job.training.min_buckets
     return {
         row: f"too sparse: {counts[row]} of {frame.values.shape[1]} buckets hold data, {least} needed (training.min_buckets)"

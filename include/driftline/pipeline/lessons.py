@@ -52,7 +52,7 @@ def learned(
 
 def remembered(job: Job, frame: SeriesFrame) -> SeriesFrame:
     """The frame without the series that have been without documents for `model_prune_window`: if they return, they are new."""
-    silent = silence(frame.values)[:, -1:] * job.bucket_span.total_seconds()
+    silent = silence(job, frame)[:, -1:] * job.bucket_span.total_seconds()
     if job.model_prune_window is None or not silent.size:
         return frame
     kept = np.flatnonzero(silent[:, 0] < job.model_prune_window.total_seconds())
@@ -60,11 +60,22 @@ def remembered(job: Job, frame: SeriesFrame) -> SeriesFrame:
     return frame.take(sorted({*kept.tolist(), *split}))
 
 
-def silence(values: NDArray[np.float64]) -> NDArray[np.int64]:
+def silence(job: Job, frame: SeriesFrame) -> NDArray[np.int64]:
     """(N, T) for how many buckets nothing was there, up to and with each; counted from the first bucket at most."""
-    at = np.arange(1, values.shape[1] + 1)
-    last = np.maximum.accumulate(np.where(np.nan_to_num(values) != 0, at, 0), axis=1)
+    at = np.arange(1, frame.values.shape[1] + 1)
+    last = np.maximum.accumulate(np.where(there(job, frame), at, 0), axis=1)
     return np.asarray(at - last, dtype=np.int64)
+
+
+def there(job: Job, frame: SeriesFrame) -> NDArray[np.bool_]:
+    """(N, T) where something was: an average of 0 is of some documents, a count of 0 is none."""
+    nothing = np.isnan(frame.values) | (zero_is_empty(job, frame.keys) & (frame.values == 0))
+    return np.asarray(~nothing, dtype=bool)
+
+
+def zero_is_empty(job: Job, keys: list[SeriesKey]) -> NDArray[np.bool_]:
+    """(N, 1) the series that are 0 where there are no documents."""
+    return np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in keys], dtype=bool)[:, None]
 
 
 def judged(job: Job, frame: SeriesFrame) -> SeriesFrame:

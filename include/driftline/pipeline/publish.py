@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import orjson
 from driftline.core.results import Document, Maker, milliseconds, numbers
 from driftline.core.ruling import reasons
 from driftline.core.series import SeriesKey
-from driftline.core.timespan import Window
+from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.annotations import DELAYED, annotate
 from driftline.elastic.influencers import find_influencers
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.scoring.discovery import Looks
 
 TYPES = ["record", "bucket", "influencer", "model_plot"]
 SharedBy = dict[tuple[int, int], Shared]
@@ -59,7 +62,7 @@ def write(
     started = datetime.now(UTC)
     window = Window.parse(plan["start"], plan["end"])
     word = (verdict or {}).get("verdict", "pass")
-    found = [pair for line in _lines(scored) for pair in line["records"]]
+    found, looked = _found(scored)
     records = [record for _, record in found]
     for record in records:
         record["driftline"]["quality"] = word
@@ -68,7 +71,7 @@ def write(
     series = sum(part["scored"] for part in scored)
     shared = _shared(client, job, scored, window)
     other = _stored(client, job, window, "record", without=_of_partitions(job, partitions)) if partitions else []
-    summary = bucket_results(job, [*records, *other], series, shared) + influencer_results(job, [*records, *other], series)
+    summary = bucket_results(job, [*records, *other], looked, shared) + influencer_results(job, [*records, *other], looked)
     documents, summaries = _documents(job, found, scored, word), map(_encoded, summary)
     if partitions:
         within = [_of_partitions(job, partitions)]
@@ -78,7 +81,7 @@ def write(
         ]
     else:
         parts = [results.replace(client, job, window, chain(documents, summaries), types=TYPES)]
-    events = _events(client, job, window, [*records, *other], series, shared)
+    events = _events(client, job, window, [*records, *other], looked, shared)
     inside = _around(job, window)
     parts.append(results.replace(client, job, inside, map(_encoded, events), types=["event"]))
     if not partitions:
@@ -109,19 +112,34 @@ def write(
     return outcome
 
 
+def _found(scored: list[dict[str, Any]]) -> tuple[list[tuple[str, dict[str, Any]]], Looks]:
+    """The staged records, and how many series were looked at in each bucket: by segments, of newcomers by days.
+
+    In a month many more come and go than there are in a day, and what a day's results are must not depend on the rest of the run.
+    """
+    records, steps = [], Counter[int]()
+    for line in _lines(scored):
+        records += line["records"]
+        steps[milliseconds(parse_time(line["start"]))] += line["series"]
+        steps[milliseconds(parse_time(line["end"]))] -= line["series"]
+    times = sorted(steps)
+    counts = [0, *accumulate(steps[time] for time in times)]
+    return records, lambda time: counts[bisect_right(times, time)]
+
+
 def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], window: Window) -> SharedBy:
     """What all series of a detector did together, by timestamp and detector, once the batches' sums are added up."""
-    sums: dict[tuple[str, int, int], list[Any]] = {}
+    sums: dict[tuple[str, int, int, int], list[Any]] = {}
     for line in _lines(scored):
         for detector, packed in line["together"].items():
-            if detector != "first":
-                place = (line["snapshot_id"], line["together"]["first"], int(detector))
+            if detector not in ("first", "start"):
+                place = (line["snapshot_id"], line["together"]["first"], line["together"]["start"], int(detector))
                 parts = [unpack(part, 1)[0] for part in packed]
                 before = sums.get(place)
                 sums[place] = parts if before is None else [a + b for a, b in zip(before, parts, strict=True)]
     manifests = {manifest["snapshot_id"]: manifest for manifest in snapshots.manifests(client, job.job_id)}
     out: SharedBy = {}
-    for (snapshot_id, first, detector), (total, count, actual, typical) in sums.items():
+    for (snapshot_id, first, start, detector), (total, count, actual, typical) in sums.items():
         measured = manifests[snapshot_id]["detail"].get("together", {}).get(str(detector))
         if measured is None:
             continue
@@ -130,7 +148,8 @@ def _shared(client: Elasticsearch, job: Job, scored: list[dict[str, Any]], windo
         noise = SharedNoise(tuple(measured["usual"]), tuple(measured["scales"]))
         surprises, away = surprise(stamps.astype("datetime64[ms]"), total, count.astype(np.int64), noise, side=spec.side)
         adds = spec.empty_is_zero
-        for n in np.flatnonzero((stamps >= milliseconds(window.start)) & (count > 0)).tolist():
+        # of what comes before its segment another says more
+        for n in np.flatnonzero((stamps >= max(milliseconds(window.start), start)) & (count > 0)).tolist():
             if reasons(job, SeriesKey(detector), int(stamps[n]) / 1000, None, None):
                 continue
             both = (float(actual[n]), float(typical[n])) if adds else (None, None)
@@ -148,20 +167,21 @@ def _around(job: Job, window: Window) -> Window:
 
 
 def _events(
-    client: Elasticsearch, job: Job, window: Window, records: list[dict[str, Any]], series: int, shared: SharedBy
+    client: Elasticsearch, job: Job, window: Window, records: list[dict[str, Any]], looked: Looks, shared: SharedBy
 ) -> list[tuple[str, dict[str, Any]]]:
     """The events that start around a window: derived from its records, and from those that are stored before and after it."""
     around = _around(job, window)
     before = Window(around.start - look_back(job.bucket_span) * job.bucket_span, window.start)
     after = Window(window.end, around.end + look_ahead(job.bucket_span) * job.bucket_span)
     near = [record for part in (before, after) for record in _stored(client, job, part, "record")]
-    known = dict(shared)
+    known, counts = dict(shared), dict[int, int]()
     for part in (before, after):
         for bucket in _stored(client, job, part, "bucket"):
+            counts[bucket["timestamp"]] = bucket["driftline"].get("series", 0)
             for detector, said in bucket["driftline"].get("together", {}).items():
                 known[bucket["timestamp"], int(detector)] = Shared(**said)
     edges = milliseconds(around.start), milliseconds(around.end)
-    events = event_results(job, [*near, *records], series, known, zone=job.zone)
+    events = event_results(job, [*near, *records], lambda time: counts.get(time) or looked(time), known, zone=job.zone)
     return [event for event in events if edges[0] <= event[1]["timestamp"] < edges[1]]
 
 

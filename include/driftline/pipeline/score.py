@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
-from driftline.models.trained import Trained
+from driftline.models.baseline.fleet import unpack
+from driftline.models.trained import SHORT, Trained
 from driftline.pipeline import gate, late
 from driftline.pipeline.categories import of_snapshot, read_names, tell
 from driftline.pipeline.compared import score_compared
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from elasticsearch import Elasticsearch
+    from numpy.typing import NDArray
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
     from driftline.pipeline.categories import Naming
+
+FLEET = 10  # chunks of a thousand series that a newcomer is compared with
 
 __all__ = ["known_keys", "prepare", "read_plan", "score", "score_batch", "write"]
 
@@ -106,15 +111,17 @@ def score_batch(
         place = {key: row for row, key in enumerate(frame.keys)}
         seen |= place.keys()
         manifest = snapshots.find(manifests, segment["snapshot_id"], job.job_id)
-        usual, marked = [np.empty((0, WIDTH))], anew(job, frame.keys, segment)
+        marked = anew(job, frame.keys, segment)
         for trained in _models(client, manifest, place.keys() - marked if marked else place):
             scored |= set(trained.keys)
-            usual.append(complete(trained.usual))
             part = frame.take([place[key] for key in trained.keys])
             lines.append(_line(job, score_segment(job, part, trained, segment), segment, partitions, names))
         known = _known(client, manifest, frame.keys) - marked
-        for day in _days(segment) if len(known) < len(frame.keys) else []:
-            made = newcomers(job, frame, known, np.concatenate(usual), day)
+        if len(known) == len(frame.keys):
+            continue
+        usual = usual_of_fleet(client, job, manifest, segment)
+        for day in _days(segment):
+            made = newcomers(job, frame, known, usual, day)
             if made is not None:
                 scored |= set(made.keys)
                 part = frame.take([place[key] for key in made.keys])
@@ -131,6 +138,20 @@ def _models(client: Elasticsearch, manifest: dict[str, Any], keys: Collection[Se
         if rows:
             trained = Trained.from_numbers(chunk)
             yield trained if len(rows) == len(trained.keys) else trained.select(rows)
+
+
+def usual_of_fleet(client: Elasticsearch, job: Job, manifest: dict[str, Any], segment: dict[str, Any]) -> NDArray[np.float64]:
+    """(M, K) what is usual for series with a model in a snapshot but those that begin anew, the same whatever batch asks.
+
+    Of a large snapshot it is a part: the middle of ten thousand series is that of all.
+    """
+    out = [np.empty((0, WIDTH))]
+    for chunk in islice(snapshots.chunks(client, manifest, fields=["keys", "fitted", "usual"]), FLEET):
+        keys = [SeriesKey(*key) for key in chunk["keys"]]
+        marked = anew(job, keys, segment)
+        if rows := [row for row in chunk["fitted"] if keys[row] not in marked]:
+            out.append(complete(unpack(chunk["usual"], len(keys), kind=SHORT)[rows]))
+    return np.concatenate(out)
 
 
 def _known(client: Elasticsearch, manifest: dict[str, Any], keys: list[SeriesKey]) -> set[SeriesKey]:
@@ -151,6 +172,9 @@ def _line(
     """What is staged of a scored segment: records of the partitions named; what all did together, newcomers left out."""
     line = {
         "snapshot_id": segment["snapshot_id"],
+        "start": segment["start"],
+        "end": segment["end"],
+        "series": len(scored.frame.keys),
         "records": tell(records(job, scored, segment, partitions or ()), names),
         "together": {} if new else together(job, scored),
     }

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from driftline.core.results import Maker, milliseconds, number
 from driftline.core.ruling import reasons, scheduled, time_shifts
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.models.baseline.design import shifted
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series, roots_and_sums
-from driftline.pipeline.lessons import judged, learned, silence
+from driftline.pipeline.lessons import judged, learned, silence, there, zero_is_empty
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, RECURRING, evidence, explanation, impact
 from driftline.scoring.kinds import KINDS, kinds
-from driftline.scoring.score import to_score
+from driftline.scoring.score import to_probability, to_score
 from driftline.scoring.sentence import sentence
 from driftline.scoring.settings import MIN_RECORD_SCORE, TOGETHER_WINDOWS, WEEKLY_FROM
+from driftline.scoring.telling import LINEAGE
 from driftline.scoring.together import add
 from driftline.scoring.windows import Windows
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from driftline.core.series import SeriesFrame, SeriesKey
 
 PLOTTED = {"actual": 10, "model_lower": 6, "model_median": 6, "model_upper": 6}  # significant digits
-LINEAGE = ("snapshot_id", "training_start", "training_end", "in_sample")
 
 
 @dataclass
@@ -84,7 +84,9 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     fleet, usual, windows = trained.fleet, Calibration.from_numbers(trained.usual), Windows.of(job.bucket_span)
     if window.start < parse_time(segment["training_end"]):
         usual.peaks = np.full_like(usual.peaks, np.nan)  # what was learned from would be a history of itself
-    clocks = shifted(part.times, time_shifts(job, parse_time(segment["training_end"]), window.end))
+    # newcomers were fitted on what came before the day
+    fitted_until = floor_time(window.start, timedelta(days=1)) if new else parse_time(segment["training_end"])
+    clocks = shifted(part.times, time_shifts(job, fitted_until, window.end))
     space, mean = fleet.to_space(values), fleet.mean(clocks)
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
@@ -99,7 +101,9 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
 def _learning(job: Job, trained: Trained, segment: dict[str, Any]) -> NDArray[np.bool_]:
     """(N,) series whose week was not learned yet: a first weekend is news to the model, but not to anybody else."""
     end, start = parse_time(segment["training_end"]), parse_time(segment["training_start"])
-    needed = min(WEEKLY_FROM, end - start) if job.bucket_span < timedelta(days=1) else timedelta(0)
+    # in sample all weekends that are scored were learned from, however few these are
+    most = end - start if parse_time(segment["start"]) < end else job.training.window
+    needed = min(WEEKLY_FROM, most) if job.bucket_span < timedelta(days=1) else timedelta(0)
     return np.asarray(end.timestamp() - trained.first < needed.total_seconds(), dtype=bool)
 
 
@@ -118,13 +122,13 @@ def newcomers(
     start = parse_time(segment["day"])
     part = frame.slice(Window(max(frame.start, start - look_back(job)), start))
     before = learned(job, part, parse_time(segment["end"]))
-    seen = (~np.isnan(before.values) & (before.values != 0)).sum(axis=1)
+    seen = there(job, before).sum(axis=1)
     rows = [row for row, key in enumerate(frame.keys) if key not in known and seen[row] >= job.training.min_buckets]
     if not rows:
         return None
     part = before.take(rows)
     first = (~np.isnan(part.values)).argmax(axis=1)
-    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in part.keys])[:, None]
+    zero = zero_is_empty(job, part.keys)
     exists = np.arange(part.values.shape[1])[None] >= first[:, None]
     # what was left out has no zeros either
     values = learned(job, replace(part, values=np.where(np.isnan(part.values) & zero & exists, 0.0, part.values))).values
@@ -139,12 +143,11 @@ def newcomers(
 
 def filled(job: Job, frame: SeriesFrame, trained: Trained) -> NDArray[np.float64]:
     """Values with empty buckets as zeros where the function says so, from the series' first appearance on."""
-    zero = np.array([job.detectors[key.detector_index].spec.empty_is_zero for key in frame.keys])
     seconds = frame.start.timestamp() + np.arange(frame.values.shape[1]) * frame.span.total_seconds()
     exists = seconds[None] >= trained.first[:, None]
-    values = np.where(np.isnan(frame.values) & zero[:, None], 0.0, frame.values)
-    if job.model_prune_window:
-        forgotten = silence(values) > job.model_prune_window / job.bucket_span
+    values = np.where(np.isnan(frame.values) & zero_is_empty(job, frame.keys), 0.0, frame.values)
+    if job.model_prune_window and job.model_prune_window <= look_back(job):  # of a longer silence not all is seen
+        forgotten = silence(job, frame) > job.model_prune_window / job.bucket_span
         forgotten[[not key.values for key in frame.keys]] = False
         values = np.where(forgotten, np.nan, values)
     return judged(job, replace(frame, values=np.where(exists, values, np.nan))).values
@@ -161,20 +164,20 @@ def records(job: Job, scored: Segment, segment: dict[str, Any], partitions: Coll
         if partitions and not {key.partition_value, key.by_value} & set(partitions):
             continue
         time = start + column * job.span_seconds * 1000
-        record = _record(scored, row, column, maker.document(time, key))
+        record = _record(scored, row, column, maker.document(time, key), job.zone)
         if not reasons(job, key, time / 1000, record["actual"][0], record["typical"][0]):
             out.append((maker.id(time, key), record))
     return out
 
 
-def _record(scored: Segment, row: int, column: int, document: dict[str, Any]) -> dict[str, Any]:
-    """A record with its explanation."""
+def _record(scored: Segment, row: int, column: int, document: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
+    """A record with its explanation, whose weekday and clock are those of a zone."""
     lower, typical, upper = (float(bound[row, column]) for bound in scored.bounds)
     actual, kind, score = float(scored.values[row, column]), int(scored.kind[row, column]), float(scored.scores[row, column])
     moment = datetime.fromtimestamp(document["timestamp"] / 1000, UTC)
     document["driftline"] |= {
         "kind": KINDS[kind],
-        "sentence": sentence(actual, number(typical), time=moment, kind=KINDS[kind]),
+        "sentence": sentence(actual, number(typical), time=moment, kind=KINDS[kind], zone=zone),
         "evidence": evidence(scored.found, row, column),
     }
     if scored.learning[row]:
@@ -186,7 +189,7 @@ def _record(scored: Segment, row: int, column: int, document: dict[str, Any]) ->
         document["driftline"]["recurring"] = {"times": times, "surprise": number(alone, 4)}
         document["driftline"]["sentence"] += f"; it was as unusual {times} times in the weeks that were learned from"
     return document | {
-        "probability": float(f"{max(10.0 ** -float(scored.found.surprise[row, column]), 1e-300):.6g}"),
+        "probability": to_probability(float(scored.found.surprise[row, column])),
         "record_score": score,
         "initial_record_score": score,
         "multi_bucket_impact": impact(scored.found, row, column),
@@ -200,7 +203,8 @@ def together(job: Job, scored: Segment) -> dict[str, Any]:
     """What the series of each detector did together: sums that can be added over batches, with the look-back that they need."""
     first = max(0, scored.skip - max(TOGETHER_WINDOWS) + 1)
     of = np.array([key.detector_index for key in scored.frame.keys], dtype=np.int64)
-    out: dict[str, Any] = {"first": milliseconds(scored.frame.start) + first * job.span_seconds * 1000}
+    begin, span = milliseconds(scored.frame.start), job.span_seconds * 1000
+    out: dict[str, Any] = {"first": begin + first * span, "start": begin + scored.skip * span}
     seconds = out["first"] / 1000 + np.arange(scored.values.shape[1] - first)[None] * job.span_seconds
     # what there are no results of has no part in what all did either, even if it is learned from
     hidden = scheduled(

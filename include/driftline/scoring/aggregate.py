@@ -12,7 +12,7 @@ from driftline.core.errors import WindowError
 from driftline.core.results import result, result_id
 from driftline.core.timespan import format_span
 from driftline.scoring.crowds import JobEvent, job_events
-from driftline.scoring.discovery import discoveries, job_surprise
+from driftline.scoring.discovery import Looks, discoveries, job_surprise, looks_at
 from driftline.scoring.events import (
     LINEAGE,
     SeriesEvent,
@@ -27,7 +27,7 @@ from driftline.scoring.events import (
     severity_rank,
     surprises_of,
 )
-from driftline.scoring.score import to_job_score, to_score
+from driftline.scoring.score import to_job_score, to_score, to_surprise
 from driftline.scoring.settings import ALARM_SCORE, ALARM_SERIES, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ Document = tuple[str, dict[str, Any]]
 
 
 def bucket_results(
-    job: Job, records: list[dict[str, Any]], series: int, shared: Mapping[tuple[int, int], Shared] | None = None
+    job: Job, records: list[dict[str, Any]], series: int | Looks, shared: Mapping[tuple[int, int], Shared] | None = None
 ) -> list[Document]:
     """One document for each bucket in which something happened: its score allows for how many series were looked at.
 
@@ -52,7 +52,7 @@ def bucket_results(
     Args:
         job: The job.
         records: Its record documents.
-        series: Series that were looked at in each bucket.
+        series: Series that were looked at in each bucket, or how many in that of a timestamp.
         shared: What all series of a detector did together, by timestamp and detector.
     """
     together: dict[int, dict[int, Shared]] = {}
@@ -62,17 +62,17 @@ def bucket_results(
     lineage = _nearest(by_time)
     documents = []
     for time in sorted({*by_time, *together}):
-        members, mean = by_time.get(time, []), together.get(time, {})
-        surprise = _bucket_surprise(members, series, mean)
+        members, mean, looked = by_time.get(time, []), together.get(time, {}), looks_at(series, time)
+        surprise = _bucket_surprise(members, looked, mean)
         score = float(to_job_score(surprise))
         if not members and score < MIN_RECORD_SCORE:
             continue
         document = result(job, "bucket", time, lineage(time))
-        document["driftline"] |= {"series": series, "discoveries": _standing(members, series)}
+        document["driftline"] |= {"series": looked, "discoveries": _standing(members, looked)}
         if mean:
             document["driftline"]["together"] = {str(n): asdict(found) for n, found in sorted(mean.items())}
         document |= {"anomaly_score": score, "initial_anomaly_score": score, "event_count": len(members)}
-        document["bucket_influencers"] = _bucket_influencers(members, series, score, surprise)
+        document["bucket_influencers"] = _bucket_influencers(members, looked, score, surprise)
         documents.append((result_id(job, "bucket", time), document))
     return documents
 
@@ -121,7 +121,7 @@ def _bucket_influencers(members: list[dict[str, Any]], series: int, score: float
     ]
 
 
-def influencer_results(job: Job, records: list[dict[str, Any]], series: int) -> list[Document]:
+def influencer_results(job: Job, records: list[dict[str, Any]], series: int | Looks) -> list[Document]:
     """One document for each bucket and influencer value: what the records that share the value say together.
 
     Never less than the worst of them. Several add up as those of a job do (`job_surprise`): by chance no more records share a
@@ -131,7 +131,7 @@ def influencer_results(job: Job, records: list[dict[str, Any]], series: int) -> 
     for time, members in sorted(_by(records, "timestamp").items()):
         for (field, value), sharing in sorted(_sharing(members).items()):
             worst = max(sharing, key=lambda record: record["record_score"])
-            surprise = max(float(surprises_of([worst])[0]), job_surprise(_distinct(sharing), series))
+            surprise = max(float(surprises_of([worst])[0]), job_surprise(_distinct(sharing), looks_at(series, time)))
             score = max(worst["record_score"], float(to_job_score(surprise)) if len(sharing) > 1 else 0.0)
             if score < MIN_RECORD_SCORE:
                 continue
@@ -148,7 +148,7 @@ def influencer_results(job: Job, records: list[dict[str, Any]], series: int) -> 
 def event_results(
     job: Job,
     records: list[dict[str, Any]],
-    series: int,
+    series: int | Looks,
     shared: Mapping[tuple[int, int], Shared] | None = None,
     *,
     zone: tzinfo = UTC,
@@ -162,16 +162,14 @@ def event_results(
     Args:
         job: The job.
         records: Record documents of the interval and of `events.look_back` buckets before it.
-        series: Series that were looked at in each bucket.
+        series: Series that were looked at in each bucket, or how many in that of a timestamp.
         shared: What all series of a detector did together, by timestamp and detector; of the same buckets.
         zone: Whose weekday and clock the sentences tell.
     """
     singles = series_events(job, records, zone=zone)
     for event in singles:
-        real = any(map(is_real, event.records))
-        event.document["driftline"]["event"]["alarm"] &= real or stands_out(
-            event.document["probability"], series, job.bucket_span
-        )
+        real, said = any(map(is_real, event.records)), event.document["driftline"]["event"]
+        said["alarm"] &= real or stands_out(event.document["probability"], looks_at(series, said["peak"]), job.bucket_span)
     many = job_events(job, records, series, shared or {}, zone=zone)
     _settle(job, singles, many)
     all_events: list[JobEvent | SeriesEvent] = [*many, *singles]
@@ -180,7 +178,7 @@ def event_results(
 
 def stands_out(probability: float, series: int, span: timedelta) -> bool:
     """Whether one series' event is worth an alarm among so many: 5 000 series see 25 times the false alarms of 200."""
-    surprise = -np.log10(max(probability, 1e-300)) - np.log10(max(series / ALARM_SERIES, 1.0))
+    surprise = to_surprise(probability) - np.log10(max(series / ALARM_SERIES, 1.0))
     return bool(to_score(surprise, span) >= ALARM_SCORE)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from driftline.core.results import Maker, number, readable
-from driftline.scoring.discovery import discoveries, job_surprise
+from driftline.scoring.discovery import Looks, discoveries, job_surprise, looks_at
 from driftline.scoring.events import (
     LINEAGE,
     Marked,
@@ -98,7 +98,7 @@ class JobEvent:
 def job_events(
     job: Job,
     records: list[dict[str, Any]],
-    series: int,
+    series: int | Looks,
     shared: Mapping[tuple[int, int], Shared],
     *,
     zone: tzinfo = UTC,
@@ -113,7 +113,7 @@ def job_events(
     Args:
         job: The job.
         records: Its record documents, with those of the look-back.
-        series: Series that were looked at in each bucket.
+        series: Series that were looked at in each bucket, or how many in that of a timestamp.
         shared: What all series of a detector did together, by timestamp and detector.
         zone: Whose weekday and clock the sentences tell.
 
@@ -140,14 +140,14 @@ def job_events(
     return events
 
 
-def _standing(records: list[dict[str, Any]], series: int) -> dict[Lane, dict[int, list[dict[str, Any]]]]:
+def _standing(records: list[dict[str, Any]], series: int | Looks) -> dict[Lane, dict[int, list[dict[str, Any]]]]:
     """The records that stand at the false discovery rate of their bucket, by lane and time."""
     by_time: dict[int, list[dict[str, Any]]] = {}
     for record in records:
         by_time.setdefault(record["timestamp"], []).append(record)
     lanes: dict[Lane, dict[int, list[dict[str, Any]]]] = {}
     for time, members in sorted(by_time.items()):
-        stand = discoveries(surprises_of(members), series)
+        stand = discoveries(surprises_of(members), looks_at(series, time))
         for record, stands in zip(members, stand.tolist(), strict=True):
             if stands:
                 lane = Lane(record["detector_index"], direction(record))
@@ -158,7 +158,7 @@ def _standing(records: list[dict[str, Any]], series: int) -> dict[Lane, dict[int
 def _crowds(
     job: Job,
     standing: dict[Lane, dict[int, list[dict[str, Any]]]],
-    series: int,
+    series: int | Looks,
     shared: Mapping[tuple[int, int], Shared],
 ) -> list[Crowd]:
     """The crowds of all lanes, by start."""
@@ -169,7 +169,7 @@ def _crowds(
         for time, members in _abreast(of_lane, onsets[lane], series, span, longest(job.bucket_span) * span):
             # one that is far louder than the others is its own matter, and does not speak for them
             loud = surprises_of(members)
-            surprises[lane, time] = job_surprise(np.minimum(loud, np.sort(loud)[-CROWD_SERIES]), series)
+            surprises[lane, time] = job_surprise(np.minimum(loud, np.sort(loud)[-CROWD_SERIES]), looks_at(series, time))
     for (time, detector), found in shared.items():
         place = (Lane(detector, "up" if found.deviation > 0 else "down"), time)
         surprises[place] = max(surprises.get(place, 0.0), found.surprise)
@@ -219,7 +219,7 @@ def _onsets(of_lane: dict[int, list[dict[str, Any]]], span: int, gap: int) -> di
 
 
 def _abreast(
-    of_lane: dict[int, list[dict[str, Any]]], onsets: dict[tuple[SeriesKey, int], int], series: int, span: int, most: int
+    of_lane: dict[int, list[dict[str, Any]]], onsets: dict[tuple[SeriesKey, int], int], series: int | Looks, span: int, most: int
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Times of a lane with crowds, and their members: series that began at about the same time, or since others did so lately.
 
@@ -235,11 +235,11 @@ def _abreast(
         firsts = [bisect_left(ordered, (onset - ONSET_BUCKETS * span + 1,)) for onset, _ in ordered]
         last = max(range(len(ordered)), key=lambda place: place - firsts[place])
         abreast = [members[number] for _, number in ordered[firsts[last] : last + 1]]
-        if _crowded(abreast, series):
+        if _crowded(abreast, looks_at(series, time)):
             at_once.append(time)
         if since := next((first for first in at_once[bisect_left(at_once, time - most) :]), None):
             abreast = [members[number] for onset, number in ordered if onset > since - ONSET_BUCKETS * span]
-            if _crowded(abreast, series):
+            if _crowded(abreast, looks_at(series, time)):
                 yield time, abreast
                 continue
         if few := _to_the_bucket([(onset, members[number]) for onset, number in ordered]):

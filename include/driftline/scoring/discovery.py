@@ -6,7 +6,8 @@ needed: all others are known to be less surprising, and no formula here asks for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.special import gammaln
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LN10 = float(np.log(10.0))
+Looks: TypeAlias = Callable[[int], int]
+"""How many series were looked at in the bucket of a timestamp."""
+
+
+def looks_at(series: int | Looks, time: int) -> int:
+    """The same where it may be one number for all."""
+    return series if isinstance(series, int) else series(time)
 
 
 def excess(surprises: NDArray[np.float64], counts: NDArray[np.int64], looked_at: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from scipy.ndimage import maximum_filter1d
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
 from driftline.scoring.kinds import KINDS, TOLD
-from driftline.scoring.score import from_score
+from driftline.scoring.score import from_score, to_surprise
 from driftline.scoring.sentence import duration, messages_of, sentence
 from driftline.scoring.settings import (
     ALARM_SCORE,
@@ -275,12 +275,12 @@ def looked_at(record: dict[str, Any]) -> tuple[Any, ...]:
 
 def probable_surprise(record: dict[str, Any]) -> float:
     """−log10 of a record's probability, whatever people say."""
-    return float(-np.log10(max(record["probability"], 10.0**-SURPRISE_MOST)))
+    return to_surprise(record["probability"])
 
 
 def surprises_of(records: list[dict[str, Any]]) -> NDArray[np.float64]:
     """(M,) −log10 of the probabilities of records; of what people judged, what that makes of it."""
-    out = -np.log10(np.array([max(record["probability"], 10.0**-SURPRISE_MOST) for record in records], dtype=np.float64))
+    out = np.array([probable_surprise(record) for record in records], dtype=np.float64)
     for number_of, record in enumerate(records):
         if "feedback" in record["driftline"]:
             out[number_of] = min(out[number_of], FEEDBACK_MOST) if is_damped(record) else max(out[number_of], EDGES[1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import JOB_CURVE, SCORE_CURVE, SEVERITIES, SPAN_BASE, SPAN_POWER
+from driftline.scoring.settings import JOB_CURVE, SCORE_CURVE, SEVERITIES, SPAN_BASE, SPAN_POWER, SURPRISE_MOST
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -42,6 +42,16 @@ def from_job_score(score: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """The same along the curve of a job's buckets."""
     x, y = zip(*JOB_CURVE, strict=True)
     return np.asarray(np.interp(score, y, x), dtype=np.float64)
+
+
+def to_surprise(probability: float) -> float:
+    """−log10 of a probability."""
+    return float(-np.log10(max(probability, 10.0**-SURPRISE_MOST)))
+
+
+def to_probability(surprise: float) -> float:
+    """The probability of a surprise, as it is written."""
+    return float(f"{max(10.0**-surprise, 10.0**-SURPRISE_MOST):.6g}")
 
 
 def severity(score: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from driftline.core.metric import describe
 from driftline.core.results import Maker, number, readable
 from driftline.scoring.explanation import MEANS
-from driftline.scoring.score import to_score
+from driftline.scoring.score import to_probability, to_score
 from driftline.scoring.sentence import compare, weekday_and_time
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def record(job: Job, found: Found, segment: dict[str, Any]) -> tuple[str, dict[s
     maker = Maker(job, "record", {name: segment[name] for name in LINEAGE})
     time = found.bucket * job.span_seconds * 1000
     document, detector = maker.document(time, found.key), job.detectors[found.key.detector_index]
-    probability = float(f"{max(10.0**-found.surprise, 1e-300):.6g}")
+    probability = to_probability(found.surprise)
     actual, typical, kind = _values(found, detector, probability)
     score = float(to_score(found.surprise, job.bucket_span))
     document["driftline"] |= {

@@ -8,8 +8,10 @@ from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.models.trained import Trained
+from driftline.pipeline.backtest import backtest
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.scoring.calibration import Calibration
+from driftline.scoring.settings import BACKTEST_SERIES
 
 SPAN = timedelta(hours=1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -92,3 +94,9 @@ def test_the_least_and_the_greatest_value_lie_within_what_was_seen_as_it_is_kept
     assert (seen[:, 0] <= series.values.min(axis=1)).all()
     assert (seen[:, 1] >= series.values.max(axis=1)).all()
     np.testing.assert_allclose(seen[:, 1], series.values.max(axis=1), rtol=1e-6)
+
+
+def test_no_more_series_than_the_sample_are_held_back():
+    series = frame(*(f"london-{number}" for number in range(BACKTEST_SERIES + 50)))
+    options = job(prophet={"weekly_seasonality": False})
+    assert len(backtest(options, series, fit(options, series))["rows"]) == (BACKTEST_SERIES + 50) // 2

@@ -24,6 +24,10 @@ def job(function="count", field=None, split="status"):
     return Job.parse({"job_id": "web", "bucket_span": "1h", "detectors": detectors, "datafeed": {"indices": "web"}}, where="test")
 
 
+def keys_of(count):
+    return [SeriesKey(0, str(row)) for row in range(count)]
+
+
 def expected(hours, level):
     """A day's curve and quieter weekends."""
     clock = np.arange(hours)
@@ -31,14 +35,15 @@ def expected(hours, level):
     return level * (1 + 0.5 * np.sin(2 * np.pi * clock / 24)) * np.where(weekend, 0.6, 1.0)
 
 
-def found(definition, keys, values, train=21 * 24, *, new=()):
-    """Records of what comes after the training (hours), as a run of the job makes them."""
+def found(definition, keys, values, train=21 * 24, *, new=(), begin=None):
+    """Records of what comes after the training (hours), or later from the begin of a day on, as a run of the job makes them."""
     frame = SeriesFrame(START, definition.bucket_span, keys, values, np.ones(values.shape[1], dtype=np.int64))
     known = [row for row in range(len(keys)) if row not in new]
     history = frame.take(known).slice(Window(START, START + train * HOUR))
     trained = fit(definition, history)
-    segment = {"start": START + train * HOUR, "end": frame.end, "snapshot_id": "s", "training_start": START,
-               "training_end": START + train * HOUR, "in_sample": False, "day": START + train * HOUR}  # fmt: skip
+    day = START + (begin or train) * HOUR
+    segment = {"start": day, "end": frame.end, "snapshot_id": "s", "training_start": START,
+               "training_end": START + train * HOUR, "in_sample": False, "day": day}  # fmt: skip
     segment = {name: f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value for name, value in segment.items()}
     out = [
         record for _, record in records(definition, score_segment(definition, frame.take(known), trained, segment), segment, ())
@@ -85,7 +90,7 @@ def test_a_bad_link_shows_in_its_status_and_in_the_overall_lane_only():
 def test_twenty_series_of_pure_noise_raise_no_alarm():
     values = np.random.default_rng(3).poisson(expected(23 * 24, 200.0), (20, 23 * 24)).astype(float)
     definition = job()
-    out = found(definition, [SeriesKey(0, str(n)) for n in range(20)], values)
+    out = found(definition, keys_of(20), values)
     events = [document["driftline"]["event"] for _, document in event_results(definition, out, 20)]
     assert not any(event["alarm"] for event in events)
 
@@ -121,11 +126,40 @@ def test_a_new_partition_is_scored_before_the_next_training_and_says_that_it_lea
     values = rng.poisson(expected(22 * 24, 300.0), (4, 22 * 24)).astype(float)
     values[3, : 16 * 24] = np.nan
     values[3, -5] = 4000
-    out = found(job(), [SeriesKey(0, str(n)) for n in range(4)], values, new=(3,))
+    out = found(job(), keys_of(4), values, new=(3,))
     assert out[0]["partition_field_value"] == "3"
     assert out[0]["driftline"]["learning"] is True
     assert out[0]["record_score"] >= 75, "never seen before, whatever is known of the series"
     assert not [record for record in out[1:] if record["record_score"] >= ALARM_SCORE and record["partition_field_value"] != "3"]
+
+
+def test_the_first_weekend_after_a_first_training_of_three_days_is_no_critical_incident():
+    rate = expected(7 * 24, 200.0)
+    rate[3 * 24 : 5 * 24] = 150  # all day, which is within what the days before had
+    values = np.random.default_rng(5).poisson(rate, (20, 7 * 24)).astype(float)
+    values[3, -30] = 2000
+    out = found(job(), keys_of(20), values, train=3 * 24)
+    assert all(record["driftline"].get("learning") for record in out)
+    critical = [record for record in out if record["record_score"] >= 75]
+    assert [record["partition_field_value"] for record in critical] == ["3"], "only what was never seen before"
+
+
+def test_the_clock_of_a_new_partition_is_moved_once():
+    rng = np.random.default_rng(9)
+    clock, moved = np.arange(22 * 24), 18 * 24
+    rate = 100 * (1.2 + np.sin(2 * np.pi * np.where(clock >= moved, clock + 3, clock) / 24))
+    values = rng.poisson(rate, (4, 22 * 24)).astype(float)
+    values[3, : 16 * 24] = np.nan
+    condition = {"applies_to": "time", "operator": "gte", "value": (START + moved * HOUR).timestamp()}
+    rule = {
+        "actions": ["force_time_shift"],
+        "conditions": [condition],
+        "params": {"force_time_shift": {"time_shift_amount": 3 * 3600}},
+    }
+    detector = {"function": "count", "partition_field_name": "status", "custom_rules": [rule]}
+    definition = Job.parse(job().as_dict() | {"detectors": [detector]}, where="test")
+    out = found(definition, keys_of(4), values, train=15 * 24, new=(3,), begin=21 * 24)
+    assert [record for record in out if record["record_score"] >= 25] == []
 
 
 @pytest.mark.parametrize("every", [7, 1])
@@ -150,7 +184,7 @@ def test_an_incident_that_a_training_saw_does_not_hide_the_next_in_noisy_minutes
         rate[:, begins * hour : (begins + hours) * hour] *= 3
     values = np.random.default_rng(5).poisson(rate).astype(float)
     definition = Job.parse(job(split="status").as_dict() | {"bucket_span": "1m"}, where="test")
-    out = found(definition, [SeriesKey(0, str(row)) for row in range(10)], values, train=15 * 24)
+    out = found(definition, keys_of(10), values, train=15 * 24)
     loud = [record["partition_field_value"] for record in out if record["record_score"] >= ALARM_SCORE]
     assert set(loud) == {str(row) for row in range(10)}
 

@@ -46,6 +46,15 @@ def test_a_bucket_allows_for_how_many_series_were_looked_at():
     assert many["driftline"]["series"] == 5000
 
 
+def test_results_allow_for_the_series_that_were_looked_at_in_their_own_bucket():
+    two = [record(0, "/a", 1e-6, 50.0, 5.0), record(5 * DAY, "/b", 1e-6, 50.0, 5.0)]
+    looked = {BEGIN: 1, BEGIN + 5 * DAY * QUARTER * 1000: 5000}
+    (_, few), (_, many) = bucket_results(JOB, two, looked.__getitem__)
+    assert few["anomaly_score"] > many["anomaly_score"]
+    assert (few["driftline"]["series"], many["driftline"]["series"]) == (1, 5000)
+    assert [event["driftline"]["event"]["alarm"] for _, event in event_results(JOB, two, looked.__getitem__)] == [True, False]
+
+
 def test_bucket_ids_are_what_they_were():
     ((id_, document),) = bucket_results(JOB, drops(3, ["/a"]), 10)
     assert id_ == result_id(JOB, "bucket", BEGIN + 3 * QUARTER * 1000)

@@ -56,6 +56,13 @@ def test_the_classic_says_when_its_spike_begins_and_ends(tmp_path):
     assert fact["end"].endswith("Z")
 
 
+def test_the_truth_never_replaces_the_events(tmp_path):
+    out = tmp_path / "g.csv"
+    done = run("smoke_event", "--days", "0.5", "--out", str(out), "--truth", str(out), code=2)
+    assert "two results would be written to one file" in done.stderr
+    assert not out.exists()
+
+
 def test_a_pipe_gets_nothing_but_events():
     words = [str(DRIFTLINE), "generate", "smoke_event", "--start", "2026-03-02", "--days", "1", "--out", "-"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
@@ -72,6 +79,8 @@ def test_a_pipe_gets_nothing_but_events():
         (["--out", "x.unknown"], "does not say its format"),
         (["--out", "-", "--format", "xml"], "unknown format 'xml'"),
         (["--out", "/nowhere/at/all.log"], "cannot be written"),
+        (["--out", f"{__file__}/x.log"], "cannot be written: Not a directory"),
+        (["--out", f"{'x' * 252}.log"], "cannot be written: File name too long"),
         (["acess_log", "--out", "-"], "Did you mean 'access_log'?"),
         (["--out", "-", "--days", "0"], "cannot generate 0.0 days"),
         (["--out", "-", "--start", "yesterday"], "'yesterday' is not a time"),

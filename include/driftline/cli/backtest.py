@@ -53,10 +53,12 @@ def backtest(
 
     Where the truth is known it tells which of them were right, how late, and whether a fixed threshold would do as well.
     """
+    from driftline.core.paths import keep_apart
     from driftline.core.timespan import parse_time
     from driftline.pipeline.history import backtest as run
     from driftline.scoring.settings import ALARM_SCORE
 
+    keep_apart([what, *([truth] if truth else [])], [plot] if plot else [])
     edges = {"start": parse_time(start) if start else None, "end": parse_time(end) if end else None}
     with progress(json) as report:
         history, facts, notes = _history(what, truth, edges, partition or [], max_partitions, report)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import os
 import re
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from driftline.core.errors import DataError
+from driftline.core.paths import replacing
 from driftline.core.timespan import SECOND, format_span
 from driftline.scoring.sentence import duration
 
@@ -336,16 +335,12 @@ def write_readings(found: Readings, columns: Mapping[str, Sequence[str]], path: 
         DataError: The file cannot be written.
     """
     kept = [place for place, name in enumerate(found.header) if name not in columns]
-    partial = str(Path(path).with_name(f".{os.getpid()}.{Path(path).name}"))  # keeps the ending, which says how to pack
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with _open(partial, "wt", encoding="utf-8") as file:
+        with replacing(path) as part, _open(str(part), "wt", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=found.delimiter, lineterminator="\n")
             writer.writerow([found.header[place] for place in kept] + list(columns))
             for row, more in zip(found.rows, zip(*columns.values(), strict=True), strict=True):
                 writer.writerow([row[place] if place < len(row) else "" for place in kept] + list(more))
-        os.replace(partial, path)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(partial)
         raise DataError(f"the file cannot be written: {error.strerror or error}", where=path) from None

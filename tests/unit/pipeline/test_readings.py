@@ -1,5 +1,6 @@
 import csv
 import gzip
+import os
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -195,6 +196,21 @@ def test_rows_are_written_back_as_they_were(file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "out.csv.gz", "x.csv"]
     with pytest.raises(DataError, match="cannot be written"):
         write_readings(readings, {"score": ["1", ""]}, str(out / "below.csv"))
+
+
+def test_results_go_through_links_and_into_pipes(file, tmp_path):
+    readings = read_readings(file("timestamp,value\n2026-03-01,1\n"))
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    write_readings(readings, {"score": ["1"]}, str(tmp_path / "link.csv"))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text() == "timestamp,value,score\n2026-03-01,1,1\n"
+    os.mkfifo(tmp_path / "pipe.csv")
+    end = os.open(tmp_path / "pipe.csv", os.O_RDONLY | os.O_NONBLOCK)
+    write_readings(readings, {"score": ["1"]}, str(tmp_path / "pipe.csv"))
+    assert os.read(end, 1000) == b"timestamp,value,score\n2026-03-01,1,1\n"
+    os.close(end)
+    assert (tmp_path / "pipe.csv").is_fifo()
 
 
 @pytest.mark.parametrize(

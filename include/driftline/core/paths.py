@@ -91,7 +91,7 @@ def whole(uri: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A new file beside a local one, whose place it takes once it is whole; what is no file, such as a pipe, is itself written."""
+    """A new file beside a local one, whose place it takes once it is whole; what is no file, as a pipe, is itself written."""
     if os.path.exists(path) and not os.path.isfile(path):
         yield Path(path)
         return

@@ -36,6 +36,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # Microseconds in one unit of an epoch number, by the least size that such a number has: seconds, ms, µs, ns.
 EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
+UNIT_NAMES = {1e-3: "nanoseconds", 1.0: "microseconds", 1e3: "milliseconds", 1e6: "seconds"}
 # What 64 bits of nanoseconds hold: the models count in them.
 EARLIEST, LATEST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 # A step this much longer than the usual one is a gap.
@@ -103,24 +104,27 @@ class Clock:
         Raises:
             ValueError: It is none.
         """
-        if not self._started:
-            unit = _epoch_unit(text)
+        unit = self._unit if self._started else _epoch_unit(text)
+        said = f" (in {UNIT_NAMES[unit]}, as the first one is)" if self._started and unit else ""
+        try:
             moment = self._moment(text, unit, series)
-            self._unit, self._started = unit, True
-        else:
-            moment = self._moment(text, self._unit, series)
+        except ValueError:
+            raise ValueError(f"'{text}' is not a time stamp{said}") from None
+        except OverflowError:  # in the first or the last year that there is, by an offset
+            moment = datetime.max.replace(tzinfo=UTC)
         if not EARLIEST <= moment < LATEST:
-            raise ValueError(f"'{text}' lies outside of the years 1678 to 2261")
+            raise ValueError(f"'{text}' lies outside of the years 1678 to 2261{said}")
+        self._unit, self._started = unit, True
         self._before[series] = moment
         return (moment - EPOCH) // MICROSECOND
 
     def _moment(self, text: str, unit: float | None, series: str) -> datetime:
-        try:
-            if unit is not None:
+        if unit is not None:
+            try:
                 return EPOCH + round(float(text) * unit) * MICROSECOND
-            moment = datetime.fromisoformat(re.sub(r"^(\d{4})/(\d\d)/", r"\1-\2-", text).replace(" UTC", "Z"))
-        except (ValueError, OverflowError):
-            raise ValueError(f"'{text}' is not a time stamp") from None
+            except OverflowError:
+                raise ValueError from None
+        moment = datetime.fromisoformat(re.sub(r"^(\d{4})/(\d\d)/", r"\1-\2-", text).replace(" UTC", "Z"))
         if moment.tzinfo:
             self.offsets += 1
             return moment.astimezone(UTC)

@@ -59,8 +59,9 @@ def test_stamps_of_many_forms_are_read(file, stamp, utc):
 def test_the_first_stamp_says_what_a_number_is(file):
     relative = read_readings(file("time,value\n0,1\n20260301,2\n"))
     assert times(relative) == ["1970-01-01T00:00", "1970-08-23T11:51"]
-    with pytest.raises(DataError, match="'2026-03-01' is not a time stamp"):
-        read_readings(file("time,value\n1772359500,1\n2026-03-01,2\n"))
+    for other in ("2026-03-01", "1772359500000"):
+        with pytest.raises(DataError, match=f"'{other}' is not a time stamp .in seconds, as the first one is"):
+            read_readings(file(f"time,value\n1772359500,1\n{other},2\n"))
 
 
 def test_the_hour_that_occurs_twice_is_told_apart_by_its_order(file):
@@ -83,6 +84,14 @@ def test_an_hour_that_clocks_skip_and_offsets_are_noted(file):
     assert times(mixed) == ["2026-07-01T00:00", "2026-07-01T01:00"]
     assert "are read as of Europe/Berlin: 1" in mixed.notes[0]
     assert "not used" in read_readings(file("timestamp,value\n2026-07-01T00:00Z,1\n"), zone=BERLIN).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "zone"), [("0001-01-01 00:00:00", "Europe/Berlin"), ("9999-12-31 23:59:59", "America/New_York")]
+)
+def test_a_stamp_beyond_all_times_is_a_row_that_cannot_be_read(file, stamp, zone):
+    readings = read_readings(file(f"timestamp,value\n{stamp},1\n2026-03-01,1\n"), zone=ZoneInfo(zone), skip_bad=True)
+    assert readings.bad.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +130,7 @@ def test_values_that_are_missing_are_no_errors(file):
         ("timestamp;value\n2026-03-01;1,5\n", "column 'value'", "'1,5' is not a number"),
         ("timestamp,value\n,1\n", "column 'timestamp'", "'' is not a time stamp"),
         ("timestamp,value\n1200-03-01,1\n", "column 'timestamp'", "outside of the years"),
+        ("timestamp,value\n0001-01-01T00:00:00+14:00,1\n", "column 'timestamp'", "outside of the years"),
         ("timestamp,value\n9e99,1\n", "column 'timestamp'", "'9e99' is not a time stamp"),
         ("timestamp,value\nnan,1\n", "column 'timestamp'", "'nan' is not a time stamp"),
         ("timestamp,value\n2026-03-01\n", "line 2", "there are 1 cells, but the header has 2"),

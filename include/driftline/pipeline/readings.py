@@ -9,6 +9,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,7 @@ SERIES = "unique_id"
 ONE = "(all)"  # the name of the series of a file that names none
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 EXPECTED = "a CSV file with a header and columns timestamp,value or unique_id,ds,y"
+END = "end"  # a row after the last: an open quote would swallow it
 FUNCTIONS = ("mean", "sum", "count", "min", "max")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -214,20 +216,30 @@ def _cells(path: str) -> tuple[list[str], list[list[str]], list[int], str]:
     """Header, rows, their lines, and the delimiter."""
     try:
         with _open(path, "rt", encoding="utf-8-sig") as file:
-            first = file.readline()
-            delimiter = max(",;\t", key=first.count)
+            delimiter = _delimiter(next((line for line in file if line.strip()), ""))
             file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            reader = csv.reader(chain(file, [END]), delimiter=delimiter, skipinitialspace=True)
             numbered = [(row, reader.line_num) for row in reader if row]
     except OSError as error:
         what = f"the file cannot be read: {error.strerror or error}"
         raise DataError(what, where=path, expected=EXPECTED) from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise DataError(f"the file cannot be read as CSV: {error}", where=path, expected=EXPECTED) from None
+        fix = "Look for a quote that is never closed." if isinstance(error, csv.Error) else ""
+        raise DataError(f"the file cannot be read as CSV: {error}", where=path, expected=EXPECTED, fix=fix) from None
+    if numbered.pop()[0] != [END]:
+        where = f"{path}, after line {numbered[-1][1]}" if numbered else path
+        raise DataError("a quote is opened and never closed", where=where, fix="Close it, or leave it out.")
     if not numbered:
         raise DataError("the file cannot be read as CSV: it is empty", where=path, expected=EXPECTED)
     header = [name.strip() for name in numbered[0][0]]
     return header, [row for row, _ in numbered[1:]], [line for _, line in numbered[1:]], delimiter
+
+
+def _delimiter(header: str) -> str:
+    """The one by which a column's name is known, or else the one that is there most often."""
+    likely = sorted(",;\t", key=header.count, reverse=True)
+    cells = {each: next(csv.reader([header], delimiter=each, skipinitialspace=True)) for each in likely}
+    return next((each for each in likely if {name.strip().casefold() for name in cells[each]} & {*TIMES}), likely[0])
 
 
 def _open(path: str, mode: str, **options: Any) -> IO[str]:  # noqa: ANN401 - as `open` takes them
@@ -342,9 +354,12 @@ def write_readings(found: Readings, columns: Mapping[str, Sequence[str]], path: 
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part, _open(str(part), "wt", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter=found.delimiter, lineterminator="\n")
-            writer.writerow([found.header[place] for place in kept] + list(columns))
-            for row, more in zip(found.rows, zip(*columns.values(), strict=True), strict=True):
-                writer.writerow([row[place] if place < len(row) else "" for place in kept] + list(more))
+            plain = csv.writer(file, delimiter=found.delimiter, lineterminator="\n")
+            quoted = csv.writer(file, delimiter=found.delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            results = zip(*([name, *cells] for name, cells in columns.items()), strict=True)
+            for row, more in zip([found.header, *found.rows], results, strict=True):
+                cells = [row[place] if place < len(row) else "" for place in kept]
+                writer = quoted if any("\r" in cell for cell in row) else plain  # which leaves a carriage return bare
+                writer.writerow([*cells, *more, *row[len(found.header) :]])  # cells too many come last: the columns stay
     except OSError as error:
         raise DataError(f"the file cannot be written: {error.strerror or error}", where=path) from None

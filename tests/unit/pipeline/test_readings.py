@@ -104,6 +104,10 @@ def test_a_stamp_beyond_all_times_is_a_row_that_cannot_be_read(file, stamp, zone
         "\ufefftimestamp,value\r\n2026-03-01,1.5\r\n",
         '"timestamp", "value"\n"2026-03-01", "1.5"\n\n',
         "host,value,other,ds\na,1.5,,2026-03-01\n",
+        '"timestamp";"value";"a,b,c,d"\n2026-03-01;1.5;\n',
+        "\n\ntime;value\n2026-03-01;1.5\n",
+        'note,time,value\n12" pipe,2026-03-01,1.5\n',
+        '"time" ,"value","note"\n"2026-03-01" ,1.5,"12" pipe"\n',
         pytest.param(gzip.compress(b"timestamp,value\n2026-03-01,1.5\n"), id="compressed"),
     ],
 )
@@ -157,6 +161,11 @@ def test_bad_rows_are_named_or_left_out(file, text, where, said):
         ("a,b\n1,2\n", "its columns are a, b: none of them is known to hold the time stamps"),
         ("timestamp,b\n1,2\n", "known to hold the values"),
         ("2026-03-01,1.5\n2026-03-02,1.5\n", "its columns are 2026-03-01, 1.5"),
+        (
+            'timestamp,value,note\n2026-03-01,1,\n2026-03-02,1,"open\n2026-03-03,1,\n',
+            "line 2: a quote is opened and never closed",
+        ),
+        ('"timestamp,value\n', "x.csv: a quote is opened and never closed"),
         (b"\xff\xfet\x00i\x00", "cannot be read as CSV"),
         (b"\x1f\x8b\x08\x00broken", "cannot be read"),
     ],
@@ -206,6 +215,22 @@ def test_rows_are_written_back_as_they_were(file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "out.csv.gz", "x.csv"]
     with pytest.raises(DataError, match="cannot be written"):
         write_readings(readings, {"score": ["1", ""]}, str(out / "below.csv"))
+
+
+def test_cells_too_many_and_carriage_returns_come_back_too(file, tmp_path):
+    rows = [
+        ["timestamp", "value", "note"],
+        ["2026-01-01", "3", "5", "hello"],
+        ["2026-01-02", "4", "a\rb"],
+        ["2026-01-03", "5", "c"],
+    ]
+    with (tmp_path / "in.csv").open("w", newline="") as lines:
+        csv.writer(lines).writerows(rows)
+    write_readings(read_readings(str(tmp_path / "in.csv"), skip_bad=True), {"score": ["", "1", "2"]}, str(tmp_path / "out.csv"))
+    with (tmp_path / "out.csv").open(newline="") as lines:
+        assert list(csv.reader(lines)) == [
+            [*rows[0], "score"], ["2026-01-01", "3", "5", "", "hello"], [*rows[2], "1"], [*rows[3], "2"]
+        ]  # fmt: skip
 
 
 def test_results_go_through_links_and_into_pipes(file, tmp_path):

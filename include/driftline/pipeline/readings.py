@@ -173,13 +173,13 @@ def number(text: str) -> float:
     return value
 
 
-def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> Readings:
+def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool | None = False) -> Readings:
     """Reads a file.
 
     Args:
         path: A CSV file, also with semicolons or tabs, also packed with gzip.
         zone: Of stamps that name none.
-        skip_bad: Whether rows that cannot be read are marked as `bad`, instead of being an error.
+        skip_bad: Whether rows that cannot be read are marked as `bad`, instead of being an error; None: no user can choose.
 
     Raises:
         DataError: The file is missing or no CSV, it lacks a column, or a row cannot be read.
@@ -190,13 +190,14 @@ def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> R
     times, values = np.full(count, "NaT", dtype="datetime64[us]"), np.full(count, np.nan)
     series, names = np.zeros(count, dtype=np.int64), {} if which is not None else {ONE: 0}
     bad = np.zeros(count, dtype=bool)
-    errors: list[tuple[int, int, str]] = []
+    errors: list[tuple[int, int | None, str]] = []
     for place, row in enumerate(rows):
-        column = when
+        column = None
         try:
             if len(row) != len(header):
                 raise ValueError(f"there are {len(row)} cells, but the header has {len(header)}")
             name = row[which].strip() if which is not None else ONE
+            column = when
             moment = clock.read(row[when].strip(), name)
             column = value
             values[place] = number(row[value].strip())
@@ -207,7 +208,7 @@ def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> R
             errors.append((place, column, str(error)))
     found = Readings(path, header, delimiter, rows, lines, when, times, values, series, list(names), bad, [])
     if errors and not skip_bad:
-        raise _refused(found, errors[0], len(errors))
+        raise _refused(found, errors[0], len(errors), "" if skip_bad is None else ", or give --skip-bad-rows")
     found.notes = _notes(found, clock)
     return found
 
@@ -264,16 +265,15 @@ def _columns(header: list[str], path: str) -> tuple[int, int, int | None]:
     return when, value, known.get(SERIES)
 
 
-def _refused(found: Readings, error: tuple[int, int, str], count: int) -> DataError:
+def _refused(found: Readings, error: tuple[int, int | None, str], count: int, choice: str) -> DataError:
     place, column, why = error
     others = f" (and {count - 1} more)" if count > 1 else ""
-    times = "a time stamp as ISO 8601 (2026-03-01T00:00:00Z) or epoch seconds or milliseconds"
-    return DataError(
-        f"a row cannot be read: {why}{others}",
-        where=f"{found.path}, line {found.lines[place]}, column '{found.header[column]}'",
-        expected=times if column == found.stamp else "a number with a decimal point, or nothing",
-        fix="Mend the row, or give --skip-bad-rows.",
-    )
+    where, expected = f"{found.path}, line {found.lines[place]}", "a cell for each column, in quotes where it holds a delimiter"
+    if column is not None:
+        where += f", column '{found.header[column]}'"
+        times = "a time stamp as ISO 8601 (2026-03-01T00:00:00Z) or epoch seconds or milliseconds"
+        expected = times if column == found.stamp else "a number with a decimal point, or nothing"
+    return DataError(f"a row cannot be read: {why}{others}", where=where, expected=expected, fix=f"Mend the row{choice}.")
 
 
 def _notes(found: Readings, clock: Clock) -> list[str]:

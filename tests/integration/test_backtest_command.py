@@ -102,6 +102,13 @@ def test_the_page_replaces_neither_the_readings_nor_the_truth(tmp_path):
     assert truth.read_text() == "[]"
 
 
+def test_a_file_is_one_whatever_its_ending_and_mistakes_in_times_are_told(tmp_path):
+    (tmp_path / "nodata.dat").write_text("timestamp,value\n2026-01-01,1\n2026-01-02,1\n")
+    assert "too short" in answer("backtest", tmp_path / "nodata.dat", code=2)["what"]
+    for start in ("99999999999999999999", "0001-01-01T00:00+05:00"):
+        assert "is not a time" in answer("backtest", tmp_path / "nodata.dat", "--start", start, code=2)["what"]
+
+
 def test_it_is_told_in_tables_too(job):
     words = run("backtest", job, "--max-partitions", "2").stdout
     for said in ("Alarms", "Against the truth", "By kind", "only the 2 largest of 6 series"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,8 +101,9 @@ def _history(
 
 
 def _is_data(what: str) -> bool:
-    """Whether it is a file of readings: a job file is YAML, and a job's id has no ending."""
-    return Path(what).suffix.lower() in {".csv", ".gz", ".txt", ".tsv"}
+    """Whether it is a file of readings: a job file is YAML or JSON, and a job's id has no ending."""
+    ending = Path(what).suffix.lower()
+    return ending in {".csv", ".gz", ".txt", ".tsv"} or (ending not in {".yaml", ".yml", ".json"} and os.path.isfile(what))
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.errors import DataError, DriftlineError
+from driftline.core.errors import DataError, DriftlineError, WindowError
 from driftline.core.paths import keep_apart
 from driftline.core.timespan import format_span, iso
 from driftline.models.baseline.fit import usable_processors
-from driftline.pipeline.readings import aggregate, by_series, read_readings, write_readings
+from driftline.pipeline.readings import MICROSECOND, aggregate, by_series, read_readings, write_readings
 from driftline.pipeline.replay import FIRST, Replayed, replay
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
@@ -282,8 +282,14 @@ def detect_path(
 
     Raises:
         DataError: The path is missing, a folder has no CSV file, none can be read, or the results would replace the data.
+        WindowError: The options do not fit together.
     """
     began = monotonic()
+    if options.span is not None and options.span < MICROSECOND:
+        raise WindowError("a bucket lasts longer than 0", where="--bucket-span", expected="a span such as 5m or 1h")
+    if options.span is None and options.function != Options.function:
+        what = f"without buckets there is nothing to take the {options.function} of"
+        raise WindowError(what, where="--function", fix="Give --bucket-span.")
     if plot and not out:
         raise DataError("--plot needs --out", expected="where to write: the picture lies beside the results")
     folder = os.path.isdir(source)

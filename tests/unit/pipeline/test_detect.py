@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.core.errors import DataError
+from driftline.core.errors import DataError, WindowError
 from driftline.pipeline.detect import COLUMNS, Options, columns, detect, detect_file, detect_path
 from driftline.pipeline.readings import read_readings
 
@@ -228,6 +228,21 @@ def test_a_span_that_is_too_small_is_refused(tmp_path):
     path.write_text("timestamp,value\n2000-01-01,1\n2026-01-01,1\n")
     with pytest.raises(DataError, match="820540800 buckets of 1s"):
         results(str(path), Options(span=timedelta(seconds=1)))
+
+
+def test_options_that_look_at_nothing_are_refused(spiky):
+    for span in (timedelta(0), timedelta(milliseconds=0.0001)):
+        with pytest.raises(WindowError, match="longer than 0"):
+            detect_path(spiky, Options(span=span))
+    with pytest.raises(WindowError, match="nothing to take the sum of"):
+        detect_path(spiky, Options(function="sum"))
+
+
+def test_readings_closer_than_a_millisecond_take_no_more_memory_than_others(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("time,value\n" + "".join(f"1772359500.{place:06},{place % 7}\n" for place in range(60)))
+    report = detect_path(str(path), PLAIN)
+    assert (report["rows"], report["alarms"]["minor"]) == (60, 0)
 
 
 def test_a_folder_keeps_its_tree_and_goes_on_after_a_broken_file(tmp_path, spiky):

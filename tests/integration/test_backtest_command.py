@@ -92,6 +92,23 @@ def test_a_job_is_judged_by_what_the_generator_injected_into_its_index(job, tmp_
     assert page.read_text().startswith("<!doctype html>")
 
 
+def test_the_page_replaces_neither_the_readings_nor_the_truth(tmp_path):
+    readings, truth = tmp_path / "r.csv", tmp_path / "t.json"
+    readings.write_text("timestamp,value\n2026-03-01,1\n")
+    truth.write_text("[]")
+    for page in (readings, truth):
+        error = answer("backtest", readings, "--truth", truth, "--plot", page, code=2)
+        assert (error["what"], error["where"]) == ("the results would replace the data", str(page))
+    assert truth.read_text() == "[]"
+
+
+def test_a_file_is_one_whatever_its_ending_and_mistakes_in_times_are_told(tmp_path):
+    (tmp_path / "nodata.dat").write_text("timestamp,value\n2026-01-01,1\n2026-01-02,1\n")
+    assert "too short" in answer("backtest", tmp_path / "nodata.dat", code=2)["what"]
+    for start in ("99999999999999999999", "0001-01-01T00:00+05:00"):
+        assert "is not a time" in answer("backtest", tmp_path / "nodata.dat", "--start", start, code=2)["what"]
+
+
 def test_it_is_told_in_tables_too(job):
     words = run("backtest", job, "--max-partitions", "2").stdout
     for said in ("Alarms", "Against the truth", "By kind", "only the 2 largest of 6 series"):

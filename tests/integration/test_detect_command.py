@@ -87,6 +87,26 @@ def test_mistakes_are_explained(folder, tmp_path):
     assert ([file["rows"] for file in both["files"]], len(both["failed"])) == ([480], 1)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing argument"),
+        (["x.csv", "--function", "foo"], "'foo'"),
+        (["x.csv", "--colour"], "No such option"),
+        (["x.csv", "y.csv"], "unexpected extra argument"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_words_or_as_json(words, said):
+    told = run(*words, code=2)
+    assert (told.stdout, "Usage: driftline detect" in told.stderr) == ("", True)
+    done = run(*words, "--json", code=2)
+    error = json.loads(done.stdout)
+    assert (error["error"], error["where"], done.stderr) == ("UsageError", "driftline detect", "")
+    assert said in error["what"]
+    assert said in told.stderr
+    assert error["fix"] == "Try 'driftline detect --help'."
+
+
 def test_the_help_has_examples():
     told = run("--help").stdout
     assert "driftline detect data/ --out results/ --json" in told

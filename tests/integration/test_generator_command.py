@@ -41,6 +41,12 @@ def test_the_suffix_says_the_format(tmp_path, name, first):
     assert len(lines) == found["documents"] + (name == "a.csv")
 
 
+@pytest.mark.parametrize("days", ["0.0007", "0.002", "0.004", "0.01"])
+def test_what_does_not_fit_into_minutes_is_left_out_of_the_schedule(tmp_path, days):
+    run("--days", days, "--start", "2026-03-02", "--set", "clients=1000", "--out", str(tmp_path / "a.log"))
+    assert (tmp_path / "a.log").exists()
+
+
 def test_all_formats_hold_the_same_events(tmp_path):
     counts = {
         form: len(run(*SMALL, "--out", "-", "--format", form).stdout.splitlines()) for form in ("access_log", "ndjson", "csv")
@@ -54,6 +60,13 @@ def test_the_classic_says_when_its_spike_begins_and_ends(tmp_path):
     assert f"Anomaly Start Time {fact['start']}\n" in done.stdout
     assert f"Anomaly End Time {fact['end']}\n" in done.stdout
     assert fact["end"].endswith("Z")
+
+
+def test_the_truth_never_replaces_the_events(tmp_path):
+    out = tmp_path / "g.csv"
+    done = run("smoke_event", "--days", "0.5", "--out", str(out), "--truth", str(out), code=2)
+    assert "two results would be written to one file" in done.stderr
+    assert not out.exists()
 
 
 def test_a_pipe_gets_nothing_but_events():
@@ -72,8 +85,12 @@ def test_a_pipe_gets_nothing_but_events():
         (["--out", "x.unknown"], "does not say its format"),
         (["--out", "-", "--format", "xml"], "unknown format 'xml'"),
         (["--out", "/nowhere/at/all.log"], "cannot be written"),
+        (["--out", f"{__file__}/x.log"], "cannot be written: Not a directory"),
+        (["--out", f"{'x' * 252}.log"], "cannot be written: File name too long"),
         (["acess_log", "--out", "-"], "Did you mean 'access_log'?"),
         (["--out", "-", "--days", "0"], "cannot generate 0.0 days"),
+        (["--out", "-", "--days", "nan"], "cannot generate nan days"),
+        (["--out", "-", "--days", "0.01", "--start", "9999-12-31T23:59"], "go beyond the year 9999"),
         (["--out", "-", "--start", "yesterday"], "'yesterday' is not a time"),
         (["--out", "-", "--set", "schedul=none"], "did you mean 'schedule'?"),
         (["--out", "-", "--set", "none"], "no setting"),

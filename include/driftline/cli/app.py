@@ -44,6 +44,7 @@ HELP = """Finds anomalies in, and forecasts, everything counted or measured in E
 First steps: 'driftline up' starts Elasticsearch and Airflow; 'driftline ingest FILE' brings in a log; 'driftline jobs list' shows
 what is watched; 'driftline score JOB' and 'driftline anomalies JOB' find out what happened."""
 
+MISTAKE: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # any wrong command line, which typer has no public name for
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 services.register(app)
 demo.register(app)
@@ -87,12 +88,18 @@ def _options(
 
 def run() -> None:
     """Runs the command line: exit code 0 done, 1 the work failed, 2 a mistake that the user can mend."""
-    from driftline.core.errors import DriftlineError
+    from driftline.core.errors import DriftlineError, UsageError
 
     try:
-        app()
+        # alone, typer tells a wrong command line in words, and exits itself
+        if code := app(standalone_mode=not wants_json()):
+            sys.exit(code)
     except DriftlineError as error:
         fail(error, wants_json())
+        sys.exit(error.exit_code)
+    except MISTAKE as error:
+        command = error.ctx.command_path if error.ctx else "driftline"
+        fail(UsageError(error.format_message().rstrip("."), where=command, fix=f"Try '{command} --help'."), as_json=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

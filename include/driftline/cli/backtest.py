@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,10 +54,12 @@ def backtest(
 
     Where the truth is known it tells which of them were right, how late, and whether a fixed threshold would do as well.
     """
+    from driftline.core.paths import keep_apart
     from driftline.core.timespan import parse_time
     from driftline.pipeline.history import backtest as run
     from driftline.scoring.settings import ALARM_SCORE
 
+    keep_apart([what, *([truth] if truth else [])], [plot] if plot else [])
     edges = {"start": parse_time(start) if start else None, "end": parse_time(end) if end else None}
     with progress(json) as report:
         history, facts, notes = _history(what, truth, edges, partition or [], max_partitions, report)
@@ -98,8 +101,9 @@ def _history(
 
 
 def _is_data(what: str) -> bool:
-    """Whether it is a file of readings: a job file is YAML, and a job's id has no ending."""
-    return Path(what).suffix.lower() in {".csv", ".gz", ".txt", ".tsv"}
+    """Whether it is a file of readings: a job file is YAML or JSON, and a job's id has no ending."""
+    ending = Path(what).suffix.lower()
+    return ending in {".csv", ".gz", ".txt", ".tsv"} or (ending not in {".yaml", ".yml", ".json"} and os.path.isfile(what))
 
 
 def _tell(found: dict[str, Any]) -> None:

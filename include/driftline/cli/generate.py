@@ -64,10 +64,14 @@ def generate(
     json: Json = False,
 ) -> None:
     """Generate events with known anomalies, the same for the same seed, and write down what was injected."""
+    from driftline.core.paths import keep_apart
+
     if to is None and index is None:
         raise _mistake("nowhere to write the events", "--out, --index", "Give --out FILE, --out - or --index NAME.")
     if to == "-" and json:
         raise _mistake("--json and --out - both want stdout", "--out", "Write to a file, or leave --json out.")
+    place = truth or (_beside(Path(to)) if to not in (None, "-") else None)
+    keep_apart([], [path for path in (to, place) if path not in (None, "-")])
     common = {"events_per_day": events_per_day, "endpoints": endpoints, "hosts": hosts, "rows": rows}
     source = _open(kind, seed, days, start, common, setting)
     found: dict[str, Any] = {
@@ -83,7 +87,6 @@ def generate(
         if index is not None:
             found |= _to_index(source, index, report)
     facts = source.truth()
-    place = truth or (_beside(Path(to)) if to not in (None, "-") else None)
     if place is not None:
         _write_truth(place, facts)
         found["truth_file"] = str(place)
@@ -117,7 +120,7 @@ def _open(
         begin = parse_time(start)
     else:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        begin = midnight - timedelta(days=min(max(length, 0), 3660))
+        begin = midnight - timedelta(days=min(max(0, length), 3660))
     options = {name: value for name, value in common.items() if value is not None}
     for text in settings or []:
         options |= _setting(text)

@@ -59,6 +59,10 @@ class WindowError(DriftlineError, ValueError):  # a ValueError, so that validati
     """A time, a span or an interval that cannot be used."""
 
 
+class UsageError(DriftlineError):
+    """A command line that names an unknown command or option, or lacks something."""
+
+
 class DataError(DriftlineError):
     """Input that cannot be read: a broken log, a missing file, a wrong format."""
 

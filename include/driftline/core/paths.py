@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import uuid4
 
+from driftline.core.errors import DataError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
 """The folder that holds dags/, plugins/ and include/."""
@@ -85,3 +87,45 @@ def whole(uri: str) -> Iterator[IO[bytes]]:
             filesystem.rm_file(path)
         raise
     filesystem.mv(path, path.removesuffix(part.removeprefix(uri)))
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A new file beside a local one, whose place it takes once it is whole; what is no file, as a pipe, is itself written."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        yield Path(path)
+        return
+    target = Path(os.path.realpath(path))  # a link stays one
+    part = target.with_name(f".{os.getpid()}.part{Path(path).suffix}")  # the ending says how to pack
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def keep_apart(read: Iterable[str | Path], written: Iterable[str | Path]) -> None:
+    """Makes sure that what is to be written replaces nothing that is read, and nothing else that is written.
+
+    Raises:
+        DataError: It would.
+    """
+    data = {_identity(path) for path in read if os.path.exists(path)}
+    results: set[object] = set()
+    for path in written:
+        if os.path.exists(path) and not os.path.isfile(path):
+            continue  # a pipe takes everything
+        file = _identity(path)
+        if file in data or file in results:
+            what = "the results would replace the data" if file in data else "two results would be written to one file"
+            raise DataError(what, where=str(path), fix="Give another name.")
+        results.add(file)
+
+
+def _identity(path: str | Path) -> object:
+    """What two names of one file have in common."""
+    if not os.path.exists(path):
+        return os.path.realpath(path)
+    found = os.stat(path)
+    return found.st_dev, found.st_ino

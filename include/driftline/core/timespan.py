@@ -44,7 +44,7 @@ def format_span(span: timedelta) -> str:
     for unit in ("d", "h", "m", "s"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{int(seconds // _UNITS[unit])}{unit}"
-    return f"{int(seconds * 1000)}ms"
+    return f"{round(seconds * 1000, 3):.15g}ms"
 
 
 Span = Annotated[timedelta, BeforeValidator(parse_span), PlainSerializer(format_span, return_type=str)]
@@ -56,6 +56,16 @@ def parse_time(text: str | int | float | datetime, *, now: datetime | None = Non
     Raises:
         WindowError: The text is none of these.
     """
+    try:
+        return _time(text, now)
+    except WindowError:
+        raise
+    except (OverflowError, OSError, ValueError):
+        expected = "ISO 8601 (2026-03-01T00:00Z), epoch seconds or milliseconds, or now-30d"
+        raise WindowError(f"'{str(text)[:40]}' is not a time", expected=expected) from None
+
+
+def _time(text: str | int | float | datetime, now: datetime | None) -> datetime:
     if isinstance(text, datetime):
         return text.astimezone(UTC) if text.tzinfo else text.replace(tzinfo=UTC)
     value = str(text).strip()
@@ -68,12 +78,7 @@ def parse_time(text: str | int | float | datetime, *, now: datetime | None = Non
         if amount:
             moment += parse_span(amount) * (-1 if sign == "-" else 1)
         return floor_time(moment, parse_span(f"1{unit}")) if unit else moment
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise WindowError(
-            f"'{text}' is not a time", expected="ISO 8601 (2026-03-01T00:00Z), epoch seconds or milliseconds, or now-30d"
-        ) from None
+    moment = datetime.fromisoformat(value)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -80,7 +80,11 @@ class Generated(ABC):
         moment = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
         self.seed, self.days = seed, days
         self.start = moment.replace(second=0, microsecond=0)
-        self.end = self.start + timedelta(minutes=max(1, round(days * 1440)))
+        try:
+            self.end = self.start + timedelta(minutes=max(1, round(days * 1440)))
+            self.end + DAY  # what ends a day may lie as far beyond
+        except OverflowError:
+            raise WindowError(f"{days} days from {iso(self.start)} on go beyond the year 9999") from None
         self._definition = options
 
     @property

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from driftline.core.errors import DataError
+from driftline.core.paths import replacing
 
 if TYPE_CHECKING:
     from driftline.generator.base import Chunk, Generated
@@ -53,16 +53,11 @@ def write_file(source: Generated, path: Path, form: str, progress: Progress | No
     Raises:
         DataError: The file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        with _opened(part, compressed=path.suffix.lower() == ".gz") as stream:
-            count = write(source, stream, form, progress)
-        os.replace(part, path)
+        with replacing(path) as part, _opened(part, compressed=path.suffix.lower() == ".gz") as stream:
+            return write(source, stream, form, progress)
     except OSError as error:
         raise DataError(f"the file cannot be written: {error.strerror or error}", where=str(path)) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return count
 
 
 def write(source: Generated, stream: Sink, form: str, progress: Progress | None = None) -> int:

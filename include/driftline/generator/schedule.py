@@ -92,7 +92,7 @@ def _default(options: AccessLogOptions, minutes: int) -> list[Injection]:
         at, length = begin + round(hour * 60 * scale), max(10, round(hours * 60 * scale))
         if kind == "level_shift":
             length = minutes - at
-        if host is not None and options.hosts == 1:
+        if at >= minutes or (host is not None and options.hosts == 1):
             continue
         number = host % options.hosts if host is not None else None
         share = 0.05 if kind == "intermittent_errors" else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import re
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.errors import DataError, DriftlineError
+from driftline.core.errors import DataError, DriftlineError, WindowError
+from driftline.core.paths import keep_apart
 from driftline.core.timespan import format_span, iso
 from driftline.models.baseline.fit import usable_processors
-from driftline.pipeline.readings import aggregate, by_series, read_readings, write_readings
+from driftline.pipeline.readings import MICROSECOND, aggregate, by_series, read_readings, write_readings
 from driftline.pipeline.replay import FIRST, Replayed, replay
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
@@ -279,13 +282,20 @@ def detect_path(
 
     Raises:
         DataError: The path is missing, a folder has no CSV file, none can be read, or the results would replace the data.
+        WindowError: The options do not fit together.
     """
     began = monotonic()
+    if options.span is not None and options.span < MICROSECOND:
+        raise WindowError("a bucket lasts longer than 0", where="--bucket-span", expected="a span such as 5m or 1h")
+    if options.span is None and options.function != Options.function:
+        what = f"without buckets there is nothing to take the {options.function} of"
+        raise WindowError(what, where="--function", fix="Give --bucket-span.")
     if plot and not out:
         raise DataError("--plot needs --out", expected="where to write: the picture lies beside the results")
-    folder = Path(source).is_dir()
+    folder = os.path.isdir(source)
     pairs, notes = _tree(Path(source), out) if folder else ([(source, _single(source, out))], [])
     work = [(path, options, to, str(Path(to).with_suffix(".html")) if plot and to else None) for path, to in pairs]
+    keep_apart((path for path, _ in pairs), (path for _, _, *results in work for path in results if path))
     if folder:
         files, failed = _all(work, progress)
     else:
@@ -304,32 +314,46 @@ def detect_path(
 
 
 def _single(source: str, out: str | None) -> str | None:
-    to = Path(out) if out else None
-    if to and to.is_dir():
-        to = to / Path(source).name
-    if to and to.exists() and Path(source).exists() and to.samefile(source):
-        raise DataError("the results would replace the data", where=source, fix="Give another --out.")
-    return str(to) if to else None
+    return os.path.join(out, Path(source).name) if out and os.path.isdir(out) else out
 
 
 def _tree(source: Path, out: str | None) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """The CSV files of a folder, each with where its result goes; and a note on the others."""
+    """The CSV files of a folder, each with where its result goes; and notes on the others."""
     to = Path(out) if out else None
     if to and to.is_file():
         raise DataError("the results of a folder need a folder", where=str(to), fix="Give another --out.")
     if to and to.resolve() == source.resolve():
         raise DataError("the results would replace the data", where=str(to), fix="Give another --out.")
-    inner = to.resolve() if to else None
-    files = sorted(
-        path for path in source.rglob("*") if path.is_file() and (inner is None or inner not in path.resolve().parents)
-    )
+    inside = to is not None and source.resolve() in to.resolve().parents
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    results = {path for path in files if inside and to and to.resolve() in path.resolve().parents}
+    files = [path for path in files if path not in results]
     wanted = [path for path in files if path.suffix.lower() == ".csv"]
     if not wanted:
         raise DataError("there is no CSV file in this folder", where=str(source), expected="files *.csv, in any depth")
-    others = [str(path.relative_to(source)) for path in files if path not in set(wanted)]
-    shown = ", ".join(others[:TOP]) + (f" and {len(others) - TOP} more" if len(others) > TOP else "")
     pairs = [(str(path), str(to / path.relative_to(source)) if to else None) for path in wanted]
-    return pairs, [f"no CSV files, left out: {shown}"] if others else []
+    foreign = next((result for _, result in pairs if result and os.path.isfile(result) and not _is_result(result)), None)
+    if foreign:
+        what = "the results would replace a file that is no earlier result"
+        raise DataError(what, where=foreign, fix="Give another --out, or move the file.")
+    others = {
+        "no CSV files": [path for path in files if path.suffix.lower() != ".csv"],
+        "data where results are written": [
+            path for path in sorted(results) if path.suffix.lower() == ".csv" and not _is_result(str(path))
+        ],
+    }
+    return pairs, [f"{what}, left out: {_listed(source, paths)}" for what, paths in others.items() if paths]
+
+
+def _listed(source: Path, paths: list[Path]) -> str:
+    more = f" and {len(paths) - TOP} more" if len(paths) > TOP else ""
+    return ", ".join(str(path.relative_to(source)) for path in paths[:TOP]) + more
+
+
+def _is_result(path: str) -> bool:
+    """Whether a file has the columns of a result; it may be replaced."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return set(COLUMNS) <= set(re.split(r"[,;\t]", file.readline().strip()))
 
 
 def _all(work: Sequence[tuple[Any, ...]], progress: Progress | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

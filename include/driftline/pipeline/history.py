@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,11 @@ import numpy as np
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame
-from driftline.core.timespan import Window, format_span, iso
+from driftline.core.timespan import SECOND, Window, format_span, iso
 from driftline.elastic.fields import data_range
 from driftline.pipeline.fit import roots_and_sums
 from driftline.pipeline.read import read_series
-from driftline.pipeline.readings import aggregate, read_readings
+from driftline.pipeline.readings import EPOCH, MICROSECOND, aggregate, read_readings
 from driftline.pipeline.replay import Replayed, replay
 from driftline.pipeline.truths import Fact, locate
 from driftline.scoring.fixed import Fixed, best_for_all, best_for_each
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
+    from driftline.pipeline.readings import Readings
 
 # Thresholds at which alarms are counted: every severity's, and steps between that a user would choose from.
 LEVELS = (1.0, 10.0, 25.0, 40.0, 50.0, 60.0, 75.0, 90.0, 95.0)
@@ -42,6 +43,8 @@ AS_GOOD = 0.02
 USEFUL = 0.8
 # With fewer events a threshold chosen in hindsight proves little.
 EVENTS_FEW = 10
+# A file with a smaller share of buckets that hold anything, on both sides of a gap of most of its time, has a wrong stamp.
+FILLED_LEAST = 0.01
 VALUES_MOST = 100_000_000  # of a replay in memory: some gigabytes
 LOUDEST = 10
 WEEK = timedelta(weeks=1)
@@ -77,7 +80,8 @@ class History:
     @property
     def times(self) -> NDArray[np.datetime64]:
         """(T,) bucket starts."""
-        return SeriesFrame(self.start, self.span, [], self.values, np.empty(0, np.int64)).times
+        start, step = (self.start - EPOCH) // MICROSECOND, self.span // MICROSECOND
+        return (start + step * np.arange(self.values.shape[1])).astype("datetime64[us]")
 
     @property
     def window(self) -> Window:
@@ -136,47 +140,86 @@ def of_file(
     Raises:
         DataError: It is missing, has other columns, or no readings.
     """
-    readings = read_readings(path)
-    seconds = readings.times.astype("datetime64[s]").astype(np.int64)
-    least, past = (edge.timestamp() if edge else far for edge, far in ((start, -np.inf), (end, np.inf)))
-    inside = (seconds >= least) & (seconds < past)
-    seconds = seconds[inside]
-    stamps = np.unique(seconds)
-    if len(stamps) < 2:
+    readings = read_readings(path, skip_bad=None)
+    names, row, times, values = _taken(readings, start, end, partitions)
+    span = _step(row, times)
+    if not span:
         raise DataError("there are fewer than two readings", where=path, expected="a history, with --start and --end within it")
-    span = int(np.median(np.diff(stamps)))
-    column = seconds // span
+    column = times // span
     first = int(column.min())
-    names, row = np.unique(np.array(readings.names)[readings.series[inside]], return_inverse=True)
     width = int(column.max()) - first + 1
+    wide = format_span(span * MICROSECOND)
+    if len(np.unique(column)) < FILLED_LEAST * width:
+        _check_gap(np.unique(times), f"nearly all of {width} buckets of {wide} are empty", path)
     if len(names) * width > VALUES_MOST:
-        raise DataError(
-            f"{len(names)} series of {width} buckets of {span} s are too much at once", where=path, fix="Give --start and --end."
-        )
-    values = aggregate(row * width + column - first, readings.values[inside], len(names) * width).reshape(len(names), width)
-    counts = [bool(np.all((known >= 0) & (known == np.round(known)))) for known in (each[~np.isnan(each)] for each in values)]
+        what = f"{len(names)} series of {width} buckets of {wide} are too much at once"
+        raise DataError(what, where=path, fix="Give --start and --end, or some with --partition.")
+    place = row * width + column - first
+    grid = aggregate(place, values, len(names) * width).reshape(len(names), width)
+    counts = [bool(np.all((known >= 0) & (known == np.round(known)))) for known in (each[~np.isnan(each)] for each in grid)]
     history = History(
         path,
-        datetime.fromtimestamp(first * span, UTC),
-        timedelta(seconds=span),
-        values,
+        EPOCH + first * span * MICROSECOND,
+        span * MICROSECOND,
+        grid,
         np.array(counts, dtype=bool),
-        names.tolist(),
-        [{name} for name in names.tolist()],
+        names,
+        [{name} for name in names],
         [],
     )
-    chosen = _chosen(history, partitions, most)
+    chosen = _chosen(history, (), most)
     chosen.notes += readings.notes
+    if beside := int(((np.diff(place) == 0) & (np.diff(times) > 0)).sum()):
+        chosen.notes.append(f"readings beside another in a bucket of {wide}, where their mean is looked at: {beside}")
     return chosen
+
+
+def _taken(
+    readings: Readings, start: datetime | None, end: datetime | None, partitions: Collection[str]
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Names of the series that are asked for, in order, and their readings by series and time: row, microseconds, value."""
+    times = readings.times.astype(np.int64)
+    least, past = (None if edge is None else (edge - EPOCH) // MICROSECOND for edge in (start, end))
+    inside = np.isin(readings.series, _wanted([{name} for name in readings.names], partitions, readings.path))
+    inside &= (times >= least if least is not None else True) & (times < past if past is not None else True)
+    present = sorted(np.unique(readings.series[inside]).tolist(), key=readings.names.__getitem__)
+    number = np.zeros(len(readings.names), dtype=np.int64)
+    number[present] = np.arange(len(present))
+    row, times = number[readings.series[inside]], times[inside]
+    order = np.lexsort((times, row))
+    return [readings.names[each] for each in present], row[order], times[order], readings.values[inside][order]
+
+
+def _step(row: NDArray[np.int64], times: NDArray[np.int64]) -> int:
+    """The usual step of most series, in microseconds; 0 where none has two readings."""
+    steps = np.diff(times)
+    taken = (np.diff(row) == 0) & (steps > 0)
+    of, steps = row[1:][taken], steps[taken]
+    parts = np.split(steps, np.flatnonzero(np.diff(of)) + 1)
+    usual = [int(np.quantile(part, 0.5, method="lower")) for part in parts if len(part)]
+    step = int(np.quantile(usual, 0.5, method="lower")) if usual else 0
+    whole = round(step * MICROSECOND / SECOND) * (SECOND // MICROSECOND)
+    return whole if abs(whole - step) <= 0.01 * step else step  # clocks are not as exact as that
+
+
+def _check_gap(stamps: NDArray[np.int64], what: str, path: str) -> None:
+    """Refuses few stamps that lie far from all others."""
+    steps = np.diff(stamps)
+    place = int(steps.argmax())
+    if 2 * steps[place] < stamps[-1] - stamps[0]:
+        return  # what is sparse is so all the time
+    lonely = stamps[place] if 2 * (place + 1) <= len(stamps) else stamps[place + 1]
+    away = duration(int(steps[place]) * MICROSECOND)
+    raise DataError(
+        f"{what}: {iso(EPOCH + int(lonely) * MICROSECOND)} lies {away} from its neighbour",
+        where=path,
+        fix="Mend the time stamp, or give --start and --end.",
+    )
 
 
 def _chosen(history: History, partitions: Collection[str], most: int | None) -> History:
     """Only the series that are asked for, the largest if there are more than `most`."""
-    rows = [row for row, names in enumerate(history.names) if not partitions or names & set(partitions)]
-    for name in partitions:
-        if not any(name in names for names in history.names):
-            near = difflib.get_close_matches(name, sorted(set().union(*history.names)), n=1)
-            raise DataError(f"there is no series '{name}'", where=history.name, fix=f"Did you mean '{near[0]}'?" if near else "")
+    rows = _wanted(history.names, partitions, history.name)
     if most and len(rows) > most:
         volume = [np.nansum(np.abs(history.values[row])) for row in rows]
         kept = sorted(np.argsort(-np.array(volume), kind="stable")[:most].tolist())
@@ -189,6 +232,15 @@ def _chosen(history: History, partitions: Collection[str], most: int | None) -> 
     history.sums = None if history.sums is None else history.sums[rows]
     history.labels, history.names = [history.labels[row] for row in rows], [history.names[row] for row in rows]
     return history
+
+
+def _wanted(series: Sequence[set[str]], partitions: Collection[str], where: str) -> list[int]:
+    """Which series are asked for, by the names that each goes by."""
+    for name in partitions:
+        if not any(name in names for names in series):
+            near = difflib.get_close_matches(name, sorted(set().union(*series)), n=1)
+            raise DataError(f"there is no series '{name}'", where=where, fix=f"Did you mean '{near[0]}'?" if near else "")
+    return [row for row, names in enumerate(series) if not partitions or names & set(partitions)]
 
 
 def replayed(history: History, *, progress: Progress | None = None) -> Replayed:
@@ -210,6 +262,8 @@ def backtest(
     """
     found = replayed(history, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
+    if np.isnan(history.values).all():
+        raise DataError("there are no values, only missing ones", where=history.name)
     if not known.any():
         raise DataError(
             "the history is too short for any model", where=history.name, expected=f"more than {history.window} holds"

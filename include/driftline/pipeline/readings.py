@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import os
 import re
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from driftline.core.errors import DataError
+from driftline.core.paths import replacing
 from driftline.core.timespan import SECOND, format_span
 from driftline.scoring.sentence import duration
 
@@ -31,12 +31,14 @@ SERIES = "unique_id"
 ONE = "(all)"  # the name of the series of a file that names none
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 EXPECTED = "a CSV file with a header and columns timestamp,value or unique_id,ds,y"
+END = "end"  # a row after the last: an open quote would swallow it
 FUNCTIONS = ("mean", "sum", "count", "min", "max")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # Microseconds in one unit of an epoch number, by the least size that such a number has: seconds, ms, µs, ns.
 EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
+UNIT_NAMES = {1e-3: "nanoseconds", 1.0: "microseconds", 1e3: "milliseconds", 1e6: "seconds"}
 # What 64 bits of nanoseconds hold: the models count in them.
 EARLIEST, LATEST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 # A step this much longer than the usual one is a gap.
@@ -104,24 +106,27 @@ class Clock:
         Raises:
             ValueError: It is none.
         """
-        if not self._started:
-            unit = _epoch_unit(text)
+        unit = self._unit if self._started else _epoch_unit(text)
+        said = f" (in {UNIT_NAMES[unit]}, as the first one is)" if self._started and unit else ""
+        try:
             moment = self._moment(text, unit, series)
-            self._unit, self._started = unit, True
-        else:
-            moment = self._moment(text, self._unit, series)
+        except ValueError:
+            raise ValueError(f"'{text}' is not a time stamp{said}") from None
+        except OverflowError:  # in the first or the last year that there is, by an offset
+            moment = datetime.max.replace(tzinfo=UTC)
         if not EARLIEST <= moment < LATEST:
-            raise ValueError(f"'{text}' lies outside of the years 1678 to 2261")
+            raise ValueError(f"'{text}' lies outside of the years 1678 to 2261{said}")
+        self._unit, self._started = unit, True
         self._before[series] = moment
         return (moment - EPOCH) // MICROSECOND
 
     def _moment(self, text: str, unit: float | None, series: str) -> datetime:
-        try:
-            if unit is not None:
+        if unit is not None:
+            try:
                 return EPOCH + round(float(text) * unit) * MICROSECOND
-            moment = datetime.fromisoformat(re.sub(r"^(\d{4})/(\d\d)/", r"\1-\2-", text).replace(" UTC", "Z"))
-        except (ValueError, OverflowError):
-            raise ValueError(f"'{text}' is not a time stamp") from None
+            except OverflowError:
+                raise ValueError from None
+        moment = datetime.fromisoformat(re.sub(r"^(\d{4})/(\d\d)/", r"\1-\2-", text).replace(" UTC", "Z"))
         if moment.tzinfo:
             self.offsets += 1
             return moment.astimezone(UTC)
@@ -168,13 +173,13 @@ def number(text: str) -> float:
     return value
 
 
-def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> Readings:
+def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool | None = False) -> Readings:
     """Reads a file.
 
     Args:
         path: A CSV file, also with semicolons or tabs, also packed with gzip.
         zone: Of stamps that name none.
-        skip_bad: Whether rows that cannot be read are marked as `bad`, instead of being an error.
+        skip_bad: Whether rows that cannot be read are marked as `bad`, instead of being an error; None: no user can choose.
 
     Raises:
         DataError: The file is missing or no CSV, it lacks a column, or a row cannot be read.
@@ -185,13 +190,14 @@ def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> R
     times, values = np.full(count, "NaT", dtype="datetime64[us]"), np.full(count, np.nan)
     series, names = np.zeros(count, dtype=np.int64), {} if which is not None else {ONE: 0}
     bad = np.zeros(count, dtype=bool)
-    errors: list[tuple[int, int, str]] = []
+    errors: list[tuple[int, int | None, str]] = []
     for place, row in enumerate(rows):
-        column = when
+        column = None
         try:
             if len(row) != len(header):
                 raise ValueError(f"there are {len(row)} cells, but the header has {len(header)}")
             name = row[which].strip() if which is not None else ONE
+            column = when
             moment = clock.read(row[when].strip(), name)
             column = value
             values[place] = number(row[value].strip())
@@ -202,7 +208,7 @@ def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool = False) -> R
             errors.append((place, column, str(error)))
     found = Readings(path, header, delimiter, rows, lines, when, times, values, series, list(names), bad, [])
     if errors and not skip_bad:
-        raise _refused(found, errors[0], len(errors))
+        raise _refused(found, errors[0], len(errors), "" if skip_bad is None else ", or give --skip-bad-rows")
     found.notes = _notes(found, clock)
     return found
 
@@ -211,20 +217,30 @@ def _cells(path: str) -> tuple[list[str], list[list[str]], list[int], str]:
     """Header, rows, their lines, and the delimiter."""
     try:
         with _open(path, "rt", encoding="utf-8-sig") as file:
-            first = file.readline()
-            delimiter = max(",;\t", key=first.count)
+            delimiter = _delimiter(next((line for line in file if line.strip()), ""))
             file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            reader = csv.reader(chain(file, [END]), delimiter=delimiter, skipinitialspace=True)
             numbered = [(row, reader.line_num) for row in reader if row]
     except OSError as error:
         what = f"the file cannot be read: {error.strerror or error}"
         raise DataError(what, where=path, expected=EXPECTED) from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise DataError(f"the file cannot be read as CSV: {error}", where=path, expected=EXPECTED) from None
+        fix = "Look for a quote that is never closed." if isinstance(error, csv.Error) else ""
+        raise DataError(f"the file cannot be read as CSV: {error}", where=path, expected=EXPECTED, fix=fix) from None
+    if numbered.pop()[0] != [END]:
+        where = f"{path}, after line {numbered[-1][1]}" if numbered else path
+        raise DataError("a quote is opened and never closed", where=where, fix="Close it, or leave it out.")
     if not numbered:
         raise DataError("the file cannot be read as CSV: it is empty", where=path, expected=EXPECTED)
     header = [name.strip() for name in numbered[0][0]]
     return header, [row for row, _ in numbered[1:]], [line for _, line in numbered[1:]], delimiter
+
+
+def _delimiter(header: str) -> str:
+    """The one by which a column's name is known, or else the one that is there most often."""
+    likely = sorted(",;\t", key=header.count, reverse=True)
+    cells = {each: next(csv.reader([header], delimiter=each, skipinitialspace=True)) for each in likely}
+    return next((each for each in likely if {name.strip().casefold() for name in cells[each]} & {*TIMES}), likely[0])
 
 
 def _open(path: str, mode: str, **options: Any) -> IO[str]:  # noqa: ANN401 - as `open` takes them
@@ -249,16 +265,15 @@ def _columns(header: list[str], path: str) -> tuple[int, int, int | None]:
     return when, value, known.get(SERIES)
 
 
-def _refused(found: Readings, error: tuple[int, int, str], count: int) -> DataError:
+def _refused(found: Readings, error: tuple[int, int | None, str], count: int, choice: str) -> DataError:
     place, column, why = error
     others = f" (and {count - 1} more)" if count > 1 else ""
-    times = "a time stamp as ISO 8601 (2026-03-01T00:00:00Z) or epoch seconds or milliseconds"
-    return DataError(
-        f"a row cannot be read: {why}{others}",
-        where=f"{found.path}, line {found.lines[place]}, column '{found.header[column]}'",
-        expected=times if column == found.stamp else "a number with a decimal point, or nothing",
-        fix="Mend the row, or give --skip-bad-rows.",
-    )
+    where, expected = f"{found.path}, line {found.lines[place]}", "a cell for each column, in quotes where it holds a delimiter"
+    if column is not None:
+        where += f", column '{found.header[column]}'"
+        times = "a time stamp as ISO 8601 (2026-03-01T00:00:00Z) or epoch seconds or milliseconds"
+        expected = times if column == found.stamp else "a number with a decimal point, or nothing"
+    return DataError(f"a row cannot be read: {why}{others}", where=where, expected=expected, fix=f"Mend the row{choice}.")
 
 
 def _notes(found: Readings, clock: Clock) -> list[str]:
@@ -336,16 +351,15 @@ def write_readings(found: Readings, columns: Mapping[str, Sequence[str]], path: 
         DataError: The file cannot be written.
     """
     kept = [place for place, name in enumerate(found.header) if name not in columns]
-    partial = str(Path(path).with_name(f".{os.getpid()}.{Path(path).name}"))  # keeps the ending, which says how to pack
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with _open(partial, "wt", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter=found.delimiter, lineterminator="\n")
-            writer.writerow([found.header[place] for place in kept] + list(columns))
-            for row, more in zip(found.rows, zip(*columns.values(), strict=True), strict=True):
-                writer.writerow([row[place] if place < len(row) else "" for place in kept] + list(more))
-        os.replace(partial, path)
+        with replacing(path) as part, _open(str(part), "wt", encoding="utf-8") as file:
+            plain = csv.writer(file, delimiter=found.delimiter, lineterminator="\n")
+            quoted = csv.writer(file, delimiter=found.delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            results = zip(*([name, *cells] for name, cells in columns.items()), strict=True)
+            for row, more in zip([found.header, *found.rows], results, strict=True):
+                cells = [row[place] if place < len(row) else "" for place in kept]
+                writer = quoted if any("\r" in cell for cell in row) else plain  # which leaves a carriage return bare
+                writer.writerow([*cells, *more, *row[len(found.header) :]])  # cells too many come last: the columns stay
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(partial)
         raise DataError(f"the file cannot be written: {error.strerror or error}", where=path) from None

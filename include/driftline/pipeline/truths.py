@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from driftline.core.errors import DataError, WindowError
-from driftline.core.timespan import parse_time
+from driftline.core.timespan import iso, parse_time
 from driftline.elastic.indices import TRUTH
 from driftline.elastic.results import scan
 from driftline.pipeline.jobs import list_definitions
@@ -57,29 +57,43 @@ def read_truth(path: str, *, of: str = "") -> list[Fact]:
         DataError: It cannot be read, or does not say what it must.
     """
     try:
-        raw = Path(path).read_bytes()
-        if path.lower().endswith(".csv"):
-            return _from_csv(path)
-        found = orjson.loads(raw)
-        if isinstance(found, list):
-            return [_from_document(document) for document in found]
-        return _from_windows(found, path, of)
+        facts = _facts(path, of)
     except OSError as error:
         raise DataError(f"the truth cannot be read: {error.strerror}", where=path, expected=FORMATS) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # a WindowError is a ValueError
-        problem = error.what if isinstance(error, WindowError) else f"{type(error).__name__} {error}"
-        raise DataError(f"this is no truth file ({problem})", where=path, expected=FORMATS) from None
+        raise DataError(f"this is no truth file ({_said(error)})", where=path, expected=FORMATS) from None
+    if wrong := next((fact for fact in facts if fact.end < fact.start), None):
+        what = f"an event ends at {iso(wrong.end)}, before its start at {iso(wrong.start)}"
+        raise DataError(what, where=path, expected="start, then end")
+    return facts
+
+
+def _facts(path: str, of: str) -> list[Fact]:
+    raw = Path(path).read_bytes()
+    if path.lower().endswith(".csv"):
+        return _from_csv(path)
+    found = orjson.loads(raw)
+    return [_from_document(document) for document in found] if isinstance(found, list) else _from_windows(found, path, of)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, WindowError):
+        return error.what
+    if isinstance(error, KeyError):
+        return f"an event has no '{error.args[0]}'"
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"it is not valid JSON: {error}"
+    return f"it cannot be read: {error}" if isinstance(error, ValueError) else "its form is another"
 
 
 def _from_csv(path: str) -> list[Fact]:
     import pandas as pd
 
-    frame = pd.read_csv(path, dtype=str).rename(columns=str.strip)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=str.strip)
     facts = []
     for row in frame.to_dict("records"):
         name, kind = row.get("series"), row.get("kind")
-        values = frozenset([name]) if isinstance(name, str) else None
-        facts.append(Fact(parse_time(row["start"]), parse_time(row["end"]), kind if isinstance(kind, str) else "event", values))
+        facts.append(Fact(parse_time(row["start"]), parse_time(row["end"]), kind or "event", frozenset([name]) if name else None))
     return facts
 
 
@@ -91,7 +105,7 @@ def _from_windows(found: dict[str, Any], path: str, of: str) -> list[Fact]:
         raise DataError(f"it says nothing of {Path(of).name}", where=path, fix="An empty list would say that nothing happened.")
     name = max(names, key=lambda each: (place.endswith(each), len(each)))
     tick = timedelta(milliseconds=1)
-    return [Fact(parse_time(start.split(".")[0]), parse_time(end.split(".")[0]) + tick, "event") for start, end in found[name]]
+    return [Fact(parse_time(start), parse_time(end) + tick, "event") for start, end in found[name]]
 
 
 def _from_document(document: dict[str, Any]) -> Fact:

@@ -375,9 +375,10 @@ def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.
 def _sparse(far: NDArray[np.bool_], span: timedelta) -> NDArray[np.bool_]:
     """(N, T) whether few of the buckets around are far out."""
     reach = max(1, round(MASK_REACH / span))
-    padded = np.pad(far.astype(np.float64), ((0, 0), (reach, reach)))
+    width = min(reach, far.shape[1])  # what is padded beyond adds nothing
+    padded = np.pad(far.astype(np.float64), ((0, 0), (width, width)))
     total = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), axis=1)
-    share = (total[:, 2 * reach + 1 :] - total[:, : -2 * reach - 1]) / (2 * reach + 1)
+    share = (total[:, 2 * width + 1 :] - total[:, : -2 * width - 1]) / (2 * reach + 1)
     return np.asarray(share < MASK_SHARE)
 
 

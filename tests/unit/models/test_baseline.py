@@ -186,6 +186,15 @@ def test_hard_series_get_a_model_or_a_reason_and_harm_no_other():
     np.testing.assert_allclose(typical[6] / 1e15, typical[7] * 1e15, rtol=0.5)
 
 
+def test_large_values_that_hardly_differ_are_expected_as_they_are():
+    values = np.full((2, len(HOURS)), 2.0**34)
+    values[0] += np.random.default_rng(0).integers(0, 3, len(HOURS))
+    values[0, 100:120] = np.nan
+    predicted = fit_fleet(HOURS, values).predict(AHEAD)
+    np.testing.assert_allclose(predicted.typical, 2.0**34, rtol=1e-9)
+    assert (predicted.typical[1] == 2.0**34).all()
+
+
 def test_a_fit_in_sqrt_space_is_never_negative():
     prediction = fit_fleet(HOURS, daily(1, level=1.0), sqrt=True).predict(AHEAD)
     assert (prediction.lower >= 0).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.core.errors import DataError
+from driftline.core.errors import DataError, WindowError
 from driftline.pipeline.detect import COLUMNS, Options, columns, detect, detect_file, detect_path
 from driftline.pipeline.readings import read_readings
 
@@ -230,6 +230,21 @@ def test_a_span_that_is_too_small_is_refused(tmp_path):
         results(str(path), Options(span=timedelta(seconds=1)))
 
 
+def test_options_that_look_at_nothing_are_refused(spiky):
+    for span in (timedelta(0), timedelta(milliseconds=0.0001)):
+        with pytest.raises(WindowError, match="longer than 0"):
+            detect_path(spiky, Options(span=span))
+    with pytest.raises(WindowError, match="nothing to take the sum of"):
+        detect_path(spiky, Options(function="sum"))
+
+
+def test_readings_closer_than_a_millisecond_take_no_more_memory_than_others(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("time,value\n" + "".join(f"1772359500.{place:06},{place % 7}\n" for place in range(60)))
+    report = detect_path(str(path), PLAIN)
+    assert (report["rows"], report["alarms"]["minor"]) == (60, 0)
+
+
 def test_a_folder_keeps_its_tree_and_goes_on_after_a_broken_file(tmp_path, spiky):
     source, out = tmp_path / "in", tmp_path / "in" / "out"
     (source / "deep" / "er").mkdir(parents=True)
@@ -265,6 +280,48 @@ def test_data_is_never_replaced(tmp_path, spiky):
     (tmp_path / "empty" / "x.csv").write_text("a\n")
     with pytest.raises(DataError, match="its columns are a"):  # there is nothing else
         detect_path(str(tmp_path / "empty"), PLAIN)
+
+
+def test_pictures_replace_neither_the_data_nor_results_nor_each_other(tmp_path, spiky):
+    page = tmp_path / "page.html"
+    page.write_bytes(Path(spiky).read_bytes())
+    with pytest.raises(DataError, match="would replace the data"):
+        detect_path(str(page), PLAIN, out=str(tmp_path / "page.csv"), plot=True)
+    assert page.read_bytes() == Path(spiky).read_bytes()
+    with pytest.raises(DataError, match="two results would be written to one file"):
+        detect_path(spiky, PLAIN, out=str(tmp_path / "found.html"), plot=True)
+    (tmp_path / "in").mkdir()
+    for name in ("a.csv", "a.CSV"):
+        (tmp_path / "in" / name).write_bytes(page.read_bytes())
+    with pytest.raises(DataError, match="two results would be written to one file"):
+        detect_path(str(tmp_path / "in"), PLAIN, out=str(tmp_path / "out"), plot=True)
+    (tmp_path / "link.csv").hardlink_to(spiky)
+    with pytest.raises(DataError, match="would replace the data"):
+        detect_path(spiky, PLAIN, out=str(tmp_path / "link.csv"))
+
+
+def test_a_folders_results_replace_earlier_results_and_nothing_else(tmp_path):
+    (tmp_path / "data" / "2026").mkdir(parents=True)
+    few = "timestamp,value\n2026-03-01,1\n"
+    for name in ("b.csv", "2026/b.csv", "2026/c.csv"):
+        (tmp_path / "data" / name).write_text(few)
+    inner = tmp_path / "data" / "2026"
+    with pytest.raises(DataError, match="no earlier result") as caught:
+        detect_path(str(tmp_path / "data"), PLAIN, out=str(inner))
+    assert caught.value.where == str(inner / "b.csv")
+    assert (inner / "b.csv").read_text() == few
+    (inner / "b.csv").unlink()
+    for _ in range(2):  # the second time over its own results
+        report = detect_path(str(tmp_path / "data"), PLAIN, out=str(inner))
+        assert [file["file"] for file in report["files"]] == [str(tmp_path / "data" / "b.csv")]
+        assert report["notes"] == ["data where results are written, left out: 2026/c.csv"]
+
+
+def test_results_may_go_where_the_folder_lies(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b.csv").write_text("timestamp,value\n2026-03-01,1\n")
+    assert detect_path(str(tmp_path / "data"), PLAIN, out=str(tmp_path))["rows"] == 1
+    assert (tmp_path / "b.csv").exists()
 
 
 def test_the_picture_shows_hostile_names_without_running_them(tmp_path, spiky):

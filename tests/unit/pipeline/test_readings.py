@@ -1,5 +1,6 @@
 import csv
 import gzip
+import os
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -58,8 +59,9 @@ def test_stamps_of_many_forms_are_read(file, stamp, utc):
 def test_the_first_stamp_says_what_a_number_is(file):
     relative = read_readings(file("time,value\n0,1\n20260301,2\n"))
     assert times(relative) == ["1970-01-01T00:00", "1970-08-23T11:51"]
-    with pytest.raises(DataError, match="'2026-03-01' is not a time stamp"):
-        read_readings(file("time,value\n1772359500,1\n2026-03-01,2\n"))
+    for other in ("2026-03-01", "1772359500000"):
+        with pytest.raises(DataError, match=f"'{other}' is not a time stamp .in seconds, as the first one is"):
+            read_readings(file(f"time,value\n1772359500,1\n{other},2\n"))
 
 
 def test_the_hour_that_occurs_twice_is_told_apart_by_its_order(file):
@@ -85,6 +87,14 @@ def test_an_hour_that_clocks_skip_and_offsets_are_noted(file):
 
 
 @pytest.mark.parametrize(
+    ("stamp", "zone"), [("0001-01-01 00:00:00", "Europe/Berlin"), ("9999-12-31 23:59:59", "America/New_York")]
+)
+def test_a_stamp_beyond_all_times_is_a_row_that_cannot_be_read(file, stamp, zone):
+    readings = read_readings(file(f"timestamp,value\n{stamp},1\n2026-03-01,1\n"), zone=ZoneInfo(zone), skip_bad=True)
+    assert readings.bad.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Timestamp,Value\n2026-03-01,1.5\n",
@@ -94,6 +104,10 @@ def test_an_hour_that_clocks_skip_and_offsets_are_noted(file):
         "\ufefftimestamp,value\r\n2026-03-01,1.5\r\n",
         '"timestamp", "value"\n"2026-03-01", "1.5"\n\n',
         "host,value,other,ds\na,1.5,,2026-03-01\n",
+        '"timestamp";"value";"a,b,c,d"\n2026-03-01;1.5;\n',
+        "\n\ntime;value\n2026-03-01;1.5\n",
+        'note,time,value\n12" pipe,2026-03-01,1.5\n',
+        '"time" ,"value","note"\n"2026-03-01" ,1.5,"12" pipe"\n',
         pytest.param(gzip.compress(b"timestamp,value\n2026-03-01,1.5\n"), id="compressed"),
     ],
 )
@@ -120,6 +134,7 @@ def test_values_that_are_missing_are_no_errors(file):
         ("timestamp;value\n2026-03-01;1,5\n", "column 'value'", "'1,5' is not a number"),
         ("timestamp,value\n,1\n", "column 'timestamp'", "'' is not a time stamp"),
         ("timestamp,value\n1200-03-01,1\n", "column 'timestamp'", "outside of the years"),
+        ("timestamp,value\n0001-01-01T00:00:00+14:00,1\n", "column 'timestamp'", "outside of the years"),
         ("timestamp,value\n9e99,1\n", "column 'timestamp'", "'9e99' is not a time stamp"),
         ("timestamp,value\nnan,1\n", "column 'timestamp'", "'nan' is not a time stamp"),
         ("timestamp,value\n2026-03-01\n", "line 2", "there are 1 cells, but the header has 2"),
@@ -146,6 +161,11 @@ def test_bad_rows_are_named_or_left_out(file, text, where, said):
         ("a,b\n1,2\n", "its columns are a, b: none of them is known to hold the time stamps"),
         ("timestamp,b\n1,2\n", "known to hold the values"),
         ("2026-03-01,1.5\n2026-03-02,1.5\n", "its columns are 2026-03-01, 1.5"),
+        (
+            'timestamp,value,note\n2026-03-01,1,\n2026-03-02,1,"open\n2026-03-03,1,\n',
+            "line 2: a quote is opened and never closed",
+        ),
+        ('"timestamp,value\n', "x.csv: a quote is opened and never closed"),
         (b"\xff\xfet\x00i\x00", "cannot be read as CSV"),
         (b"\x1f\x8b\x08\x00broken", "cannot be read"),
     ],
@@ -195,6 +215,37 @@ def test_rows_are_written_back_as_they_were(file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "out.csv.gz", "x.csv"]
     with pytest.raises(DataError, match="cannot be written"):
         write_readings(readings, {"score": ["1", ""]}, str(out / "below.csv"))
+
+
+def test_cells_too_many_and_carriage_returns_come_back_too(file, tmp_path):
+    rows = [
+        ["timestamp", "value", "note"],
+        ["2026-01-01", "3", "5", "hello"],
+        ["2026-01-02", "4", "a\rb"],
+        ["2026-01-03", "5", "c"],
+    ]
+    with (tmp_path / "in.csv").open("w", newline="") as lines:
+        csv.writer(lines).writerows(rows)
+    write_readings(read_readings(str(tmp_path / "in.csv"), skip_bad=True), {"score": ["", "1", "2"]}, str(tmp_path / "out.csv"))
+    with (tmp_path / "out.csv").open(newline="") as lines:
+        assert list(csv.reader(lines)) == [
+            [*rows[0], "score"], ["2026-01-01", "3", "5", "", "hello"], [*rows[2], "1"], [*rows[3], "2"]
+        ]  # fmt: skip
+
+
+def test_results_go_through_links_and_into_pipes(file, tmp_path):
+    readings = read_readings(file("timestamp,value\n2026-03-01,1\n"))
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    write_readings(readings, {"score": ["1"]}, str(tmp_path / "link.csv"))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text() == "timestamp,value,score\n2026-03-01,1,1\n"
+    os.mkfifo(tmp_path / "pipe.csv")
+    end = os.open(tmp_path / "pipe.csv", os.O_RDONLY | os.O_NONBLOCK)
+    write_readings(readings, {"score": ["1"]}, str(tmp_path / "pipe.csv"))
+    assert os.read(end, 1000) == b"timestamp,value,score\n2026-03-01,1,1\n"
+    os.close(end)
+    assert (tmp_path / "pipe.csv").is_fifo()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -127,13 +128,29 @@ def test_missing_files_and_unknown_series_are_explained(tmp_path, readings):
         of_file(readings, partitions=["x"])
     with pytest.raises(DataError, match="too short"):
         backtest(of_file(readings, end=START + 20 * HOUR))
+    with pytest.raises(DataError, match="fewer than two readings"):
+        of_file(readings, end=START)
+    empty = tmp_path / "empty.csv"
+    empty.write_text("timestamp,value\n" + "".join(f"{stamp(hour)},\n" for hour in range(50)))
+    with pytest.raises(DataError, match="there are no values"):
+        backtest(of_file(str(empty)))
+    empty.write_text("timestamp,value\n2026-03-01,1,5\n")
+    with pytest.raises(DataError, match="there are 3 cells, but the header has 2") as caught:
+        of_file(str(empty))
+    assert (caught.value.where, caught.value.fix) == (f"{empty}, line 2", "Mend the row.")
+    assert "a cell for each column" in caught.value.expected
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("t.json", "{", "no truth file"),
-        ("t.json", '[{"kind": "spike"}]', "no truth file"),
+        ("t.json", "{", "no truth file .it is not valid JSON"),
+        ("t.json", '[{"kind": "spike"}]', "no truth file .an event has no 'start'"),
+        ("t.json", '["spike"]', "no truth file .its form is another"),
+        ("t.json", "7", "no truth file .its form is another"),
+        ("t.json", '{"readings.csv": [["2026-03-02"]]}', "no truth file"),
+        ("t.json", '{"readings.csv": [["2026-03-02", "2026-03-01"]]}', "ends at 2026-03-01T00:00:00.001Z, before its start"),
+        ("t.csv", "start,end\n2026-03-02,2026-03-01\n", "ends at 2026-03-01T00:00:00Z, before its start"),
         ("t.json", '{"other.csv": []}', "says nothing of readings.csv"),
         ("t.csv", "begin,end\n1,2\n", "no truth file"),
         ("t.csv", "start,end\nsoon,later\n", "'soon' is not a time"),
@@ -146,6 +163,61 @@ def test_broken_truths_are_explained(tmp_path, name, text, said):
         read_truth(str(path), of="readings.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_truth(str(tmp_path / "none.json"))
+
+
+def test_windows_keep_their_offsets_and_series_their_names(tmp_path):
+    windows, table = tmp_path / "t.json", tmp_path / "t.csv"
+    windows.write_text('{"r.csv": [["2026-03-01T02:00:00.000+02:00", "2026-03-01 01:00:00.000000"]]}')
+    assert read_truth(str(windows), of="r.csv") == [Fact(START, START + HOUR + timedelta(milliseconds=1), "event")]
+    table.write_text("start,end,kind,series\n2026-03-01,2026-03-02,,NA\n2026-03-01,2026-03-02,null,\n")
+    named, every = read_truth(str(table))
+    assert (named.kind, named.values) == ("event", {"NA"})
+    assert (every.kind, every.values) == ("null", None)
+
+
+def test_buckets_are_as_wide_as_most_series_steps(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = [f"{name},{START + hour * HOUR + name * timedelta(minutes=10)},{hour}" for name in range(6) for hour in range(48)]
+    rows += [f"6,{START + second * timedelta(seconds=1)},1" for second in range(30)]
+    path.write_text("\n".join(["unique_id,ds,y", *rows]))
+    history = of_file(str(path))
+    assert (history.span, history.values.shape) == (HOUR, (7, 48))
+    assert history.values[5].tolist() == list(range(48))
+    assert history.notes[-1] == "readings beside another in a bucket of 1h, where their mean is looked at: 29"
+    assert of_file(str(path), partitions=["6"]).span == timedelta(seconds=1)
+    # jitter makes no odd width, and readings closer than a second stay apart
+    path.write_text("time,y\n" + "".join(f"{60 * minute + 0.3 * (minute % 2)},1\n" for minute in range(20)))
+    assert of_file(str(path)).span == timedelta(minutes=1)
+    path.write_text("time,y\n" + "".join(f"{100 + place / 4},{place}\n" for place in range(20)))
+    history = of_file(str(path))
+    assert (history.span, history.values[0].tolist()) == (timedelta(milliseconds=250), list(range(20)))
+    assert np.diff(history.times).astype(int).tolist() == [250_000] * 19
+
+
+def test_a_stamp_far_from_all_others_is_named_instead_of_years_that_are_replayed(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = [f"{stamp(hour)},1\n" for hour in range(100)]
+    path.write_text("timestamp,value\n1970-01-01,1\n" + "".join(rows))
+    with pytest.raises(DataError, match=r"nearly all of .* buckets of 1h are empty: 1970-01-01T00:00:00Z lies") as caught:
+        of_file(str(path))
+    assert "--start" in caught.value.fix
+    assert of_file(str(path), start=START).values.shape == (1, 100)
+    # what is seldom all the time is legal
+    seldom = [f"{START + 200 * day * HOUR + minute * timedelta(minutes=1)},1\n" for day in range(40) for minute in range(2)]
+    path.write_text("timestamp,value\n" + "".join(seldom))
+    assert np.isnan(of_file(str(path)).values).mean() > 0.99
+
+
+def test_a_long_name_of_one_series_weighs_once(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "unique_id,ds,y\n" + "".join(f"{'a' * 100_000 if hour == 3 else 'b'},{stamp(hour)},1\n" for hour in range(500))
+    )
+    tracemalloc.start()
+    assert of_file(str(path)).values.shape == (2, 500)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_facts_lie_in_the_buckets_that_they_touch():

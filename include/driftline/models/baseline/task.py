@@ -26,6 +26,7 @@ PROPHETS = 8  # series that Prophet fits one after the other, beside others
 VALUES = 8_000_000  # numbers of one batch's design matrices
 NOT_FOUND = "the solver did not reach its optimum"
 SEVERAL = "of several optima Prophet's is the best known"
+CONSTANT = 1e-8  # of a series' size: values that differ by less have squares that the solver cannot tell from none
 CONSTANT_SIGMA = 1e-9  # Prophet's for a constant series, which it does not fit
 
 Piece = tuple[Design, "NDArray[np.intp]", bool, bool]  # arguments of `Task.fit`
@@ -140,7 +141,7 @@ class Task:
             good, suspect, posterior = self._solve(group, columns, y, None if shared else seen, thorough)
         if constant.any() and self.options.get("growth", "linear") != "logistic":
             numbers[constant, :3] = np.column_stack(
-                [np.zeros(constant.sum()), _first(y, seen)[constant], np.full(constant.sum(), CONSTANT_SIGMA)]
+                [np.zeros(constant.sum()), _middle(y[constant], seen[constant]), np.full(constant.sum(), CONSTANT_SIGMA)]
             )
             numbers[constant, SCALARS:] = 0.0
             good |= constant
@@ -170,7 +171,7 @@ class Task:
         scale = high - low if self.options.get("scaling") == "minmax" else np.maximum(np.abs(low), np.abs(high))
         scale = np.where(scale == 0, 1.0, scale)
         y = np.where(seen, (y - floor[:, None]) / scale[:, None], 0.0) if floor.any() else y / scale[:, None]
-        return y, scale, floor, low == high
+        return y, scale, floor, high - low <= CONSTANT * scale
 
     def _basis(
         self, design: Design, rows: NDArray[np.intp], columns: NDArray[np.intp], seen: NDArray[np.bool_]
@@ -298,8 +299,8 @@ class Task:
         return frame
 
 
-def _first(y: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(y[np.arange(len(y)), seen.argmax(axis=1)])
+def _middle(y: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.nanmedian(np.where(seen, y, np.nan), axis=1))
 
 
 def _least_steps(moments: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -320,13 +321,14 @@ def _single(source: str, out: str | None) -> str | None:
 def _tree(source: Path, out: str | None) -> tuple[list[tuple[str, str | None]], list[str]]:
     """The CSV files of a folder, each with where its result goes; and notes on the others."""
     to = Path(out) if out else None
-    if to and to.is_file():
+    if to and os.path.isfile(to):
         raise DataError("the results of a folder need a folder", where=str(to), fix="Give another --out.")
-    if to and to.resolve() == source.resolve():
+    inner = Path(os.path.realpath(to)) if to else None
+    if inner == source.resolve():
         raise DataError("the results would replace the data", where=str(to), fix="Give another --out.")
-    inside = to is not None and source.resolve() in to.resolve().parents
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    results = {path for path in files if inside and to and to.resolve() in path.resolve().parents}
+    inside = inner is not None and source.resolve() in inner.parents
+    results = {path for path in files if inside and inner in path.resolve().parents}
     files = [path for path in files if path not in results]
     wanted = [path for path in files if path.suffix.lower() == ".csv"]
     if not wanted:
@@ -352,8 +354,9 @@ def _listed(source: Path, paths: list[Path]) -> str:
 
 def _is_result(path: str) -> bool:
     """Whether a file has the columns of a result; it may be replaced."""
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         return set(COLUMNS) <= set(re.split(r"[,;\t]", file.readline().strip()))
+    return False
 
 
 def _all(work: Sequence[tuple[Any, ...]], progress: Progress | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -322,6 +322,8 @@ def test_results_may_go_where_the_folder_lies(tmp_path):
     (tmp_path / "data" / "b.csv").write_text("timestamp,value\n2026-03-01,1\n")
     assert detect_path(str(tmp_path / "data"), PLAIN, out=str(tmp_path))["rows"] == 1
     assert (tmp_path / "b.csv").exists()
+    with pytest.raises(DataError, match="cannot be written: File name too long"):
+        detect_path(str(tmp_path / "data"), PLAIN, out=str(tmp_path / ("x" * 256)))
 
 
 def test_the_picture_shows_hostile_names_without_running_them(tmp_path, spiky):

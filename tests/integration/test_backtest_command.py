@@ -10,10 +10,13 @@ import pytest
 import yaml
 from commands import command
 
+from driftline.core.job import Job
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import TRUTH, ensure_templates
 from driftline.elastic.results import delete
+from driftline.pipeline.history import of_job, replayed
 from driftline.pipeline.jobs import reset
+from driftline.scoring.settings import ALARM_SCORE
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOURS = 22 * 24
@@ -90,6 +93,14 @@ def test_a_job_is_judged_by_what_the_generator_injected_into_its_index(job, tmp_
     assert any("1 events of the truth are of a function or split" in note for note in found["notes"])
     assert "fixed threshold" in found["fixed"]["sentence"]
     assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_job_is_replayed_as_it_says(job, client):
+    history = of_job(client, Job.parse(yaml.safe_load(job.read_text()), where="test"), partitions=["/a"])
+    found, spike = replayed(history), round((START + timedelta(hours=SPIKE) - history.start) / history.span)
+    told = dict(zip(history.labels, found.anomaly_score[:, spike] >= ALARM_SCORE, strict=True))
+    assert told == {"0 /a": True, "1 /a": False}, "the second looks at what is low alone"
+    assert history.told["history"] == timedelta(days=14)
 
 
 def test_the_page_replaces_neither_the_readings_nor_the_truth(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import SECOND, Window, format_span, iso
 from driftline.elastic.fields import data_range
-from driftline.pipeline.fit import roots_and_sums
+from driftline.pipeline.fit import fit_options, roots_and_sums
 from driftline.pipeline.read import read_series
 from driftline.pipeline.readings import EPOCH, MICROSECOND, aggregate, read_readings
 from driftline.pipeline.replay import Replayed, replay
@@ -62,8 +62,7 @@ class History:
         labels: N names for people.
         names: What each series goes by in a truth.
         notes: What was left out.
-        sizes: (N, T) of how many documents each value is the average, as of a `SeriesFrame`.
-        sums: (N,) which are sums of documents; None where that is not known.
+        told: What else `replay` is told of them.
     """
 
     name: str
@@ -74,8 +73,7 @@ class History:
     labels: list[str]
     names: list[set[str]]
     notes: list[str]
-    sizes: NDArray[np.float64] | None = None
-    sums: NDArray[np.bool_] | None = None
+    told: dict[str, Any] = field(default_factory=dict)
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -106,24 +104,27 @@ def of_job(
         raise DataError("no whole bucket of data lies in this interval", where=f"job {job.job_id}", expected=f"a part of {data}")
     uri = staging_uri(job.job_id, "backtest", f"{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, window, uri=uri, progress=progress)["uri"])
+    names = [{value for value in (key.partition_value, key.by_value) if value is not None} for key in frame.keys]
+    rows, notes = _largest(frame.values, _wanted(names, partitions, job.job_id), most, job.job_id)
+    frame = frame.take(rows)
     sqrt, sums = roots_and_sums(job, frame.keys)
     several = len(job.detectors) > 1
-    labels = [f"{key.detector_index} {key.label()}" if several else key.label() for key in frame.keys]
-    return _chosen(
-        History(
-            job.job_id,
-            frame.start,
-            frame.span,
-            frame.values,
-            sqrt,
-            labels,
-            [{value for value in (key.partition_value, key.by_value) if value is not None} for key in frame.keys],
-            list(frame.notes),
-            frame.sizes,
-            sums,
-        ),
-        partitions,
-        most,
+    return History(
+        job.job_id,
+        frame.start,
+        frame.span,
+        frame.values,
+        sqrt,
+        [f"{key.detector_index} {key.label()}" if several else key.label() for key in frame.keys],
+        [names[row] for row in rows],
+        [*frame.notes, *notes],
+        {
+            "sizes": frame.sizes,
+            "sums": sums,
+            "sides": [job.detectors[key.detector_index].spec.side for key in frame.keys],
+            "options": fit_options(job, frame.keys, window),
+            "history": job.training.window,
+        },
     )
 
 
@@ -157,21 +158,20 @@ def of_file(
     place = row * width + column - first
     grid = aggregate(place, values, len(names) * width).reshape(len(names), width)
     counts = [bool(np.all((known >= 0) & (known == np.round(known)))) for known in (each[~np.isnan(each)] for each in grid)]
-    history = History(
+    rows, notes = _largest(grid, list(range(len(names))), most, path)
+    if beside := int(((np.diff(place) == 0) & (np.diff(times) > 0)).sum()):
+        notes.append(f"readings beside another in a bucket of {wide}, where their mean is looked at: {beside}")
+    labels = [names[each] for each in rows]
+    return History(
         path,
         EPOCH + first * span * MICROSECOND,
         span * MICROSECOND,
-        grid,
-        np.array(counts, dtype=bool),
-        names,
-        [{name} for name in names],
-        [],
+        grid[rows],
+        np.array(counts, dtype=bool)[rows],
+        labels,
+        [{name} for name in labels],
+        [*notes, *readings.notes],
     )
-    chosen = _chosen(history, (), most)
-    chosen.notes += readings.notes
-    if beside := int(((np.diff(place) == 0) & (np.diff(times) > 0)).sum()):
-        chosen.notes.append(f"readings beside another in a bucket of {wide}, where their mean is looked at: {beside}")
-    return chosen
 
 
 def _taken(
@@ -217,21 +217,15 @@ def _check_gap(stamps: NDArray[np.int64], what: str, path: str) -> None:
     )
 
 
-def _chosen(history: History, partitions: Collection[str], most: int | None) -> History:
-    """Only the series that are asked for, the largest if there are more than `most`."""
-    rows = _wanted(history.names, partitions, history.name)
-    if most and len(rows) > most:
-        volume = [np.nansum(np.abs(history.values[row])) for row in rows]
-        kept = sorted(np.argsort(-np.array(volume), kind="stable")[:most].tolist())
-        history.notes.append(f"only the {most} largest of {len(rows)} series are replayed (--max-partitions)")
-        rows = [rows[place] for place in kept]
+def _largest(values: NDArray[np.float64], rows: list[int], most: int | None, where: str) -> tuple[list[int], list[str]]:
+    """The rows with the most in all if there are more than `most`, and a note on that."""
     if not rows:
-        raise DataError("there are no series", where=history.name)
-    history.values, history.sqrt = history.values[rows], history.sqrt[rows]
-    history.sizes = None if history.sizes is None else history.sizes[rows]
-    history.sums = None if history.sums is None else history.sums[rows]
-    history.labels, history.names = [history.labels[row] for row in rows], [history.names[row] for row in rows]
-    return history
+        raise DataError("there are no series", where=where)
+    if not most or len(rows) <= most:
+        return rows, []
+    volume = np.nansum(np.abs(values[rows]), axis=1)
+    kept = np.sort(np.argsort(-volume, kind="stable")[:most])
+    return [rows[place] for place in kept], [f"only the {most} largest of {len(rows)} series are replayed (--max-partitions)"]
 
 
 def _wanted(series: Sequence[set[str]], partitions: Collection[str], where: str) -> list[int]:
@@ -245,7 +239,7 @@ def _wanted(series: Sequence[set[str]], partitions: Collection[str], where: str)
 
 def replayed(history: History, *, progress: Progress | None = None) -> Replayed:
     """A history as it would have happened."""
-    return replay(history.times, history.values, sqrt=history.sqrt, sizes=history.sizes, sums=history.sums, progress=progress)
+    return replay(history.times, history.values, sqrt=history.sqrt, progress=progress, **history.told)
 
 
 def backtest(
@@ -285,7 +279,7 @@ def backtest(
         "notes": [*history.notes],
     }
     if facts is not None:
-        truth, outside = locate(facts, history.names, start, history.span, values.shape[1])
+        truth, outside = locate(facts, history.names, start, history.span, values.shape[1], history.told.get("sides"))
         if outside:
             report["notes"].append(f"{outside} events of the truth lie in no series or time that is judged, and are left out")
         report |= _against(alarms, truth, values, history, threshold)

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
     from elasticsearch import Elasticsearch
 
+    from driftline.core.functions import Side
     from driftline.core.job import Job
     from driftline.core.timespan import Window
 
 FORMATS = (
     "JSON as `driftline generate` writes it, JSON of windows as {file: [[start, end], …]}, or CSV with start,end[,kind][,series]"
 )
+
+# Kinds that go one way, with the side that cannot see them.
+OTHER_SIDE: dict[str, Side] = {"spike": "low", "drop": "high", "silence": "high", "outage": "high"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,14 @@ def watched(facts: Iterable[Fact] | None, job: Job) -> tuple[list[Fact] | None, 
     return seen, [note] if others else []
 
 
-def locate(facts: Iterable[Fact], names: Sequence[set[str]], start: datetime, span: timedelta, buckets: int) -> tuple[Truth, int]:
+def locate(
+    facts: Iterable[Fact],
+    names: Sequence[set[str]],
+    start: datetime,
+    span: timedelta,
+    buckets: int,
+    sides: Sequence[Side] | None = None,
+) -> tuple[Truth, int]:
     """Where facts lie in (N, T) series.
 
     Args:
@@ -164,6 +175,7 @@ def locate(facts: Iterable[Fact], names: Sequence[set[str]], start: datetime, sp
         start: Start of the first bucket.
         span: Bucket span.
         buckets: T.
+        sides: Which deviations each series reports: a spike is nothing that a low function could see. Both by default.
 
     Returns:
         The truth, and how many facts are of none of these series or of another time.
@@ -174,6 +186,8 @@ def locate(facts: Iterable[Fact], names: Sequence[set[str]], start: datetime, sp
         first = int((fact.start - start) // span)
         last = -int(-(fact.end - start) // span)
         places = [ALL] if fact.values is None else [row for row, known in enumerate(names) if known & fact.values]
+        if sides is not None and fact.kind in OTHER_SIDE:
+            places = [row for row in places if row == ALL or sides[row] != OTHER_SIDE[fact.kind]]
         if last <= 0 or first >= buckets or not places:
             outside += 1
             continue

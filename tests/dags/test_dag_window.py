@@ -12,6 +12,7 @@ from dag_definitions import make_job
 from driftline.core.timespan import Window
 from driftline.elastic import state
 from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.late import look
 from driftline_airflow.window import UNTIL, forecast_start, score_window, training_time
 
 if TYPE_CHECKING:
@@ -95,6 +96,31 @@ def test_a_scheduled_run_after_an_outage_begins_where_scoring_stopped(client: El
     state.advance(client, job, Window(at(3), at(6, 15)))
     found = score_window(context(DagRunType.SCHEDULED, (at(9, 30), at(9, 45))), job, client)
     assert found == Window(at(6, 15), at(9, 45))
+
+
+def test_what_a_manual_run_left_out_is_scored_by_the_next_by_the_clock(client: Elasticsearch, job: Job) -> None:
+    scheduled = context(DagRunType.SCHEDULED, (at(9, 30), at(9, 45)))
+    state.advance(client, job, Window(at(3), at(6, 15)))
+    state.advance(client, job, Window(at(9), at(9, 15)))
+    assert state.scored_until(client, job) == at(9, 15)
+    assert score_window(scheduled, job, client) == Window(at(6, 15), at(9, 45))
+    for piece, begin in [((at(7), at(8)), at(6, 15)), ((at(6), at(6, 30)), at(6, 30)), ((at(8, 30), at(9)), at(6, 30))]:
+        state.advance(client, job, Window(*piece))
+        assert score_window(scheduled, job, client) == Window(begin, at(9, 45)), piece
+    state.advance(client, job, Window(at(6, 30), at(8, 30)))
+    assert score_window(scheduled, job, client) == Window(at(9, 15), at(9, 45)), "nothing is left out"
+
+
+def test_a_run_that_does_not_score_late_documents_leaves_them_to_the_next(client: Elasticsearch, job: Job) -> None:
+    first, newest = Window(at(3), at(9, 30)), Window(at(9, 30), at(9, 45))
+    state.advance(client, job, first, look(client, job, first))
+    _documents(client, job, at(9, 1), at(9, 2))
+    noted = look(client, job, newest)
+    assert "late" not in noted
+    state.advance(client, job, newest, noted)
+    following = context(DagRunType.SCHEDULED, (at(9, 45), at(10)))
+    assert score_window(following, job, client) == Window(at(9), at(10))
+    assert look(client, job, Window(at(9), at(10)))["late"]["documents"] == 2
 
 
 def test_an_edited_job_begins_where_the_results_of_its_former_version_do(client: Elasticsearch, job: Job) -> None:

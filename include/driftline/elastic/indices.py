@@ -89,7 +89,7 @@ _RESULTS: dict[str, Any] = {
 _STATE: dict[str, Any] = {
     **_keywords("job_id", "job_version", "kind"),
     **dict.fromkeys(("scored_from", "scored_until"), DATE),
-    **dict.fromkeys(("detail", "meaning"), BLOB),
+    **dict.fromkeys(("detail", "meaning", "gap"), BLOB),
 }
 _RUNS: dict[str, Any] = {
     **_keywords("run", "kind", "job_id", "job_version", "source_id", "snapshot_id", "verdict", "state"),

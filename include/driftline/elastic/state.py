@@ -31,14 +31,16 @@ class Scored:
     """How far one version of a job is scored.
 
     Attributes:
-        window: From the first bucket that was scored, without a gap, to the end of the newest one.
+        window: From the first bucket that was scored to the end of the newest one.
         meaning: `Job.meaning` of that version.
         note: What was noted of the newest buckets.
+        gap: What of that is not scored: somebody scored what is newest, and not all since the run before.
     """
 
     window: Window
     meaning: dict[str, Any]
     note: dict[str, Any] | None
+    gap: Window | None = None
 
 
 def scored_until(client: Elasticsearch, job: Owner) -> datetime | None:
@@ -69,7 +71,8 @@ def versions(client: Elasticsearch, job_id: str) -> dict[str, Scored]:
 def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, Any] | None = None) -> None:
     """Adds a window to what this version of the job has scored; also when runs overlap.
 
-    The end only ever moves forward, and `note` is of the newest end. The start moves back only without a gap.
+    The end only ever moves forward, and `note` is of the newest end. The start moves back only without a gap; one before what is
+    newest is kept, until it is scored.
     """
     ensure_templates(client)
     name = _name(job.job_id, job.version)
@@ -87,6 +90,7 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
             "kind": KIND,
             "scored_from": iso(start),
             "scored_until": iso(max(window.end, known.window.end)),
+            **({"gap": gap.as_dict()} if (gap := _gap(known, window)) else {}),
             "detail": note if window.end >= known.window.end else known.note,
             "meaning": job.meaning,
         }
@@ -97,6 +101,18 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
         except ConflictError:
             continue
         return
+
+
+def _gap(known: Scored, window: Window) -> Window | None:
+    """What lies between what was scored and what is scored now, and was not: of several gaps all between their ends."""
+    gap = known.gap
+    if window.start > known.window.end:
+        return Window(gap.start if gap else known.window.end, window.start)
+    if gap and window.start <= gap.start:
+        gap = Window(max(gap.start, window.end), gap.end)
+    elif gap and window.end >= gap.end:
+        gap = Window(gap.start, min(gap.end, window.start))
+    return None if gap is None or gap.start >= gap.end else gap
 
 
 @talks_to_cluster
@@ -114,7 +130,8 @@ def _name(job_id: str, version: str) -> str:
 
 def _scored(stored: dict[str, Any]) -> Scored:
     window = Window.parse(stored["scored_from"], stored["scored_until"])
-    return Scored(window, stored.get("meaning") or {}, stored.get("detail"))
+    gap = Window.parse(stored["gap"]["start"], stored["gap"]["end"]) if stored.get("gap") else None
+    return Scored(window, stored.get("meaning") or {}, stored.get("detail"), gap)
 
 
 @talks_to_cluster

@@ -20,50 +20,63 @@ if TYPE_CHECKING:
 def scored_from(client: Elasticsearch, job: Job) -> datetime | None:
     """Where scoring goes on; None if it never began.
 
-    That is where it ended last, or at the first bucket that has changed since, or where the results of former versions begin
-    that this one has not scored yet.
+    That is where it ended last, or where it left something out before, or at the first bucket that has changed since, or where
+    the results of former versions begin that this one has not scored yet.
     """
-    until, changed = changes(client, job)
-    return min(filter(None, (until, *changed, versions.owed(client, job))), default=None)
+    scored, changed = changes(client, job)
+    known = () if scored is None else (scored.window.end, *([scored.gap.start] if scored.gap else []))
+    return min(filter(None, (*known, *changed, versions.owed(client, job))), default=None)
 
 
 def look(client: Elasticsearch, job: Job, window: Window) -> dict[str, Any]:
     """What a run over a window notes for the next one, and what it finds of the last one's note.
 
     Returns:
-        `start` and `documents`: how many each bucket holds from there to the window's end; `late`, if documents came after
-        buckets of the window had been scored (or went): `start`, `end`, `documents`.
+        `start` and `documents`: how many each bucket holds from there to the window's end, of those before the window how many
+        were noted last: who has not scored them knows of no late ones; `late`, if documents came after buckets of the window had
+        been scored (or went): `start`, `end`, `documents`.
     """
     config = job.datafeed.delayed_data_check_config
     if not config.enabled or job.historical or window.empty:
         return {}
     first = window.end - config.buckets(job.bucket_span) * job.bucket_span
-    note: dict[str, Any] = {"start": iso(first), "documents": documents(client, job, Window(first, window.end))}
-    _, changed = changes(client, job)
+    scored, changed = changes(client, job)
+    before = _noted(job, scored)
+    counts = [
+        before.get(moment, count) if moment < window.start else count
+        for moment, count in documents(client, job, Window(first, window.end)).items()
+    ]
+    note: dict[str, Any] = {"start": iso(first), "documents": counts}
     late = {moment: amount for moment, amount in changed.items() if window.start <= moment < window.end}
     if late:
         note["late"] = {**Window(min(late), max(late) + job.bucket_span).as_dict(), "documents": sum(late.values())}
     return note
 
 
-def changes(client: Elasticsearch, job: Job) -> tuple[datetime | None, dict[datetime, int]]:
-    """Where scoring ended last; and of the buckets noted then by how many documents each has changed."""
+def changes(client: Elasticsearch, job: Job) -> tuple[state.Scored | None, dict[datetime, int]]:
+    """What is scored; and of the buckets noted then by how many documents each has changed."""
     scored = state.progress(client, job)
-    if scored is None:
-        return None, {}
-    until, known = scored.window.end, scored.note
-    if not known or not job.datafeed.delayed_data_check_config.enabled:
-        return until, {}
-    start = parse_time(known["start"])
-    pairs = zip(documents(client, job, Window(start, until)), known["documents"], strict=False)
-    return until, {start + place * job.bucket_span: now - then for place, (now, then) in enumerate(pairs) if now != then}
+    before = _noted(job, scored) if job.datafeed.delayed_data_check_config.enabled else {}
+    if not before or scored is None:
+        return scored, {}
+    counts = documents(client, job, Window(min(before), scored.window.end))
+    return scored, {moment: now - before[moment] for moment, now in counts.items() if now != before.get(moment, now)}
 
 
-def documents(client: Elasticsearch, job: Job, window: Window) -> list[int]:
+def _noted(job: Job, scored: state.Scored | None) -> dict[datetime, int]:
+    """How many documents each bucket held when it was scored, of those that were noted."""
+    if scored is None or not scored.note:
+        return {}
+    start = parse_time(scored.note["start"])
+    return {start + place * job.bucket_span: count for place, count in enumerate(scored.note["documents"])}
+
+
+def documents(client: Elasticsearch, job: Job, window: Window) -> dict[datetime, int]:
     """How many documents each bucket of a window holds that match the datafeed's query."""
     marks = fingerprints(client, job, window, job.span_seconds)
     first = round(window.start.timestamp()) // job.span_seconds
-    return [marks[number][0] if number in marks else 0 for number in range(first, first + window.buckets(job.bucket_span))]
+    moments = [window.start + place * job.bucket_span for place in range(window.buckets(job.bucket_span))]
+    return {moment: marks[first + place][0] if first + place in marks else 0 for place, moment in enumerate(moments)}
 
 
 def sentence(late: dict[str, Any], job: Job) -> str:

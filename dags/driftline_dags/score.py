@@ -41,14 +41,21 @@ def score_dag(job: Job, where: str) -> DAG:
         params=PARAMS,
         max_active_runs=4,  # runs may overlap; more would only wait for the same cluster
     ) as dag:
-        plan = PlanScoreOperator(task_id="plan", job=job).output
+        # a second run finds the models that the first has trained
+        plan = PlanScoreOperator(task_id="plan", job=job, max_active_tis_per_dag=1).output
         handle = ReadSeriesOperator(task_id="read", job=job, plan=plan).output
         verdict = QualityGateOperator(task_id="gate", job=job, handle=handle, stage="score").output
         cut = batches(handle)
         verdict >> cut
         scored = ScoreBatchOperator.partial(task_id="score", job=job, plan=plan).expand(batch=cut)
         written = WriteResultsOperator(
-            task_id="write", job=job, plan=plan, scored=scored.output, verdict=verdict, outlets=[trained_alias(job)]
+            task_id="write",
+            job=job,
+            plan=plan,
+            scored=scored.output,
+            verdict=verdict,
+            outlets=[trained_alias(job)],
+            max_active_tis_per_dag=1,  # events reach beyond a run's interval: it derives them from what the others have written
         )
         alerted(written, job=job, written=written.output)
     return dag

@@ -83,6 +83,15 @@ def test_only_reducing_tasks_have_outlets(dags: dict[str, DAG]) -> None:
         assert {task.task_id for task in dag.tasks if task.outlets} <= {"promote", "write"}
 
 
+def test_runs_of_a_job_overlap_but_neither_train_nor_write_at_once(dags: dict[str, DAG]) -> None:
+    scoring = [dag for name, dag in dags.items() if name.endswith(".score")]
+    assert scoring
+    for dag in scoring:
+        assert dag.max_active_runs > 1
+        alone = {task.task_id for task in dag.tasks if getattr(task, "max_active_tis_per_dag", None) == 1}
+        assert alone == {"plan", "write"}
+
+
 def test_where_there_are_alerts_a_run_is_what_its_work_is_and_not_what_its_messages_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,20 @@ def test_a_format_is_told_by_the_content(content, form, delimiter):
 
 
 @pytest.mark.parametrize(
+    ("content", "wanted", "form"),
+    [
+        (b'1.1.1.1 - - [17/May/2015:10:05:03 +0000] "GET /a\rb HTTP/1.1" 200 1\n' * 3, "access_log", "access_log"),
+        (b'{"t": "%b"}\n' % (b"x" * 140_000), "ndjson", "ndjson"),
+        (b"time,a\n1,x\ry\n2,z\n", "auto", "csv"),
+        (b"time,a\n1,%b\n2,z\n" % (b"x" * 140_000), "csv", "csv"),
+    ],
+)
+def test_a_stray_return_or_a_very_long_line_stops_no_look_at_a_file(content, wanted, form):
+    found = detect(content, "file", wanted)
+    assert (found.format, found.delimiter) == (form, ",")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"Dear diary\ntoday I\n", "the format cannot be told; the file begins 'Dear diary'"),

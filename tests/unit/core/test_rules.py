@@ -53,6 +53,11 @@ def calendar(**fields: object) -> Calendar:
     return Calendar.parse({"calendar_id": "one", "job_ids": ["web"], **fields}, where="test")
 
 
+def ical(*lines: str) -> str:
+    head = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "BEGIN:VEVENT", "UID:1", "DTSTART:20260101T000000Z")
+    return "\n".join([*head, *lines, "END:VEVENT", "END:VCALENDAR"])
+
+
 @pytest.mark.parametrize(
     ("value", "items", "expected"),
     [
@@ -175,6 +180,11 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
     ("fields", "message"),
     [
         ({"ical": "hello"}, "not an iCalendar"),
+        ({"ical": ical("RRULE:FREQ=DAILY;INTERVAL=0")}, "'FREQ=DAILY;INTERVAL=0' comes too often"),
+        ({"ical": ical("RRULE:FREQ=DAILY", "RRULE:FREQ=DAILY;INTERVAL=-1")}, "comes too often"),
+        ({"ical": ical("RRULE;VALUE=TEXT:freq=secondly")}, "comes too often"),
+        ({"ical": ical("RRULE:FREQ=MINUTELY")}, "comes too often"),
+        ({"ical": ical("DURATION:P99999999D")}, "not an iCalendar"),
         ({"holidays": ["XX"]}, "no holidays are known of 'XX'"),
         ({"time_zone": "Mars"}, "'Mars' is no time zone"),
         ({"events": [{"description": "x", "start_time": 5, "end_time": 5}]}, "over when it begins"),

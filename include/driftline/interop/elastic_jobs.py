@@ -310,7 +310,10 @@ def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[
             )
     if given.get("conditions_connective", "or") == "or":
         return [{"actions": actions, **part} for part in parts]
-    scope = {name: one for part in parts for name, one in part.get("scope", {}).items()}
+    scopes = [each for part in parts for each in part.get("scope", {}).items()]
+    scope = dict(scopes)
+    if len(scope) < len(scopes):
+        refused.append(f"{place}two categorical conditions on one field that must both hold are not supported")
     return [{"actions": actions, "scope": scope, "conditions": [one for part in parts for one in part.get("conditions", [])]}]
 
 

@@ -201,6 +201,16 @@ def test_custom_rules_are_taken_over_in_either_spelling(tmp_path):
     assert exported[1]["custom_rules"] == [{"conditions": new["conditions"]}, {"scope": {"host": {"filter_id": "safe"}}}]
 
 
+def test_two_old_conditions_on_one_field_that_must_both_hold_are_refused(tmp_path):
+    both = [{"type": "categorical", "field_name": "host", "filter_id": name} for name in ("one", "two")]
+    old = [{"conditions_connective": "and", "rule_conditions": both}]
+    detectors = [{"function": "count", "partition_field_name": "host", "detector_rules": old}]
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": {"detectors": detectors}, "datafeed_config": FEED})])
+    refused = to_job(found)
+    assert refused.status == "refused"
+    assert "two categorical conditions on one field that must both hold are not supported" in refused.notes[0]
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="Elastic's job files are not there")
 def test_all_public_jobs_are_taken_over():
     found = import_jobs(None, [SHARED])

@@ -62,7 +62,8 @@ def from_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever it says
 class Definition(BaseModel):
     """Base of everything that is defined in a file: unknown fields are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # infinity has no word in JSON: what was saved with it could not be read again
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, data: object, *, where: str) -> Self:

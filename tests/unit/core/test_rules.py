@@ -195,6 +195,12 @@ def test_calendars_that_make_no_sense_are_refused(fields, message):
         calendar(**fields)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "inf"])
+def test_a_number_that_cannot_be_saved_is_refused(value):
+    with pytest.raises(DefinitionError, match="finite number"):
+        job([{"conditions": [{"applies_to": "actual", "operator": "lt", "value": value}]}])
+
+
 def test_a_filter_has_an_end():
     with pytest.raises(DefinitionError, match="items"):
         Filter.parse({"filter_id": "x", "items": ["a"] * 10_001}, where="test")

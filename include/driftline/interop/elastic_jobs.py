@@ -223,7 +223,7 @@ def _datafeed(
     notes: list[str],
     refused: list[str],
 ) -> dict[str, Any]:
-    feed = dict(found.datafeed or {})
+    feed = dict(_mapping({} if found.datafeed is None else found.datafeed, "datafeed"))
     feed.pop("job_id", None)
     named = feed.get("indices") or feed.get("indexes") or index_pattern or []
     indices = named.split(",") if isinstance(named, str) else _listed(named, "datafeed.indices")

@@ -78,8 +78,11 @@ def check_country(country: str) -> None:
 def _holidays(country: str, year: int) -> Any:  # noqa: ANN401 - a mapping of dates to names
     import holidays
 
-    name, _, part = country.partition("-")
+    name, dash, part = country.partition("-")
     try:
+        # any name of the library would do for it
+        if (dash and not part) or name not in holidays.list_supported_countries() | holidays.list_supported_financial():
+            raise NotImplementedError
         return holidays.country_holidays(name, subdiv=part or None, years=year)
     except NotImplementedError:
         raise ValueError(f"no holidays are known of '{country}': ISO 3166 codes such as DE, US-CA") from None

@@ -174,6 +174,7 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
     (event,) = zone.between(datetime(2026, 1, 5, 20, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
     assert (event.start_time, event.end_time) == (datetime(2026, 1, 5, 23, tzinfo=UTC), datetime(2026, 1, 6, 23, tzinfo=UTC))
     assert "DE-BY" in event.description
+    assert calendar(holidays=["GB", "UK", "DEU", "NYSE"]).holidays
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,10 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
         ({"ical": ical("RRULE;VALUE=TEXT:freq=secondly")}, "comes too often"),
         ({"ical": ical("RRULE:FREQ=MINUTELY")}, "comes too often"),
         ({"ical": ical("DURATION:P99999999D")}, "not an iCalendar"),
-        ({"holidays": ["XX"]}, "no holidays are known of 'XX'"),
+        *(
+            ({"holidays": [name]}, f"no holidays are known of '{name}'")
+            for name in ("XX", "registry", "utils", "__doc__", "HolidayBase", "US-", "US-XX", "")
+        ),
         ({"time_zone": "Mars"}, "'Mars' is no time zone"),
         ({"events": [{"description": "x", "start_time": 5, "end_time": 5}]}, "over when it begins"),
     ],

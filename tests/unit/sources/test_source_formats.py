@@ -83,6 +83,13 @@ def test_fields_are_renamed_added_dropped_and_can_name_the_row(read):
     assert outcome.ids == ["7"]
 
 
+def test_a_field_is_taken_however_its_name_is_cut(read):
+    for record in (b'{"a.b": {"c": 1431857103}}', b'{"a": {"b.c": 1431857103}}', b'{"a": {"b": {"c": 1431857103}}}'):
+        (document,) = read(record + b"\n", format="ndjson", time_field="a.b.c").documents
+        assert document.pop("a.b.c") == "2015-05-17T10:05:03.000Z"
+        assert b"c" not in orjson.dumps(document), "the time is there once only"
+
+
 def test_a_fraction_among_the_first_rows_makes_a_double(read):
     outcome = read(b'{"@timestamp": 1772323200, "a": 1, "b": {"c": 1}}\n{"@timestamp": 1772323200, "a": 1, "b": {"c": 1.5}}\n')
     assert outcome.types == {"b.c": "double"}

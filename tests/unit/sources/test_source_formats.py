@@ -119,6 +119,13 @@ def test_csv_goes_on_in_the_middle_with_the_types_of_the_index(read):
     assert (part.bad[0].line, part.bad[0].offset) == (3, whole.offsets[1])
 
 
+def test_a_number_that_only_python_reads_is_none(read):
+    rows = b"1772323200,1_000,1\n1772323200,1,2_0.5\n1772323200,1000,20.5\n"
+    outcome = read(b"@timestamp,n,x\n" + rows, types={"n": "long", "x": "double"})
+    assert [bad.line for bad in outcome.bad] == [2, 3]
+    assert [(document["n"], document["x"]) for document in outcome.documents] == [(1000, 20.5)]
+
+
 def test_an_open_quote_is_pending_at_the_end_and_bad_in_the_middle(read):
     half = CSV_FILE + b'2026-03-01T00:00:02Z,"open,3,true,1,\n'
     outcome = read(half)

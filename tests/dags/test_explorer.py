@@ -248,6 +248,14 @@ def test_a_page_of_records_can_be_taken_to_a_spreadsheet(page: Page, explored: J
     assert "2026-03-18T10:00:00Z" in lines[1]
 
 
+def test_numbers_in_a_spreadsheet_are_numbers_and_formulas_are_text() -> None:
+    from driftline_airflow.web.api.results import _first, _plain
+
+    given = ([-5.25], -5.25, [-5.25, 13.4], [], None, "-1e-05", "=1+1", "-1+cmd", "-5 ", "-", "@x", "\t-1", "-1 -x")
+    told = [-5.25, -5.25, "-5.25 13.4", "", None, "-1e-05", "'=1+1", "'-1+cmd", "-5 ", "'-", "'@x", "'\t-1", "'-1 -x"]
+    assert [_plain(_first(each)) for each in given] == told
+
+
 def test_the_view_of_a_series_agrees_with_its_records(page: Page, explored: Job) -> None:
     asked = {"partition": "/cart", "start": iso(START + TRAINED * 24 * HOUR), "end": iso(START + DAYS * 24 * HOUR)}
     found = json.loads(page.request.get(f"/driftline/api/v1/jobs/{explored.job_id}/series/values", params=asked).text())

@@ -123,6 +123,33 @@ def test_a_cookie_alone_changes_nothing_from_another_site(web: TestClient, as_: 
     assert web.delete(path, headers={**cookie, "Sec-Fetch-Site": "same-origin"}).status_code == 404
 
 
+def test_a_path_in_place_of_an_id_is_of_nothing_that_the_web_shows() -> None:
+    from fastapi import HTTPException, Request
+
+    from driftline_airflow.web.access import dag_of, readable_jobs
+
+    for name in ("job_id", "source_id", "analytics_id"):
+        assert dag_of(Request({"type": "http", "path_params": {name: "some-thing"}})).startswith("some-thing.")
+        with pytest.raises(HTTPException, match="404"):
+            dag_of(Request({"type": "http", "path_params": {name: "secret.json"}}))
+    with pytest.raises(HTTPException, match="404"):
+        readable_jobs(None, None, ["/etc/secret.yaml"])
+
+
+def test_no_route_tells_what_is_in_a_file_of_the_server(
+    web: TestClient, as_: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own.json").write_text('{"private_key": "hunter2"}')
+    monkeypatch.chdir(tmp_path)
+    named = re.compile(r"\{(job|source|analytics)_id\}")
+    asked = [filled(named.sub("own.json", path)) for method, path in routes() if method == "GET" and named.search(path)]
+    assert len(asked) > 20
+    asked += [f"/driftline/{page}={tmp_path}/own.json" for page in ("api/v1/records?job", "explorer?job", "series?job")]
+    answers = {path: web.get(path, headers=as_("viewer"), follow_redirects=True) for path in asked}
+    assert {path: told.text for path, told in answers.items() if "private_key" in told.text or "hunter2" in told.text} == {}
+    assert {path: told.status_code for path, told in answers.items() if told.status_code not in {404, 422}} == {}
+
+
 def test_the_api_describes_itself(web: TestClient, as_: Callable[[str], dict[str, str]]) -> None:
     described = web.get("/driftline/api/v1/openapi.json", headers=as_("viewer")).json()
     assert described["info"]["title"] == "Driftline"

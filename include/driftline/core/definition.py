@@ -45,10 +45,25 @@ def check_name(name: str | None, place: str) -> None:
         raise ValueError(f"{place}: {name!r} is no field's name: no control characters, not '.'")
 
 
+def from_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever it says
+    """What a YAML text says.
+
+    Raises:
+        DefinitionError: It is no YAML, or holds what cannot be, such as the 30th of February.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise DefinitionError("not valid YAML: it is nested too deeply", where=where) from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # the latter are of values that cannot be
+        raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from None
+
+
 class Definition(BaseModel):
     """Base of everything that is defined in a file: unknown fields are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # infinity has no word in JSON: what was saved with it could not be read again
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, data: object, *, where: str) -> Self:
@@ -72,12 +87,10 @@ class Definition(BaseModel):
             DefinitionError: The file cannot be read, is no YAML, or does not say what it must.
         """
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DefinitionError(f"the file cannot be read: {error}", where=str(path)) from None
-        except yaml.YAMLError as error:
-            raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
-        return cls.parse(data, where=str(path))
+        return cls.parse(from_yaml(text, str(path)), where=str(path))
 
     def as_dict(self) -> dict[str, Any]:
         """The definition as plain JSON data, with defaults filled in and no nulls."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 Occasion = tuple[str, datetime, datetime]
 DAY = timedelta(days=1)
+_ENDLESS = re.compile(r"FREQ=(?:SECOND|MINUTE)LY|INTERVAL=(?!0*[1-9])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=16)
@@ -19,17 +21,27 @@ def parse_ical(text: str) -> icalendar.Calendar:
     """The calendar of an iCalendar's text.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or an event of it comes more often than anything could look at.
     """
     import icalendar
     import recurring_ical_events
 
     try:
         found = icalendar.Calendar.from_ical(text)
-        recurring_ical_events.of(found).at(2000)
-    except (ValueError, KeyError, AttributeError) as error:
+        # these would be counted for ever, so before anything is
+        endless = [rule for rule in _rules(found) if _ENDLESS.search(rule)]
+        if not endless:
+            recurring_ical_events.of(found).at(2000)
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
         raise ValueError(f"not an iCalendar: {error}; it begins with BEGIN:VCALENDAR") from None
+    if endless:
+        raise ValueError(f"RRULE '{endless[0]}' comes too often: INTERVAL is 1 or more, and FREQ HOURLY or rarer")
     return found
+
+
+def _rules(found: icalendar.Calendar) -> list[str]:
+    rules = [rule for part in found.walk() if (rule := part.get("RRULE")) is not None]
+    return [each.to_ical().decode() for rule in rules for each in (rule if isinstance(rule, list) else [rule])]
 
 
 def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list[Occasion]:
@@ -66,8 +78,11 @@ def check_country(country: str) -> None:
 def _holidays(country: str, year: int) -> Any:  # noqa: ANN401 - a mapping of dates to names
     import holidays
 
-    name, _, part = country.partition("-")
+    name, dash, part = country.partition("-")
     try:
+        # any name of the library would do for it
+        if (dash and not part) or name not in holidays.list_supported_countries() | holidays.list_supported_financial():
+            raise NotImplementedError
         return holidays.country_holidays(name, subdiv=part or None, years=year)
     except NotImplementedError:
         raise ValueError(f"no holidays are known of '{country}': ISO 3166 codes such as DE, US-CA") from None

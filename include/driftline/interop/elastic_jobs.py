@@ -223,7 +223,7 @@ def _datafeed(
     notes: list[str],
     refused: list[str],
 ) -> dict[str, Any]:
-    feed = dict(found.datafeed or {})
+    feed = dict(_mapping({} if found.datafeed is None else found.datafeed, "datafeed"))
     feed.pop("job_id", None)
     named = feed.get("indices") or feed.get("indexes") or index_pattern or []
     indices = named.split(",") if isinstance(named, str) else _listed(named, "datafeed.indices")
@@ -310,7 +310,10 @@ def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[
             )
     if given.get("conditions_connective", "or") == "or":
         return [{"actions": actions, **part} for part in parts]
-    scope = {name: one for part in parts for name, one in part.get("scope", {}).items()}
+    scopes = [each for part in parts for each in part.get("scope", {}).items()]
+    scope = dict(scopes)
+    if len(scope) < len(scopes):
+        refused.append(f"{place}two categorical conditions on one field that must both hold are not supported")
     return [{"actions": actions, "scope": scope, "conditions": [one for part in parts for one in part.get("conditions", [])]}]
 
 

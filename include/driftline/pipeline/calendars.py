@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-import yaml
 from elasticsearch import NotFoundError
 
+from driftline.core.definition import from_yaml
 from driftline.core.errors import DefinitionError
 from driftline.core.feedback import Verdict
 from driftline.core.paths import calendars_dir, filters_dir
@@ -124,11 +124,9 @@ def read(kind: Kind, path: Path, **given: Any) -> list[Calendar | Filter]:  # no
     where, name = str(path), path.stem.lower()
     try:
         text = path.read_text(encoding="utf-8")
-        data = {"ical": text} if path.suffix == ".ics" and kind == "calendar" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError(f"the file cannot be read: {error}", where=where) from None
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from None
+    data = {"ical": text} if path.suffix == ".ics" and kind == "calendar" else from_yaml(text, where)
     many = data.get(f"{kind}s") if isinstance(data, Mapping) else data
     entries = many if isinstance(many, list) else [data]
     return [MODELS[kind].parse(_plain(kind, each, name, given), where=where) for each in entries]

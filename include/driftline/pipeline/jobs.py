@@ -175,10 +175,14 @@ def load_signatures(signature_id: str, client: Elasticsearch | None = None) -> S
     return _load("signatures", Signatures, signature_id, client)
 
 
+def names_file(name: str) -> bool:
+    """Whether what is to be loaded is the path of a file, and no id: for those at the command line, never for the web."""
+    return Path(name).suffix in {".yaml", ".yml", ".json"}
+
+
 def _load(kind: Kind, model: type[D], name: str, client: Elasticsearch | None) -> D:
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml", ".json"}:
-        return model.load(path)
+    if names_file(name):
+        return model.load(Path(name))
     entry = _find(kind, name, client)
     if entry.text is None:
         raise DefinitionError(str(entry.error))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-import yaml
 
+from driftline.core.definition import from_yaml
 from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.job import Datafeed
 from driftline.core.module import Module, fill
@@ -107,9 +107,9 @@ def split_pattern(text: str) -> list[str]:
 
 def _template(path: Path) -> object:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DefinitionError(f"the template cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+        return from_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"the template cannot be read: {error}", where=str(path)) from None
 
 
 def recognise(client: Elasticsearch, index_pattern: str) -> list[dict[str, Any]]:

@@ -29,13 +29,15 @@ Convert = Callable[[str], Any]
 
 def _long(text: str) -> int:
     number = int(text)
-    if not LONG_MIN <= number <= LONG_MAX:
+    if not LONG_MIN <= number <= LONG_MAX or "_" in text:  # 1_000 is a number in Python only
         raise ValueError("out of range")
     return number
 
 
 def _double(text: str) -> float | None:
     number = float(text)
+    if "_" in text:
+        raise ValueError("a number in Python only")
     return number if number - number == 0 else None  # nan and inf mean: no value
 
 

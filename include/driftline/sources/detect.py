@@ -51,7 +51,7 @@ def detect(head: bytes, where: str, wanted: str = "auto") -> Detected:
     check_text(head, where)
     lines = _sample(head)
     if wanted != "auto":
-        return Detected(_known(wanted), _delimiter(lines) or ",")
+        return Detected(_known(wanted), (_delimiter(lines) if wanted == "csv" else "") or ",")
     if _enough(lines, _is_object):
         return Detected("ndjson")
     if _enough(lines, lambda line: split(line) is not None):
@@ -94,10 +94,13 @@ def _is_object(line: bytes) -> bool:
 
 def _delimiter(lines: list[bytes]) -> str:
     """The delimiter that cuts most lines in the same number of columns, more than one; empty where there is none."""
-    texts = [line.decode("latin-1") + "\n" for line in lines]
+    texts = [line.decode("latin-1").replace("\r", " ") + "\n" for line in lines]
     best = ("", 1)
     for delimiter in DELIMITERS:
-        widths = Counter(len(row) for row in csv.reader(texts, delimiter=delimiter))
+        try:
+            widths = Counter(len(row) for row in csv.reader(texts, delimiter=delimiter))
+        except csv.Error:  # a value longer than any is
+            continue
         width, often = widths.most_common(1)[0] if widths else (1, 0)
         if width > best[1] and often * 2 > widths.total():
             best = (delimiter, width)

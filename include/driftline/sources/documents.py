@@ -103,9 +103,12 @@ def take(record: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON v
     if name in record:
         return record.pop(name)
     head, dot, rest = name.partition(".")
-    inner = record.get(head)
-    if dot and isinstance(inner, dict):
-        return take(inner, rest)
+    while dot:
+        inner = record.get(head)
+        if isinstance(inner, dict) and (found := take(inner, rest)) is not _MISSING:
+            return found
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
     return _MISSING
 
 

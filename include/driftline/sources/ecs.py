@@ -162,6 +162,7 @@ def forwarded_fields(text: str) -> Fields:
     """The first address of an `X-Forwarded-For` header, which nginx's usual format appends."""
     first = text.split(",")[0].strip()
     try:
-        return {"network.forwarded_ip": str(ipaddress.ip_address(first))}
+        address = ipaddress.ip_address(first)
     except ValueError:
         return {}
+    return {} if getattr(address, "scope_id", None) else {"network.forwarded_ip": str(address)}  # as in client_fields

@@ -54,11 +54,24 @@ def of_analytics(analytics_id: str) -> str:
     return f"{analytics_id}.analyze"
 
 
+def refuse_file(name: str) -> None:
+    """Refuses a path in place of an id, with 404: files of the server are nobody's to read, and their errors quote them."""
+    from driftline.pipeline.jobs import names_file
+
+    if names_file(name):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is nothing of the id '{name[:100]}'.")
+
+
 def dag_of(request: Request) -> str | None:
-    """The DAG whose rights are those of what the path names: a job, a source, an analysis or its model; else None."""
+    """The DAG whose rights are those of what the path names: a job, a source, an analysis or its model; else None.
+
+    Raises:
+        HTTPException: It names a file (404).
+    """
     named = request.path_params
     for parameter, of in (("job_id", of_job), ("source_id", of_source), ("analytics_id", of_analytics)):
         if name := named.get(parameter):
+            refuse_file(str(name))
             return of(str(name))
     return _of_model(request, str(named["model_id"])) if named.get("model_id") else None
 
@@ -158,13 +171,14 @@ def readable_jobs(client: Elasticsearch, user: Any, names: list[str] | None = No
     """The jobs of these ids, in their order; without any, all that can be read and that the user may see.
 
     Raises:
-        HTTPException: The user may not see one that is named (403).
+        HTTPException: The user may not see one that is named (403), or it is a file (404).
         DefinitionError: There is no such job, or it is broken.
     """
     from driftline.pipeline.jobs import list_jobs, load_job
 
     if names:
         for name in names:
+            refuse_file(name)
             require_read(of_job(name), user)
         return [load_job(name, client) for name in dict.fromkeys(names)]
     return [job for job in list_jobs(client) if may(user, "GET", of_job(job.job_id))]

@@ -96,6 +96,9 @@ def test_elastics_analysis_is_taken_over() -> None:
         ),
         ({"id": "a", "detectors": []}, "unknown: detectors"),
         ({"data_frame_analytics": []}, "0 jobs at once"),
+        ({"data_frame_analytics": ["x"]}, "data_frame_analytics: a mapping was expected, not str"),
+        ({"id": "a", "analysis": {"classification": "x"}}, "classification: a mapping was expected, not str"),
+        ({"id": "a", "analysis": {"classification": {"training_percent": [1]}}}, "training_percent"),
     ],
 )
 def test_what_cannot_be_taken_over_is_said(config: dict, told: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from driftline.core.errors import DefinitionError
 from driftline.core.functions import FUNCTIONS, find_function
 from driftline.core.job import Job
+from driftline.pipeline.calendars import read
 
 
 def job(**changes):
@@ -84,6 +85,16 @@ def test_a_file_that_is_no_yaml_is_refused_with_the_place(tmp_path):
     path.write_text("job_id: [")
     with pytest.raises(DefinitionError, match=r"broken.yaml: not valid YAML.*line 1"):
         Job.load(path)
+
+
+@pytest.mark.parametrize("value", ["2026-02-30", "0b_", "!!timestamp now", "!!bool maybe", "!!int ''", "[" * 5000])
+def test_a_value_that_cannot_be_is_an_error_of_its_file(tmp_path, value):
+    path = tmp_path / "impossible.yaml"
+    path.write_text(f"job_id: x\ndescription: {value}\n")
+    with pytest.raises(DefinitionError, match=r"impossible\.yaml: not valid YAML"):
+        Job.load(path)
+    with pytest.raises(DefinitionError, match=r"impossible\.yaml: not valid YAML"):
+        read("calendar", path)
 
 
 def test_a_definition_reads_back_from_its_own_json():

@@ -53,6 +53,11 @@ def calendar(**fields: object) -> Calendar:
     return Calendar.parse({"calendar_id": "one", "job_ids": ["web"], **fields}, where="test")
 
 
+def ical(*lines: str) -> str:
+    head = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "BEGIN:VEVENT", "UID:1", "DTSTART:20260101T000000Z")
+    return "\n".join([*head, *lines, "END:VEVENT", "END:VCALENDAR"])
+
+
 @pytest.mark.parametrize(
     ("value", "items", "expected"),
     [
@@ -169,13 +174,22 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
     (event,) = zone.between(datetime(2026, 1, 5, 20, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
     assert (event.start_time, event.end_time) == (datetime(2026, 1, 5, 23, tzinfo=UTC), datetime(2026, 1, 6, 23, tzinfo=UTC))
     assert "DE-BY" in event.description
+    assert calendar(holidays=["GB", "UK", "DEU", "NYSE"]).holidays
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"ical": "hello"}, "not an iCalendar"),
-        ({"holidays": ["XX"]}, "no holidays are known of 'XX'"),
+        ({"ical": ical("RRULE:FREQ=DAILY;INTERVAL=0")}, "'FREQ=DAILY;INTERVAL=0' comes too often"),
+        ({"ical": ical("RRULE:FREQ=DAILY", "RRULE:FREQ=DAILY;INTERVAL=-1")}, "comes too often"),
+        ({"ical": ical("RRULE;VALUE=TEXT:freq=secondly")}, "comes too often"),
+        ({"ical": ical("RRULE:FREQ=MINUTELY")}, "comes too often"),
+        ({"ical": ical("DURATION:P99999999D")}, "not an iCalendar"),
+        *(
+            ({"holidays": [name]}, f"no holidays are known of '{name}'")
+            for name in ("XX", "registry", "utils", "__doc__", "HolidayBase", "US-", "US-XX", "")
+        ),
         ({"time_zone": "Mars"}, "'Mars' is no time zone"),
         ({"events": [{"description": "x", "start_time": 5, "end_time": 5}]}, "over when it begins"),
     ],
@@ -183,6 +197,12 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
 def test_calendars_that_make_no_sense_are_refused(fields, message):
     with pytest.raises(DefinitionError, match=message):
         calendar(**fields)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "inf"])
+def test_a_number_that_cannot_be_saved_is_refused(value):
+    with pytest.raises(DefinitionError, match="finite number"):
+        job([{"conditions": [{"applies_to": "actual", "operator": "lt", "value": value}]}])
 
 
 def test_a_filter_has_an_end():

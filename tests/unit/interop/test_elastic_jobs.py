@@ -10,7 +10,7 @@ import pytest
 from driftline.core.errors import DefinitionError
 from driftline.core.paths import ROOT
 from driftline.interop.elastic_export import to_elastic
-from driftline.interop.elastic_files import find_jobs
+from driftline.interop.elastic_files import Found, find_jobs
 from driftline.interop.elastic_jobs import to_job
 from driftline.pipeline.imports import import_jobs
 
@@ -73,6 +73,13 @@ def test_placeholders_are_the_index_pattern_or_a_refusal(tmp_path):
     refused = to_job(found)
     assert refused.status == "refused"
     assert refused.notes == ["datafeed.indices: 'INDEX_PATTERN_NAME' stands for an index; give it with --index-pattern"]
+
+
+@pytest.mark.parametrize("feed", ["abc", [1], 5, []])
+def test_a_datafeed_that_is_no_mapping_is_refused(feed):
+    refused = to_job(Found(Path("web.json"), JOB, "web", datafeed=feed))
+    assert refused.status == "refused"
+    assert "datafeed: a mapping was expected" in refused.notes[0]
 
 
 def test_a_manifest_names_ids_and_the_pattern_and_opens_no_path(tmp_path):
@@ -199,6 +206,16 @@ def test_custom_rules_are_taken_over_in_either_spelling(tmp_path):
     exported = to_elastic(made.job)["analysis_config"]["detectors"]
     assert exported[0]["custom_rules"] == [{"scope": scope, "conditions": new["conditions"]}]
     assert exported[1]["custom_rules"] == [{"conditions": new["conditions"]}, {"scope": {"host": {"filter_id": "safe"}}}]
+
+
+def test_two_old_conditions_on_one_field_that_must_both_hold_are_refused(tmp_path):
+    both = [{"type": "categorical", "field_name": "host", "filter_id": name} for name in ("one", "two")]
+    old = [{"conditions_connective": "and", "rule_conditions": both}]
+    detectors = [{"function": "count", "partition_field_name": "host", "detector_rules": old}]
+    (found,), _ = find_jobs([write(tmp_path, web={**JOB, "analysis_config": {"detectors": detectors}, "datafeed_config": FEED})])
+    refused = to_job(found)
+    assert refused.status == "refused"
+    assert "two categorical conditions on one field that must both hold are not supported" in refused.notes[0]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="Elastic's job files are not there")

@@ -104,6 +104,7 @@ def test_a_weird_request_is_a_row_all_the_same(request_: bytes, fields: dict[str
         (b"www.example.org:443 " + COMBINED, {"url.domain": "www.example.org", "source.ip": "192.0.2.7", "user.name": "ann"}),
         (COMBINED + b" 512 2408", {"http.request.bytes": 512, "http.response.bytes": 2408, "http.response.body.bytes": 2030}),
         (COMBINED + b' "203.0.113.9, 10.0.0.1"', {"network.forwarded_ip": "203.0.113.9"}),
+        (COMBINED + b' "fe80::1%<x>, 10.0.0.1"', {"network.forwarded_ip": None}),
         (COMBINED + b" 0.004 upstream", {"event.original": (COMBINED + b" 0.004 upstream").decode()}),
         (COMBINED[:-1], {"user_agent.name": "Firefox"}),
         (COMBINED.replace(b"Mozilla/5.0", b'Mozilla "five"'), {"http.response.status_code": 200, "http.request.referrer": "https://example.org/"}),

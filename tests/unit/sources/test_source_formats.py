@@ -83,6 +83,13 @@ def test_fields_are_renamed_added_dropped_and_can_name_the_row(read):
     assert outcome.ids == ["7"]
 
 
+def test_a_field_is_taken_however_its_name_is_cut(read):
+    for record in (b'{"a.b": {"c": 1431857103}}', b'{"a": {"b.c": 1431857103}}', b'{"a": {"b": {"c": 1431857103}}}'):
+        (document,) = read(record + b"\n", format="ndjson", time_field="a.b.c").documents
+        assert document.pop("a.b.c") == "2015-05-17T10:05:03.000Z"
+        assert b"c" not in orjson.dumps(document), "the time is there once only"
+
+
 def test_a_fraction_among_the_first_rows_makes_a_double(read):
     outcome = read(b'{"@timestamp": 1772323200, "a": 1, "b": {"c": 1}}\n{"@timestamp": 1772323200, "a": 1, "b": {"c": 1.5}}\n')
     assert outcome.types == {"b.c": "double"}
@@ -110,6 +117,13 @@ def test_csv_goes_on_in_the_middle_with_the_types_of_the_index(read):
     part = read(CSV_FILE, position=Position(whole.offsets[1], 3), types={"ms": "long"})
     assert "whole number" in part.bad[0].reason
     assert (part.bad[0].line, part.bad[0].offset) == (3, whole.offsets[1])
+
+
+def test_a_number_that_only_python_reads_is_none(read):
+    rows = b"1772323200,1_000,1\n1772323200,1,2_0.5\n1772323200,1000,20.5\n"
+    outcome = read(b"@timestamp,n,x\n" + rows, types={"n": "long", "x": "double"})
+    assert [bad.line for bad in outcome.bad] == [2, 3]
+    assert [(document["n"], document["x"]) for document in outcome.documents] == [(1000, 20.5)]
 
 
 def test_an_open_quote_is_pending_at_the_end_and_bad_in_the_middle(read):
@@ -212,6 +226,20 @@ def test_parquet_keeps_types_and_goes_on_by_row(read):
 def test_a_format_is_told_by_the_content(content, form, delimiter):
     found = detect(content, "file")
     assert (found.format, found.delimiter) == (form, delimiter)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "form"),
+    [
+        (b'1.1.1.1 - - [17/May/2015:10:05:03 +0000] "GET /a\rb HTTP/1.1" 200 1\n' * 3, "access_log", "access_log"),
+        (b'{"t": "%b"}\n' % (b"x" * 140_000), "ndjson", "ndjson"),
+        (b"time,a\n1,x\ry\n2,z\n", "auto", "csv"),
+        (b"time,a\n1,%b\n2,z\n" % (b"x" * 140_000), "csv", "csv"),
+    ],
+)
+def test_a_stray_return_or_a_very_long_line_stops_no_look_at_a_file(content, wanted, form):
+    found = detect(content, "file", wanted)
+    assert (found.format, found.delimiter) == (form, ",")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ COLUMNS = (
     "time", "score", "severity", "job", "detector", "partition", "by", "over", "actual", "typical", "probability", "kind", "what",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+NUMBERS = re.compile(r"(?:[+-]?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?(?: |\Z))+")
 
 
 @router.get("/lanes")
@@ -91,11 +93,14 @@ def _row(record: dict[str, Any], detectors: dict[str, list[str]]) -> list[Any]:
 
 
 def _first(value: Any) -> Any:  # noqa: ANN401 - a number or Elastic's list of some
-    return " ".join(str(each) for each in value) if isinstance(value, list) else value
+    if isinstance(value, list) and len(value) != 1:
+        return " ".join(str(each) for each in value)
+    return value[0] if isinstance(value, list) else value
 
 
 def _plain(cell: Any) -> Any:  # noqa: ANN401
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    runs = isinstance(cell, str) and cell.startswith(FORMULA) and not NUMBERS.fullmatch(cell)
+    return f"'{cell}" if runs else cell
 
 
 @router.get("/events")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Depends, HTTPException, Query, Request, Response, status
+from fastapi import Body, Depends, HTTPException, Query, Response, status
 from pydantic import Field
 
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic.fields import check_fields
-from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, may, of_job, require_read, routes
+from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, may, of_job, routes
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.api.runs import Asked
 
@@ -20,16 +20,11 @@ Text = Annotated[str | None, Query(max_length=60)]
 MOST = 10_000
 
 
-def signatures_of(client: ClusterDep, user: ReaderDep, request: Request) -> Signatures:
+def signatures_of(job_id: str, client: ClusterDep, user: ReaderDep) -> Signatures:
     """The signatures that the path names; the user may see them."""
     from driftline.pipeline.jobs import load_signatures
-    from driftline.pipeline.loudml import id_of
 
-    name = str(request.path_params["job_id"])
-    require_read(of_job(name), user)
-    if id_of(name) != name:  # a path of a file is none of ours
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There are no signatures '{name[:100]}'.")
-    return load_signatures(name, client)
+    return load_signatures(job_id, client)
 
 
 SignaturesDep = Annotated[Signatures, Depends(signatures_of)]

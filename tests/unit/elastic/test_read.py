@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
+from driftline.core.timespan import Window
+from driftline.elastic import read
 from driftline.elastic.query import VALUE, splits
 from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
+from driftline.pipeline.store import _Store
 
 texts = st.one_of(
     st.text(max_size=8),
@@ -80,6 +83,37 @@ def test_keys_that_are_no_text_are_read_the_other_way(keys, said):
     with pytest.raises(pa.ArrowInvalid):
         _columns(lines, split)
     assert _columns_of_any(lines, split)["partition"].to_pylist() == said
+
+
+def test_a_missing_value_and_an_empty_one_are_one_series_of_all_their_documents(monkeypatch):
+    functions = ["count", "sum", "mean", "min", "max", "non_null_sum", "std_deviation", "median"]
+    split = split_of(*functions, partition_field_name="p", use_null=True)
+    found = dict(sum=(900.0, 50.0), mean=(10.0, 20.0), min=(1.0, None), max=(9.0, 8.0), std_deviation=(3.0, 3.0))
+    found |= {"non_null_sum": (None, None), "median": (None, 7.0)}
+    rows = [
+        bucket_of({"time": 0, "partition": key}, docs, [found[metric][place] for metric, _ in split.measures], split)
+        for place, (key, docs) in enumerate([(None, 90), ("", 30)])
+    ]
+    rows.append(bucket_of({"time": 0, "partition": "a"}, 7, [0.1] * len(split.measures), split))
+    table = _columns(_split_answer(answer_of(rows), "t")[1], split)
+    monkeypatch.setattr(read, "read_table", lambda *_: table)
+    detector = {"function": "count", "partition_field_name": "p", "use_null": True}
+    job = Job.parse({"job_id": "read", "detectors": [detector], "datafeed": {"indices": ["i"]}}, where="t")
+    cells = read.read_cells(None, job, split, None)
+    assert [(cells.keys[row][0], docs) for row, docs in zip(cells.row, cells.docs, strict=True)] == [("", 120), ("a", 7)]
+    values = {metric: cells.values[name].tolist() for name, (metric, _) in zip(split.names, split.measures, strict=True)}
+    assert np.isnan(values.pop("non_null_sum")[0])
+    expected = dict(sum=950.0, mean=12.5, min=1.0, max=9.0, std_deviation=3.0, median=7.0)
+    assert values == {metric: [value, 0.1] for metric, value in expected.items()}
+
+
+def test_what_counts_documents_without_a_field_is_not_kept_with_what_leaves_them_out(state):
+    days = set()
+    for use_null in (False, True):
+        detector = {"function": "count", "partition_field_name": "p", "use_null": use_null}
+        job = Job.parse({"job_id": "read", "detectors": [detector], "datafeed": {"indices": ["i"]}}, where="t")
+        days.add(_Store(None, job, Window.parse("2026-03-01", "2026-03-02"), trusting=True)._place(splits(job)[0], 20_000))
+    assert len(days) == 2
 
 
 def test_an_answer_without_some_shards_is_none():

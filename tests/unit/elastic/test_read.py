@@ -1,5 +1,8 @@
 """Two ways to read an answer, which must say the same: by columns, and object by object."""
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -11,6 +14,7 @@ from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
 from driftline.core.timespan import Window
 from driftline.elastic import read
+from driftline.elastic.fields import data_range
 from driftline.elastic.query import VALUE, splits
 from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
 from driftline.pipeline.store import _Store
@@ -142,3 +146,12 @@ def test_the_same_query_is_asked_once_and_another_apart():
     assert compared.queries[0] == compared.queries[2] == series.queries[0]
     assert compared.metrics == {0: "m0", 2: "m1"}
     assert compared.others == {0: None, 2: "m2"}
+
+
+@pytest.mark.parametrize("year", [1938, 1969, 1972, 2026])
+def test_data_of_any_year_ends_a_millisecond_after_its_newest_document(year):
+    first, last = (datetime(year, month, 1, 0, 0, 1, 1000, UTC) for month in (2, 3))
+    found = {name: {"value": moment.timestamp() * 1000} for name, moment in (("first", first), ("last", last))}
+    client = SimpleNamespace(search=lambda **_: SimpleNamespace(body={"aggregations": found}))
+    job = Job.parse({"job_id": "read", "detectors": [{"function": "count"}], "datafeed": {"indices": ["i"]}}, where="t")
+    assert data_range(client, job) == Window(first, last + timedelta(milliseconds=1))

@@ -325,6 +325,14 @@ def test_a_verdict_of_another_run_and_a_pass_are_not_told(house: House) -> None:
     assert house.tell(found, house.alert(tells="quality", min_severity="warning")) == {"claimed": 0, "told": 0}
 
 
+def test_a_verdict_is_told_however_many_other_runs_have_said_something_since(house: House) -> None:
+    _report(house, "stop")
+    for hour in range(1, 26):
+        _report(house, "warn", run="another", hour=hour)
+    found = Findings(house.client, "run", job=house.job)
+    assert house.tell(found, house.alert(tells="quality", min_severity="minor"))["told"] == 1
+
+
 def test_bad_rows_of_old_files_are_told_when_they_come(house: House) -> None:
     _report(house, "stop", kind="source")
     found = Findings(house.client, "run", source_id=house.job.job_id)

@@ -11,7 +11,7 @@ import pytest
 from driftline.core.job import Job
 from driftline.core.paths import staging_uri
 from driftline.core.signature import Signatures
-from driftline.core.timespan import Window
+from driftline.core.timespan import Window, iso
 from driftline.elastic import snapshots, state
 from driftline.elastic.annotations import DELAYED, USER, annotate, delete, of_job
 from driftline.elastic.indices import ALERTS, FORECASTS, QUALITY, RESULTS, RUNS, ensure_templates
@@ -85,6 +85,18 @@ def test_results_over_old_data_are_not_old_results(client, job_id):
     assert index not in maintain(client, [])["indices"], "made just now"
     assert index in maintain(client, [], now=NOW + 2 * YEAR)["indices"]
     assert not client.indices.exists(index=index)
+
+
+def test_months_that_were_scored_again_since_stay_however_old_their_index_is(client, job_id):
+    index, later = f"{RESULTS}-2015.06", NOW + 2 * YEAR
+    client.index(index=index, id=job_id, document={"job_id": job_id, "timestamp": 1434000000000}, refresh=True)
+    run = {"job_id": job_id, "kind": "score", "@timestamp": iso(later - timedelta(days=1))}
+    for start, end in (("2015-03-01", "2015-05-31"), ("2015-07-01", "2015-08-01")):  # of other months
+        client.index(index=RUNS, id=f"{job_id}-{start}", document={**run, "window_start": start, "window_end": end})
+    client.index(index=RUNS, id=job_id, document={**run, "window_start": "2015-05-20", "window_end": "2015-06-02"})
+    assert index not in maintain(client, [], now=later)["indices"]
+    client.delete(index=RUNS, id=job_id)
+    assert index in maintain(client, [], now=later)["indices"]
 
 
 def test_old_reports_runs_annotations_and_alerts_go(client, job_id):

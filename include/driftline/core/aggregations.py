@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.timespan import parse_span
+from driftline.core.timespan import format_span, parse_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _EXPECTED = "aggregations: one date_histogram, or one composite with one, is expected at the top"
 
-_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "7d"}
-_CALENDAR = {"month", "quarter", "year"}
+_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d"}
+_CALENDAR = {"week", "month", "quarter", "year"}
+_UTC = {"Z", "UTC", "ETC/UTC", "GMT", "+00:00"}
 
 
 def inner_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +91,30 @@ def interval_of(aggregations: Mapping[str, Any]) -> timedelta:
     histograms = [part["date_histogram"] for part in parts if "date_histogram" in part]
     if len(histograms) != 1 or not isinstance(histograms[0], Mapping):
         raise ValueError(_EXPECTED)
+    histogram = histograms[0]
     names = ("fixed_interval", "interval", "calendar_interval")
-    interval = next((str(histograms[0][name]) for name in names if histograms[0].get(name)), None)
-    if interval is None or interval[-1] in "Mqy" or interval in _CALENDAR:
-        raise ValueError("aggregations: the date_histogram needs a fixed_interval; months and years have no fixed length")
-    return parse_span(_WORDS.get(interval, interval))
+    said = next((str(histogram[name]) for name in names if histogram.get(name)), None)
+    if said is None or said[-1] in "Mwqy" or said in _CALENDAR:
+        raise ValueError(
+            "aggregations: the date_histogram needs a fixed_interval; months and years have no fixed length, and calendar weeks "
+            "begin on Mondays, where a job's buckets are counted from the epoch, a Thursday"
+        )
+    interval = parse_span(_WORDS.get(said, said))
+    _check_edges(histogram, interval)
+    return interval
+
+
+def _check_edges(histogram: Mapping[str, Any], interval: timedelta) -> None:
+    """The rows must begin where a job's buckets can: it is read in pieces, which are cut there.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if (zone := histogram.get("time_zone")) is not None and str(zone).upper() not in _UTC:
+        raise ValueError(f"aggregations: the date_histogram's time_zone must be UTC, as a job's buckets are, not '{zone}'")
+    offset = histogram.get("offset") or 0
+    if interval and parse_span(str(offset).lstrip("+-")) % interval:
+        raise ValueError(
+            f"aggregations: the date_histogram's offset {offset} must be a multiple of its interval {format_span(interval)}, "
+            "since a job's buckets are counted from the epoch in UTC"
+        )

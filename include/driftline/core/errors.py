@@ -115,6 +115,13 @@ class SnapshotError(DriftlineError):
     """A model snapshot that does not exist or cannot be used for what was asked."""
 
 
+class SnapshotPartError(SnapshotError):
+    """A snapshot of which parts are missing. Who trained it again meanwhile put others there: trying again may help."""
+
+    exit_code = 1
+    retry = True
+
+
 class QualityStopError(DriftlineError):
     """The quality gate's verdict is `stop`: the run ends here. `report` says where the report lies."""
 

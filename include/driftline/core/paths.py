@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -64,6 +65,11 @@ def signatures_dir() -> Path:
 def modules_dir() -> Path:
     """Folders of ready jobs. `DRIFTLINE_MODULES_DIR`, by default include/modules."""
     return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")
+
+
+def own_run(run: str | None) -> str:
+    """The id of a run: as given, or one of its own, so that no other stages its files in the same place."""
+    return run or f"cli-{time.time_ns():x}"
 
 
 def staging_uri(*parts: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.core.aggregations import aggregation_names
 from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SourceIndexError
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.query import DOCS, searched
 
@@ -131,5 +131,5 @@ def data_range(client: Elasticsearch, job: Job) -> Window:
             where=f"job {job.job_id}, datafeed",
             fix="Ingest first, or check datafeed.query and time_field.",
         )
-    first, last = (datetime.fromtimestamp(found[name]["value"] / 1000, UTC) for name in ("first", "last"))
-    return Window(parse_time(first), parse_time(int(last.timestamp() * 1000) + 1))
+    first, last = found["first"]["value"], int(found["last"]["value"]) + 1
+    return Window(*(datetime.fromtimestamp(stamp / 1000, UTC) for stamp in (first, last)))

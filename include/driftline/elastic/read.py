@@ -23,6 +23,7 @@ from driftline.elastic.aggregated import read_aggregated
 from driftline.elastic.client import explained, search_raw
 from driftline.elastic.messages import joined, read_messages
 from driftline.elastic.query import CONTENT, PAGE, SPLITS, VALUE, composite, fingerprint, is_single, text
+from driftline.elastic.united import united
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -114,8 +115,8 @@ def read_cells(client: Elasticsearch, job: Job, split: Split, window: Window, wi
     bucket = table["time"].to_numpy() // (job.span_seconds * 1000)
     if split.content:
         return _contents(keys, row, bucket, table)
-    values = {name: table[name].to_numpy() for name in split.names}
-    return Cells(keys, row, bucket, table["docs"].to_numpy(), values)
+    found = row, bucket, table["docs"].to_numpy(), {name: table[name].to_numpy() for name in split.names}
+    return Cells(keys, *(united(split, *found) if split.use_null else found))
 
 
 def read_table(client: Elasticsearch, job: Job, split: Split, window: Window) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from driftline.core.errors import SnapshotError
+from driftline.core.errors import SnapshotError, SnapshotPartError
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import results
 from driftline.elastic.annotations import MODEL_CHANGE, annotate
@@ -160,7 +160,7 @@ def chunks(
         fields: Only these parts of each chunk, such as `keys`.
 
     Raises:
-        SnapshotError: A chunk is missing, so the snapshot is damaged.
+        SnapshotPartError: A chunk is missing, so the snapshot is damaged.
     """
     ids = _of_series(manifest) if keys is None else _needed(manifest, keys)
     asked = [f"model.{name}" for name in fields] if fields else None
@@ -171,7 +171,7 @@ def detector_chunk(client: Elasticsearch, manifest: Manifest, detector: int) -> 
     """What a detector that compares has learned; None where it has not.
 
     Raises:
-        SnapshotError: The chunk is missing.
+        SnapshotPartError: The chunk is missing.
     """
     ranges = manifest["detail"].get("ranges") or []
     ids = [id_ for id_, of in zip(_chunk_ids(manifest), ranges, strict=False) if of == detector and not isinstance(of, list)]
@@ -182,7 +182,7 @@ def category_chunks(client: Elasticsearch, manifest: Manifest, fields: list[str]
     """The categories of messages that a snapshot knows, chunk by chunk; `fields` as of `chunks`.
 
     Raises:
-        SnapshotError: A chunk is missing.
+        SnapshotPartError: A chunk is missing.
     """
     ranges = manifest["detail"].get("ranges") or []
     ids = [id_ for id_, of in zip(_chunk_ids(manifest), ranges, strict=False) if of == CATEGORIES]
@@ -194,7 +194,7 @@ def _fetched(client: Elasticsearch, manifest: Manifest, ids: list[str], asked: l
         with explained(f"snapshot {manifest['snapshot_id']}"):
             found = client.mget(index=MODELS, ids=ids[place : place + MGET], source_includes=asked)["docs"]
         if missing := [doc["_id"] for doc in found if not doc.get("found")]:
-            raise SnapshotError(
+            raise SnapshotPartError(
                 f"{len(missing)} chunks are missing, the first is {missing[0]}",
                 where=f"job {manifest['job_id']}, snapshot {manifest['snapshot_id']}",
                 fix="If it was trained again just now, start anew. Else train again, or revert to another snapshot.",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Send = Callable[[Alert, Message], None]
 MOST = 20  # messages a run and alert; the rest is summed up in one, for nobody reads more
 RECORDS_MOST = 1000  # records of a run, those with the highest scores
+VERDICTS_MOST = 1000  # reports of a run: one that walks years of data trains for each week
 AROUND = 24  # buckets that a page shows before an incident
 SPLITS = ("partition_field_value", "by_field_value", "over_field_value")
 LEAST = {name: score for score, name in SEVERITIES}
@@ -160,7 +161,7 @@ class Findings:
     @cached_property
     def _verdicts(self) -> list[Message]:
         name = self._job.job_id if self._job else self._source
-        mine = (each for each in reports(self._client, name) if each["run"] == self._run)
+        mine = reports(self._client, name, run=self._run, limit=VERDICTS_MOST)
         return [_of_report(each) for each in mine if each["verdict"] in {"warn", "stop"}]
 
 

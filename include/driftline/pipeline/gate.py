@@ -119,9 +119,11 @@ def history(client: Elasticsearch, job: Job, stage: Stage, window: Window) -> di
 
 
 @talks_to_cluster
-def reports(client: Elasticsearch, name: str | None = None, *, stage: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """Stored reports, the latest made first: of one job or source and one stage, or of all."""
-    clauses = [_of(name), *([{"term": {"stage": stage}}] if stage else [])]
+def reports(
+    client: Elasticsearch, name: str | None = None, *, stage: str | None = None, run: str | None = None, limit: int = 20
+) -> list[dict[str, Any]]:
+    """Stored reports, the latest made first: of one job or source, one stage and one run, or of all."""
+    clauses = [_of(name), *({"term": {field: value}} for field, value in (("stage", stage), ("run", run)) if value is not None)]
     query = {"bool": {"filter": clauses}}
     found = client.search(index=QUALITY, query=query, sort=LATEST, size=limit, ignore_unavailable=True)
     return [hit["_source"] for hit in found["hits"]["hits"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ STAGING_KEPT = timedelta(days=2)
 STORE_KEPT = timedelta(days=90)  # since it was written: what a longer training window needs beyond that is read again
 REPORTS = "reports"
 SNAPSHOTS_KEPT = 12
+_MONTH = re.compile(rf"{RESULTS}-\d{{4}}\.\d\d")
 
 
 def maintain(
@@ -76,15 +78,32 @@ def _told_before(moment: datetime) -> dict[str, Any]:
 
 
 def _drop_months(client: Elasticsearch, before: datetime) -> list[str]:
-    """Months are judged by their newest write, so results over old data are not gone the day after they were made."""
+    """Months are judged by their newest write, so results over old data are not gone the day after they were made.
+
+    An index does not tell that; it is later than when it was made and than what the journal says of who wrote into the month.
+    """
     with explained(f"index {RESULTS}-*"):
         names = sorted(client.indices.get(index=f"{RESULTS}-*", allow_no_indices=True, ignore_unavailable=True).body)
         limit = f"{RESULTS}-{before:%Y.%m}"
-        created = {name: _created(client, name) for name in names if name < limit}
-        doomed = [name for name, moment in created.items() if moment < before]
+        created = {name: _created(client, name) for name in names if name < limit and _MONTH.fullmatch(name)}
+        client.indices.refresh(index=RUNS, ignore_unavailable=True, allow_no_indices=True)
+        doomed = [name for name, moment in created.items() if moment < before and not _written(client, name, before)]
         for name in doomed:
             client.indices.delete(index=name)
     return doomed
+
+
+def _written(client: Elasticsearch, name: str, since: datetime) -> bool:
+    """Whether a run has written results into a month's index since: of an interval, or a training's categories, at its end."""
+    month = datetime.strptime(name, f"{RESULTS}-%Y.%m").replace(tzinfo=UTC)
+    after = {"lt": iso((month + timedelta(days=31)).replace(day=1))}
+    writers = [
+        {"bool": {"filter": [{"term": {"kind": kind}}, {"range": {edge: after}}]}}
+        for kind, edge in (("score", "window_start"), ("train", "window_end"))
+    ]
+    clauses = [{"range": {"@timestamp": {"gte": iso(since)}}}, {"range": {"window_end": {"gte": iso(month)}}}]
+    query = {"bool": {"filter": clauses, "should": writers, "minimum_should_match": 1}}
+    return bool(client.search(index=RUNS, query=query, size=1, source=False, ignore_unavailable=True)["hits"]["hits"])
 
 
 def _created(client: Elasticsearch, name: str) -> datetime:

@@ -105,14 +105,14 @@ def _train_missing(client: Elasticsearch, job: Job, window: Window, run: str, pr
         return
     data = data_range(client, job)
     for moment in cut_offs(job, window, data):
-        week = Window(moment - WEEK, moment)
-        if any(week.start < end <= week.end for end in ends):
+        due = floor_time(moment, job.bucket_span)  # buckets may be longer than a week
+        if any(end == due or moment - WEEK < end <= moment for end in ends):
             continue
         if ends and moment == window.end and min(ends) <= window.start:
             continue  # too little history for a better one; what there is serves until the next week
-        if moment - floor_time(data.start, job.bucket_span) >= MIN_BUCKETS * job.bucket_span:
+        if due - floor_time(data.start, job.bucket_span) >= MIN_BUCKETS * job.bucket_span:
             train(client, job, as_of=moment, run=run, progress=progress)
-            ends.append(moment)
+            ends.append(due)
 
 
 def _segments(job: Job, found: list[dict[str, Any]], window: Window, model: Model) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.paths import staging_uri
+from driftline.core.paths import own_run, staging_uri
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
@@ -203,7 +203,7 @@ def score(
     window: Window | None = None,
     model: Model = "as_of",
     partitions: list[str] | None = None,
-    run: str = "cli",
+    run: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The whole scoring of an interval in one process: plan (train where needed), read, gate, score, write.
@@ -216,6 +216,7 @@ def score(
     Raises:
         QualityStopError: The gate stops the run; nothing is written.
     """
+    run = own_run(run)
     interval = window or default_window(client, job)
     plan = prepare(client, job, interval, model=model, run=run, progress=progress)
     if interval.empty:

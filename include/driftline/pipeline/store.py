@@ -204,6 +204,8 @@ class _Store:
         extra = {**feed.model_dump(include={"aggregations", "runtime_mappings", "script_fields"}, exclude_defaults=True)}
         if self.job.summary_count_field_name:
             extra["summary"] = self.job.summary_count_field_name
+        if split.use_null:
+            extra["use_null"] = True
         if any(split.queries):
             extra["queries"] = split.queries
         if split.category is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from driftline.core.errors import SourceIndexError, WindowError
-from driftline.core.paths import staging_uri
+from driftline.core.paths import own_run, staging_uri
 from driftline.core.ruling import compares_typical
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
@@ -236,7 +236,7 @@ def train(
     *,
     as_of: str | datetime | None = None,
     start: str | datetime | None = None,
-    run: str = "cli",
+    run: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The whole training in one process: read, gate, fit, backtest, promote.
@@ -248,6 +248,7 @@ def train(
         SourceIndexError, WindowError: There is nothing to train on.
         QualityStopError: The gate stops the run.
     """
+    run = own_run(run)
     window = training_window(client, job, as_of, start=start)
     place = staging_uri(job.job_id, "train", f"{window.end:%Y%m%dT%H%M%S}-{run}")
     handle = read_series(client, job, window, uri=f"{place}/series.parquet", progress=progress)

@@ -1,5 +1,8 @@
 """Two ways to read an answer, which must say the same: by columns, and object by object."""
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -9,8 +12,12 @@ from hypothesis import strategies as st
 
 from driftline.core.errors import ClusterDownError
 from driftline.core.job import Job
+from driftline.core.timespan import Window
+from driftline.elastic import read
+from driftline.elastic.fields import data_range
 from driftline.elastic.query import VALUE, splits
 from driftline.elastic.read import _columns, _columns_of_any, _rows, _split_answer
+from driftline.pipeline.store import _Store
 
 texts = st.one_of(
     st.text(max_size=8),
@@ -82,6 +89,37 @@ def test_keys_that_are_no_text_are_read_the_other_way(keys, said):
     assert _columns_of_any(lines, split)["partition"].to_pylist() == said
 
 
+def test_a_missing_value_and_an_empty_one_are_one_series_of_all_their_documents(monkeypatch):
+    functions = ["count", "sum", "mean", "min", "max", "non_null_sum", "std_deviation", "median"]
+    split = split_of(*functions, partition_field_name="p", use_null=True)
+    found = dict(sum=(900.0, 50.0), mean=(10.0, 20.0), min=(1.0, None), max=(9.0, 8.0), std_deviation=(3.0, 3.0))
+    found |= {"non_null_sum": (None, None), "median": (None, 7.0)}
+    rows = [
+        bucket_of({"time": 0, "partition": key}, docs, [found[metric][place] for metric, _ in split.measures], split)
+        for place, (key, docs) in enumerate([(None, 90), ("", 30)])
+    ]
+    rows.append(bucket_of({"time": 0, "partition": "a"}, 7, [0.1] * len(split.measures), split))
+    table = _columns(_split_answer(answer_of(rows), "t")[1], split)
+    monkeypatch.setattr(read, "read_table", lambda *_: table)
+    detector = {"function": "count", "partition_field_name": "p", "use_null": True}
+    job = Job.parse({"job_id": "read", "detectors": [detector], "datafeed": {"indices": ["i"]}}, where="t")
+    cells = read.read_cells(None, job, split, None)
+    assert [(cells.keys[row][0], docs) for row, docs in zip(cells.row, cells.docs, strict=True)] == [("", 120), ("a", 7)]
+    values = {metric: cells.values[name].tolist() for name, (metric, _) in zip(split.names, split.measures, strict=True)}
+    assert np.isnan(values.pop("non_null_sum")[0])
+    expected = dict(sum=950.0, mean=12.5, min=1.0, max=9.0, std_deviation=3.0, median=7.0)
+    assert values == {metric: [value, 0.1] for metric, value in expected.items()}
+
+
+def test_what_counts_documents_without_a_field_is_not_kept_with_what_leaves_them_out(state):
+    days = set()
+    for use_null in (False, True):
+        detector = {"function": "count", "partition_field_name": "p", "use_null": use_null}
+        job = Job.parse({"job_id": "read", "detectors": [detector], "datafeed": {"indices": ["i"]}}, where="t")
+        days.add(_Store(None, job, Window.parse("2026-03-01", "2026-03-02"), trusting=True)._place(splits(job)[0], 20_000))
+    assert len(days) == 2
+
+
 def test_an_answer_without_some_shards_is_none():
     with pytest.raises(ClusterDownError, match="1 of 2 shards"):
         _split_answer(answer_of([], successful=1), "job web")
@@ -108,3 +146,12 @@ def test_the_same_query_is_asked_once_and_another_apart():
     assert compared.queries[0] == compared.queries[2] == series.queries[0]
     assert compared.metrics == {0: "m0", 2: "m1"}
     assert compared.others == {0: None, 2: "m2"}
+
+
+@pytest.mark.parametrize("year", [1938, 1969, 1972, 2026])
+def test_data_of_any_year_ends_a_millisecond_after_its_newest_document(year):
+    first, last = (datetime(year, month, 1, 0, 0, 1, 1000, UTC) for month in (2, 3))
+    found = {name: {"value": moment.timestamp() * 1000} for name, moment in (("first", first), ("last", last))}
+    client = SimpleNamespace(search=lambda **_: SimpleNamespace(body={"aggregations": found}))
+    job = Job.parse({"job_id": "read", "detectors": [{"function": "count"}], "datafeed": {"indices": ["i"]}}, where="t")
+    assert data_range(client, job) == Window(first, last + timedelta(milliseconds=1))

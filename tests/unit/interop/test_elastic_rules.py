@@ -149,6 +149,22 @@ BROKEN = [
         aggregated({"b": {"date_histogram": {"field": "@timestamp", "calendar_interval": "1M"}}}),
         "the date_histogram needs a fixed_interval; months and years have no fixed length",
     ),
+    *(
+        (aggregated({"b": {"date_histogram": {"field": "@timestamp", name: week}}}), "calendar weeks begin on Mondays")
+        for name, week in (("calendar_interval", "week"), ("calendar_interval", "1w"), ("interval", "1w"))
+    ),
+    (
+        aggregated({"b": {"date_histogram": {**HISTOGRAM["date_histogram"], "time_zone": "Europe/Berlin"}}}),
+        "the date_histogram's time_zone must be UTC, as a job's buckets are, not 'Europe/Berlin'",
+    ),
+    (
+        aggregated({"b": {"date_histogram": {**HISTOGRAM["date_histogram"], "offset": "-2m"}}}),
+        "the date_histogram's offset -2m must be a multiple of its interval 5m",
+    ),
+    (
+        aggregated({"b": {"composite": {"sources": [{"t": {"date_histogram": {**HISTOGRAM["date_histogram"], "offset": 90}}}]}}}),
+        "the date_histogram's offset 90 must be a multiple of its interval 5m",
+    ),
     (
         aggregated({"b": {"date_histogram": {"field": "@timestamp", "fixed_interval": "4m"}}}),
         "the date_histogram's interval 4m must divide the bucket_span 15m",
@@ -220,6 +236,7 @@ def test_a_file_that_breaks_a_rule_is_refused_in_the_same_words(changes, message
         {"bucket_span": "7m"},
         aggregated({"b": HISTOGRAM | {"aggs": AVERAGE}}),  # without the newest time of each bucket
         aggregated({"a": {"terms": {"field": "a"}, "aggs": TOP}}),
+        aggregated({"b": {"date_histogram": {**HISTOGRAM["date_histogram"], "time_zone": "UTC", "offset": "-10m"}}}),
     ],
 )
 def test_what_breaks_no_rule_of_ours_is_taken(changes):

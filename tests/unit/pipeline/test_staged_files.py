@@ -1,6 +1,9 @@
 import pytest
 
 from driftline.core.errors import DataError
+from driftline.core.job import Job
+from driftline.core.timespan import Window
+from driftline.pipeline import score, train
 from driftline.pipeline.files import read_lines, write_lines
 
 
@@ -23,3 +26,24 @@ def test_a_file_that_could_not_be_finished_is_not_there(tmp_path):
         write_lines(uri, lines())
     with pytest.raises(DataError, match="the staged file is gone"):
         list(read_lines(uri))
+
+
+@pytest.mark.parametrize("work", [score, train])
+def test_two_runs_of_one_interval_stage_apart(work, state, monkeypatch):
+    places = []
+
+    def stop(*_, uri, **__):
+        places.append(uri)
+        raise DataError("seen enough")
+
+    window = Window.parse("2026-03-01", "2026-03-02")
+    job = Job.parse({"job_id": "twice", "detectors": [{"function": "count"}], "datafeed": {"indices": ["i"]}}, where="t")
+    monkeypatch.setattr(score, "prepare", lambda *_, **__: {})
+    monkeypatch.setattr(score, "default_window", lambda *_: window)
+    monkeypatch.setattr(train, "training_window", lambda *_, **__: window)
+    monkeypatch.setattr(score, "read_plan", stop)
+    monkeypatch.setattr(train, "read_series", stop)
+    for _ in range(2):
+        with pytest.raises(DataError, match="seen enough"):
+            getattr(work, work.__name__.rpartition(".")[2])(None, job)
+    assert len(set(places)) == 2

@@ -5,7 +5,8 @@ import pytest
 
 from driftline.core.errors import WindowError
 from driftline.core.job import Job
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window, floor_time, iso, parse_time
+from driftline.pipeline import plan
 from driftline.pipeline.plan import cut_offs, week_floor
 from driftline.pipeline.window import resolve
 
@@ -105,3 +106,19 @@ def test_a_backfill_in_pieces_needs_the_same_models_as_one_straight_run():
     whole = cuts("2026-02-01", "2026-03-01")
     pieces = {c for day in range(28) for c in cuts(f"2026-02-{day + 1:02}", f"2026-02-{day + 1:02}T12:00")}
     assert pieces == set(whole)
+
+
+@pytest.mark.parametrize("span", ["7d", "14d", "30d"])
+def test_buckets_longer_than_a_week_are_learned_from_once(span, monkeypatch):
+    long = Job.parse({**job().as_dict(), "bucket_span": span, "training": {"window": "800d"}}, where="t")
+    data = Window.parse("2024-01-01", "2026-03-20")
+    ends = []
+    monkeypatch.setattr(
+        plan.snapshots, "manifests", lambda *_: [{"job_version": long.version, "training_end": iso(e)} for e in ends]
+    )
+    monkeypatch.setattr(plan, "data_range", lambda *_: data)
+    monkeypatch.setattr(plan, "train", lambda *_, as_of, **__: ends.append(floor_time(as_of, long.bucket_span)))
+    last = floor_time(data.end, long.bucket_span)
+    for _ in range(2):
+        plan._train_missing(None, long, Window(last - 2 * long.bucket_span, last), "run", None)
+    assert len(ends) == len(set(ends)) > 1

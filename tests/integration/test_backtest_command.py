@@ -117,7 +117,7 @@ def test_a_file_is_one_whatever_its_ending_and_mistakes_in_times_are_told(tmp_pa
     (tmp_path / "nodata.dat").write_text("timestamp,value\n2026-01-01,1\n2026-01-02,1\n")
     assert "too short" in answer("backtest", tmp_path / "nodata.dat", code=2)["what"]
     for start in ("99999999999999999999", "0001-01-01T00:00+05:00"):
-        assert "is not a time" in answer("backtest", tmp_path / "nodata.dat", "--start", start, code=2)["what"]
+        assert "is beyond all times" in answer("backtest", tmp_path / "nodata.dat", "--start", start, code=2)["what"]
 
 
 def test_it_is_told_in_tables_too(job):

@@ -92,8 +92,7 @@ def run() -> None:
 
     try:
         # alone, typer tells a wrong command line in words, and exits itself
-        if code := app(standalone_mode=not wants_json()):
-            sys.exit(code)
+        sys.exit(app(standalone_mode=not wants_json()))
     except DriftlineError as error:
         fail(error, wants_json())
         sys.exit(error.exit_code)

@@ -60,9 +60,8 @@ def parse_time(text: str | int | float | datetime, *, now: datetime | None = Non
         return _time(text, now)
     except WindowError:
         raise
-    except (OverflowError, OSError, ValueError):
-        expected = "ISO 8601 (2026-03-01T00:00Z), epoch seconds or milliseconds, or now-30d"
-        raise WindowError(f"'{str(text)[:40]}' is not a time", expected=expected) from None
+    except (OverflowError, OSError, ValueError):  # the last is of years that there are not
+        raise WindowError(f"'{str(text)[:40]}' is beyond all times", expected="a year from 1 to 9999") from None
 
 
 def _time(text: str | int | float | datetime, now: datetime | None) -> datetime:
@@ -78,7 +77,11 @@ def _time(text: str | int | float | datetime, now: datetime | None) -> datetime:
         if amount:
             moment += parse_span(amount) * (-1 if sign == "-" else 1)
         return floor_time(moment, parse_span(f"1{unit}")) if unit else moment
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        expected = "ISO 8601 (2026-03-01T00:00Z), epoch seconds or milliseconds, or now-30d"
+        raise WindowError(f"'{value[:40]}' is not a time", expected=expected) from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

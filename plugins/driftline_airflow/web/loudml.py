@@ -250,8 +250,6 @@ def _moment(name: str, value: str | None) -> str | None:
         return iso(parse_time(value)) if value else None
     except WindowError as error:
         raise WindowError(error.what, where=name, expected=error.expected) from None
-    except (ValueError, OverflowError, OSError):
-        raise WindowError(f"'{value}' is beyond all times", where=name) from None
 
 
 def ready(airflow: AirflowDep, dag_id: str) -> dict[str, Any]:

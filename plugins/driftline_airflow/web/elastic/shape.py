@@ -168,9 +168,8 @@ def moment(name: str, value: str | None, default: str | None = None) -> datetime
     """
     try:
         return parse_time(value or default or "")
-    except (ValueError, OverflowError, OSError) as error:
-        told = str(error) if isinstance(error, WindowError) else f"'{value}' is beyond all times"
-        raise ElasticError(status.HTTP_400_BAD_REQUEST, f"[{name}] {told}", "parse_exception") from None
+    except WindowError as error:
+        raise ElasticError(status.HTTP_400_BAD_REQUEST, f"[{name}] {error}", "parse_exception") from None
 
 
 class Page(Asked):

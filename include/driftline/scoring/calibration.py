@@ -313,6 +313,10 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     wider = own.copy()
     for column in range(OWN, TAILED):
         _widen(wider[:, column], others[:, column])
+    for last in range(OWN + len(BULK), TAILED, len(BULK) + 4):
+        # a tail of few values begins early: where the others' begins farther out, it is as rare there as they say
+        farther = wider[:, last] > own[:, last]
+        wider[farther, last + 1] = np.median(others[:, last + 1])
     for form in np.unique(own[:, FORM]):  # noise of another form is of another unit
         mine, theirs = own[:, FORM] == form, others[others[:, FORM] == form]
         for column in (2, 3):

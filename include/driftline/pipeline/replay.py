@@ -53,6 +53,12 @@ class Replayed:
     anomaly_score: NDArray[np.float64]
     kind: NDArray[np.int8]
 
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...]) -> Replayed:
+        """Buckets of which nothing was known."""
+        lower, typical, upper = (np.full(shape, np.nan) for _ in range(3))
+        return cls(lower, typical, upper, np.ones(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int8))
+
 
 def replay(
     times: NDArray[np.datetime64],
@@ -124,8 +130,7 @@ def _replayed(
 ) -> Replayed:
     """As `replay`, of buckets without gaps between them."""
     (count, width), flags = values.shape, given.sqrt
-    nothing = (np.full(values.shape, np.nan) for _ in range(3))
-    out = Replayed(*nothing, np.ones(values.shape), *(np.zeros(values.shape) for _ in range(2)), np.zeros(values.shape, np.int8))  # type: ignore[call-arg]
+    out = Replayed.nothing(values.shape)
     if width <= start:
         return out
     surprise, told = np.zeros(values.shape), np.zeros(values.shape)

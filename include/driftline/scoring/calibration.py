@@ -18,7 +18,6 @@ from driftline.scoring.residuals import (
     noise_level,
     steps,
     usual_size,
-    within_reach,
 )
 from driftline.scoring.settings import (
     BULK,
@@ -43,7 +42,7 @@ from driftline.scoring.settings import (
     TAIL_QUANTILE,
     TAIL_WIDTH_LEAST,
 )
-from driftline.scoring.statistics import EVIDENCE, magnitude, recent_mean, running, settled, statistics
+from driftline.scoring.statistics import EVIDENCE, looked_at, magnitude, recent_mean, running
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
@@ -214,10 +213,9 @@ def calibrate(
     if form.any():
         _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
         space, mean = in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
-    space = within_reach(space, mean, sd)
-    z, centre, _ = settled(space, mean, sd, positive & (form != LOG), sized, windows)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
-    found = statistics(z, space, mean, sd, steps(mean, sqrt, whole, form), windows)
+    step = steps(mean, sqrt, whole, form)
+    (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps, within_reach
+from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
@@ -30,11 +30,10 @@ from driftline.scoring.statistics import (
     EVIDENCE,
     Settled,
     frozen,
+    looked_at,
     magnitude,
-    settled,
     silent,
     speaking,
-    statistics,
     unforeseen,
 )
 
@@ -150,9 +149,9 @@ def _look(
     sd, form = usual.deviation(mean, sqrt, sizes), usual.form
     least = usual.seen[:, 0]
     mean = expected_in_form(mean, sd, least, usual.shift, form)
-    space = within_reach(in_form(space, least, form), mean, sd)
-    around = settled(space, mean, sd, usual.positive & (form != LOG), usual.sized, windows)
-    return mean, around, statistics(around.z, space, mean, sd, steps(mean, sqrt, usual.whole > 0, form), windows)
+    step = steps(mean, sqrt, usual.whole > 0, form)
+    positive = usual.positive & (form != LOG)
+    return mean, *looked_at(in_form(space, least, form), mean, sd, step, positive, usual.sized, windows)
 
 
 def _expected(mean: Matrix, shown: Matrix, centre: Matrix, least: Matrix, form: NDArray[np.int8]) -> Matrix:

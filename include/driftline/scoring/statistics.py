@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import i0e, i1e
 
-from driftline.scoring.residuals import running_level
+from driftline.scoring.residuals import running_level, within_reach
 from driftline.scoring.settings import (
     CURRENT,
     CURRENT_BRIEF,
@@ -77,6 +77,21 @@ def settled(
         centre[rows] = np.where(np.isnan(value), plus, nearer)
     unit = np.hypot(sd, LEVEL_DOUBT * (centre - mean))
     return Settled((space - centre) / unit, centre, unit)
+
+
+def looked_at(
+    space: Matrix,
+    mean: Matrix,
+    sd: Matrix,
+    step: Matrix,
+    positive: NDArray[np.bool_],
+    sized: NDArray[np.bool_],
+    windows: Windows,
+) -> tuple[Settled, dict[str, Matrix]]:
+    """Residuals around the level that they have `settled` on, and their `statistics`: the same in training and in scoring."""
+    space = within_reach(space, mean, sd)
+    around = settled(space, mean, sd, positive, sized, windows)
+    return around, statistics(around.z, space, mean, sd, step, windows)
 
 
 def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows) -> dict[str, Matrix]:

@@ -102,8 +102,10 @@ def _history(
 
 def _is_data(what: str) -> bool:
     """Whether it is a file of readings: a job file is YAML or JSON, and a job's id has no ending."""
-    ending = Path(what).suffix.lower()
-    return ending in {".csv", ".gz", ".txt", ".tsv"} or (ending not in {".yaml", ".yml", ".json"} and os.path.isfile(what))
+    from driftline.pipeline.jobs import names_file
+
+    known = Path(what).suffix.lower() in {".csv", ".gz", ".txt", ".tsv"}
+    return known or (not names_file(what.lower()) and os.path.isfile(what))
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def _open(
         begin = parse_time(start)
     else:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        begin = midnight - timedelta(days=min(max(0, length), 3660))
+        begin = midnight - timedelta(days=min(max(0, length), 3660))  # in this order, what is no number counts as none
     options = {name: value for name, value in common.items() if value is not None}
     for text in settings or []:
         options |= _setting(text)

@@ -45,6 +45,17 @@ def check_name(name: str | None, place: str) -> None:
         raise ValueError(f"{place}: {name!r} is no field's name: no control characters, not '.'")
 
 
+def mapping(value: object, where: str) -> Mapping[str, Any]:
+    """The value, if it is a mapping.
+
+    Raises:
+        DefinitionError: It is none.
+    """
+    if not isinstance(value, Mapping):
+        raise DefinitionError(f"a mapping was expected, not {type(value).__name__}", where=where)
+    return value
+
+
 def from_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever it says
     """What a YAML text says.
 
@@ -72,10 +83,8 @@ class Definition(BaseModel):
         Raises:
             DefinitionError: What is wrong, in which field, what was expected and what to do.
         """
-        if not isinstance(data, Mapping):
-            raise DefinitionError(f"a mapping was expected, not {type(data).__name__}", where=where)
         try:
-            return cls.model_validate(dict(data))
+            return cls.model_validate(dict(mapping(data, where)))
         except ValidationError as error:
             raise _explain(error, cls, where) from None
 

@@ -67,9 +67,9 @@ def modules_dir() -> Path:
     return _place("DRIFTLINE_MODULES_DIR", ROOT / "include" / "modules")
 
 
-def own_run(run: str | None) -> str:
+def own_run(run: str | None, kind: str = "cli") -> str:
     """The id of a run: as given, or one of its own, so that no other stages its files in the same place."""
-    return run or f"cli-{time.time_ns():x}"
+    return run or f"{kind}-{time.time_ns():x}"
 
 
 def staging_uri(*parts: str) -> str:

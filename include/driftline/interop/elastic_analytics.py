@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftline.core.analysis import Analysis
+from driftline.core.definition import mapping
 from driftline.core.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KINDS = ("classification", "regression", "outlier_detection")
 # of the cluster that ran it: nothing of it is meant for another
@@ -40,7 +43,7 @@ def to_analysis(config: Mapping[str, Any], *, name: str | None = None) -> tuple[
     if isinstance(listed, list):
         if len(listed) != 1:
             raise DefinitionError(f"{len(listed)} jobs at once", where="data_frame_analytics", expected="one")
-        config = _mapping(listed[0], "data_frame_analytics")
+        config = mapping(listed[0], "data_frame_analytics")
     notes: list[str] = []
     given = str(config.get("id") or name or "")
     made: dict[str, Any] = {"analytics_id": _plain(given, notes)}
@@ -71,17 +74,11 @@ def _plain(given: str, notes: list[str]) -> str:
     return plain
 
 
-def _mapping(given: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise DefinitionError(f"a mapping was expected, not {type(given).__name__}", where=where)
-    return given
-
-
 def _kind(analysis: Any, notes: list[str]) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     if not isinstance(analysis, dict) or len(analysis) != 1 or next(iter(analysis)) not in KINDS:
         raise DefinitionError("the analysis is none of Elastic's", where="analysis", expected=f"one of {', '.join(KINDS)}")
     kind, given = next(iter(analysis.items()))
-    settings = _mapping(given or {}, f"analysis.{kind}")
+    settings = mapping(given or {}, f"analysis.{kind}")
     kept = {key: value for key, value in settings.items() if key not in OF_ITS_TREES}
     if dropped := sorted(set(settings) - set(kept)):
         notes.append(f"{', '.join(dropped)}: of Elastic's own trees; left out, LightGBM's settings are searched for")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.definition import IDENTIFIER
+from driftline.core.definition import IDENTIFIER, mapping
 from driftline.core.errors import DefinitionError, WindowError
 from driftline.core.functions import METRIC, METRIC_MEANS, find_function
 from driftline.core.job import Job
@@ -146,8 +146,8 @@ def plain_id(name: str, notes: list[str]) -> str:
 
 
 def _definition(found: Found, job_id: str, index_pattern: str | None, notes: list[str], refused: list[str]) -> dict[str, Any]:
-    source, analysis = found.job, _mapping(found.job.get("analysis_config"), "analysis_config")
-    about = _mapping(source.get("data_description") or {}, "data_description")
+    source, analysis = found.job, mapping(found.job.get("analysis_config"), "analysis_config")
+    about = mapping(source.get("data_description") or {}, "data_description")
     kept: dict[str, Any] = {
         "job": _idle(source, _JOB, "", notes),
         "analysis_config": _idle(analysis, _ANALYSIS, "analysis_config.", notes, _NEEDED_ANALYSIS),
@@ -164,7 +164,7 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         detectors[-1] |= _rules(detector, place, notes, refused)
         refused += _function(detector["function"], place)
     refused += [f"analysis_config.{name} is not supported: {why}" for name, why in _NEEDED_ANALYSIS.items() if analysis.get(name)]
-    partitions = _mapping(analysis.get(PARTITIONS) or {}, PARTITIONS)
+    partitions = mapping(analysis.get(PARTITIONS) or {}, PARTITIONS)
     kept[PARTITIONS] = _idle(partitions, {"enabled"}, f"analysis_config.{PARTITIONS}.", notes)
     feed = _datafeed(found, analysis, about, index_pattern, kept, notes, refused) | _latency(found, analysis, kept, notes)
     summary = None if "aggregations" in kept.get("datafeed", {}) else analysis.get("summary_count_field_name")
@@ -182,7 +182,7 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
         **({PARTITIONS: {"enabled": True}} if partitions.get("enabled") else {}),
     }
     if plot := source.get("model_plot_config"):
-        enabled = _mapping(plot, "model_plot_config").get("enabled", False)
+        enabled = mapping(plot, "model_plot_config").get("enabled", False)
         definition["model_plot_config"] = {"enabled": enabled}
         kept["model_plot_config"] = _idle(plot, {"enabled"}, "model_plot_config.", notes)
     return {**definition, "elastic": {name: value for name, value in kept.items() if value and any(value)}}
@@ -190,7 +190,7 @@ def _definition(found: Found, job_id: str, index_pattern: str | None, notes: lis
 
 def _detector(given: object, place: str) -> dict[str, Any]:
     """A detector as Elastic understands it: without what is empty, function and exclude_frequent in either case."""
-    detector = {name: value for name, value in _mapping(given, place).items() if value is not None and value != ""}
+    detector = {name: value for name, value in mapping(given, place).items() if value is not None and value != ""}
     for name in ("function", "exclude_frequent"):
         if isinstance(value := detector.get(name), str):
             detector[name] = value.lower()
@@ -223,7 +223,7 @@ def _datafeed(
     notes: list[str],
     refused: list[str],
 ) -> dict[str, Any]:
-    feed = dict(_mapping({} if found.datafeed is None else found.datafeed, "datafeed"))
+    feed = dict(mapping({} if found.datafeed is None else found.datafeed, "datafeed"))
     feed.pop("job_id", None)
     named = feed.get("indices") or feed.get("indexes") or index_pattern or []
     indices = named.split(",") if isinstance(named, str) else _listed(named, "datafeed.indices")
@@ -252,7 +252,7 @@ def _datafeed(
 
 def _counts(analysis: Mapping[str, Any]) -> bool:
     """Whether all detectors count, and name no fields."""
-    detectors = [_mapping(each, "detectors") for each in _listed(analysis.get("detectors"), "detectors")]
+    detectors = [mapping(each, "detectors") for each in _listed(analysis.get("detectors"), "detectors")]
     named = [name for each in detectors for name, value in each.items() if name.endswith("field_name") and value]
     return analysis.get("summary_count_field_name") == "doc_count" and not named
 
@@ -281,11 +281,11 @@ def _idle(
 
 def _rules(detector: Mapping[str, Any], place: str, notes: list[str], refused: list[str]) -> dict[str, Any]:
     """A detector's rules, also where they are spelled as before version 6.4."""
-    rules = [_mapping(rule, f"{place}custom_rules") for rule in _listed(detector.get("custom_rules"), f"{place}custom_rules")]
+    rules = [mapping(rule, f"{place}custom_rules") for rule in _listed(detector.get("custom_rules"), f"{place}custom_rules")]
     for number, given in enumerate(_listed(detector.get(_OLD_RULES), f"{place}{_OLD_RULES}")):
-        rules += _old_rule(_mapping(given, f"{place}{_OLD_RULES}"), f"{place}{_OLD_RULES}.{number}: ", refused)
-    scopes = [scope for rule in rules for scope in _mapping(rule.get("scope") or {}, f"{place}scope").values()]
-    for name in sorted({str(_mapping(scope, f"{place}scope").get("filter_id", "")) for scope in scopes}):
+        rules += _old_rule(mapping(given, f"{place}{_OLD_RULES}"), f"{place}{_OLD_RULES}.{number}: ", refused)
+    scopes = [scope for rule in rules for scope in mapping(rule.get("scope") or {}, f"{place}scope").values()]
+    for name in sorted({str(mapping(scope, f"{place}scope").get("filter_id", "")) for scope in scopes}):
         notes.append(f"{place}custom_rules refer to filter '{name}': make it with 'driftline filters put'")
     return {"custom_rules": rules} if rules else {}
 
@@ -296,13 +296,13 @@ def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[
     actions = [_OLD_ACTIONS.get(str(each), each) for each in ([action] if isinstance(action, str) else _listed(action, place))]
     parts: list[dict[str, Any]] = []
     for one in _listed(given.get("rule_conditions") or given.get("conditions"), f"{place}rule_conditions"):
-        condition = _mapping(one, f"{place}rule_conditions")
+        condition = mapping(one, f"{place}rule_conditions")
         kind = condition.get("condition_type") or condition.get("type")
         if kind == "categorical":
             name = condition.get("value_filter") or condition.get("value_list") or condition.get("filter_id")
             parts.append({"scope": {str(condition.get("field_name")): {"filter_id": name}}})
         elif isinstance(kind, str) and kind in _OLD_QUANTITIES and not condition.get("field_value"):
-            compared = _mapping(condition.get("condition") or {}, f"{place}condition")
+            compared = mapping(condition.get("condition") or {}, f"{place}condition")
             parts.append({"conditions": [{"applies_to": _OLD_QUANTITIES[kind], **compared}]})
         else:
             refused.append(
@@ -326,12 +326,6 @@ def _function(name: str, place: str) -> list[str]:
     except ValueError as error:
         return [f"{place}function: {error}"]
     return []
-
-
-def _mapping(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise DefinitionError(f"{name}: a mapping was expected, not {type(value).__name__}")
-    return value
 
 
 def _listed(value: object, name: str) -> list[Any]:

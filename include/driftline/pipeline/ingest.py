@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from driftline.core.errors import DriftlineError, QualityStopError
+from driftline.core.paths import own_run
 from driftline.elastic import state
 from driftline.elastic.client import explained
 from driftline.elastic.indices import LEDGER, QUALITY, TRUTH, ensure_templates
@@ -147,7 +148,7 @@ def ingest(client: Elasticsearch, source: Source, *, run: str | None = None, pro
         DriftlineError: The first error of a file, after all other files were taken.
     """
     ensure_templates(client)
-    run = run or f"ingest-{time.time_ns():x}"
+    run = own_run(run, "ingest")
     survey = ingest_files.survey(client, source) if source.files else ingest_files.Survey(pending(client, source))
     results: list[dict[str, Any]] = []
     problems: list[DriftlineError] = []

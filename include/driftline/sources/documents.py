@@ -9,7 +9,7 @@ import orjson
 from driftline.sources.stamps import is_canonical, to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from driftline.sources.rows import Rows
     from driftline.sources.stamps import Clock
@@ -88,28 +88,24 @@ def find(record: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSO
     """The value of a field by its dotted name, whether it is written with dots or nested; None where there is none."""
     if name in record:
         return record[name]
-    head, dot, rest = name.partition(".")
-    while dot:
-        inner = record.get(head)
-        if isinstance(inner, dict) and (found := find(inner, rest)) is not None:
-            return found
-        more, dot, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return None
+    return next((found for inner, rest in _inner(record, name) if (found := find(inner, rest)) is not None), None)
 
 
 def take(record: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
     """Removes a field by its dotted name and returns its value, or a marker that equals nothing."""
     if name in record:
         return record.pop(name)
+    return next((found for inner, rest in _inner(record, name) if (found := take(inner, rest)) is not _MISSING), _MISSING)
+
+
+def _inner(record: Mapping[str, Any], name: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The objects in a record that may hold a field, each with what its name is there."""
     head, dot, rest = name.partition(".")
     while dot:
-        inner = record.get(head)
-        if isinstance(inner, dict) and (found := take(inner, rest)) is not _MISSING:
-            return found
+        if isinstance(inner := record.get(head), dict):
+            yield inner, rest
         more, dot, rest = rest.partition(".")
         head = f"{head}.{more}"
-    return _MISSING
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a Parquet file

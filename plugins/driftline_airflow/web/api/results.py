@@ -93,9 +93,9 @@ def _row(record: dict[str, Any], detectors: dict[str, list[str]]) -> list[Any]:
 
 
 def _first(value: Any) -> Any:  # noqa: ANN401 - a number or Elastic's list of some
-    if isinstance(value, list) and len(value) != 1:
-        return " ".join(str(each) for each in value)
-    return value[0] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return value[0] if len(value) == 1 else " ".join(str(each) for each in value)
 
 
 def _plain(cell: Any) -> Any:  # noqa: ANN401

@@ -15,7 +15,7 @@ from driftline.core.errors import AlertError, DefinitionError
 from driftline.core.job import Job
 from driftline.core.timespan import Window
 from driftline.elastic import claims, results
-from driftline.elastic.indices import ALERTS, QUALITY, RESULTS
+from driftline.elastic.indices import ALERTS, QUALITY, RESULTS, STATE
 from driftline.pipeline.alerts import MOST, Entry, Findings, tell
 from driftline.pipeline.gate import write_report
 from driftline.quality.checks import CheckResult
@@ -101,6 +101,7 @@ def _record(bucket: int, path: str, score: float) -> dict[str, Any]:
 def house(client: Elasticsearch, prefix: str) -> Iterator[House]:
     yield House(client, prefix)
     results.delete(client, ALERTS, {"prefix": {"alert_id": prefix}})
+    results.delete(client, STATE, {"prefix": {"job_id": prefix}})
     for index in (f"{RESULTS}-*", QUALITY):
         results.delete(client, index, {"prefix": {"job_id": prefix}})
     results.delete(client, QUALITY, {"prefix": {"source_id": prefix}})
@@ -232,6 +233,31 @@ def test_what_a_channel_refuses_is_kept_and_sent_by_the_next_run(house: House) -
     assert (claim["state"], claim["error"]) == ("open", "it is down")
     assert house.tell(house.nothing(), owner="run 2")["told"] == 1
     assert house.claims()[0]["error"] is None
+
+
+def test_what_a_run_could_not_claim_is_told_by_the_next_run_of_its_job(house: House) -> None:
+    house.tell(house.found(0, path="/first"))
+    house.found(3, path="/lost")  # written, and the task that tells it died
+    later = house.found(9, path="/last")
+    assert house.tell(later, owner="run 3")["claimed"] == 2
+    assert house.tell(later, owner="run 4")["claimed"] == 0
+    assert [each.title.split(": ")[1] for each in house.sent] == ["/first", "/lost", "/last"]
+
+
+def test_what_a_run_found_while_the_alert_was_broken_is_told_when_it_is_mended(house: House) -> None:
+    house.tell(house.found(0, path="/first"))
+    broken = [Entry("x", "test", None, "x.yaml: no channel")]
+    with pytest.raises(DefinitionError):
+        tell(house.client, house.found(3, path="/then"), house.send, owner="run 2", alerts=broken, now=LATER)
+    assert house.tell(house.found(9, path="/now"), owner="run 3")["told"] == 2
+
+
+def test_an_alert_makes_up_for_no_time_before_it_was_made_nor_while_it_was_disabled(house: House) -> None:
+    house.found(0, path="/before")
+    assert house.tell(house.found(3, path="/first"))["told"] == 1
+    house.tell(house.found(6, path="/silent"), house.alert(enabled=False), owner="run 2")
+    assert house.tell(house.found(9, path="/again"), owner="run 3")["told"] == 1
+    assert [each.title.split(": ")[1] for each in house.sent] == ["/first", "/again"]
 
 
 def test_one_channel_that_fails_keeps_no_other_from_telling(house: House) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from driftline.core.results import Owner
 
-KIND, INFERRED = "scored", "inferred"
+KIND, INFERRED, ALERTED = "scored", "inferred", "alerted"
 ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
 MAX_VERSIONS = 10_000
 
@@ -135,22 +135,26 @@ def _scored(stored: dict[str, Any]) -> Scored:
 
 
 @talks_to_cluster
-def inferred_until(client: Elasticsearch, analytics_id: str) -> datetime | None:
-    """Until when new documents of an analysis were given predictions, or None."""
+def reached(client: Elasticsearch, kind: str, job_id: str, whose: str = "") -> datetime | None:
+    """Until when it was done for a job or an analysis, or None: `INFERRED` its predictions, `ALERTED` what an alert claimed."""
     try:
-        return parse_time(client.get(index=STATE, id=f"{INFERRED}:{analytics_id}")["_source"]["scored_until"])
+        return parse_time(client.get(index=STATE, id=_mark(kind, job_id, whose))["_source"]["scored_until"])
     except NotFoundError:
         return None
 
 
 @talks_to_cluster
-def advance_inferred(client: Elasticsearch, analytics_id: str, until: datetime) -> None:
-    """Notes until when new documents of an analysis have predictions; it only ever moves forward."""
+def reach(client: Elasticsearch, kind: str, job_id: str, until: datetime, whose: str = "") -> None:
+    """Notes until when it was done; that only ever moves forward."""
     ensure_templates(client)
-    known = inferred_until(client, analytics_id)
+    known = reached(client, kind, job_id, whose)
     if known is None or known < until:
-        document = {"job_id": analytics_id, "kind": INFERRED, "scored_until": iso(until)}
-        client.index(index=STATE, id=f"{INFERRED}:{analytics_id}", document=document)
+        document = {"job_id": job_id, "kind": kind, "scored_until": iso(until)}
+        client.index(index=STATE, id=_mark(kind, job_id, whose), document=document)
+
+
+def _mark(kind: str, job_id: str, whose: str) -> str:
+    return f"{kind}:{job_id}:{whose}" if whose else f"{kind}:{job_id}"
 
 
 @talks_to_cluster

@@ -15,7 +15,7 @@ from driftline.core.errors import AlertError, ClusterDownError, DefinitionError,
 from driftline.core.paths import alerts_dir
 from driftline.core.results import digest, milliseconds
 from driftline.core.timespan import Window, iso, parse_time
-from driftline.elastic import claims, results
+from driftline.elastic import claims, results, state
 from driftline.pipeline.gate import reports
 from driftline.scoring.events import longest
 from driftline.scoring.renormalisation import first_score
@@ -94,7 +94,7 @@ def overview(client: Elasticsearch) -> list[dict[str, Any]]:
 
 
 class Findings:
-    """What a run found, read once for all alerts.
+    """What a run found, and what runs before it found and could not claim, read once for all alerts.
 
     Args:
         client: The cluster.
@@ -108,42 +108,53 @@ class Findings:
         self, client: Elasticsearch, run: str, *, job: Job | None = None, source_id: str = "", window: Window | None = None
     ) -> None:
         self._client, self._run, self._job, self._source, self._window = client, run, job, source_id, window
+        self._read: dict[Window, list[dict[str, Any]]] = {}
 
-    def of(self, alert: Alert) -> list[Message]:
-        """What there is to tell for an alert, old or new."""
-        concerned = alert.about_job(self._job) if self._job else alert.about_source(self._source)
-        if not concerned:
+    def of(self, alert: Alert, oldest: datetime | None = None) -> list[Message]:
+        """What there is to tell for an alert, old or new: since it was last looked at, but not before `oldest` and the run."""
+        if not self._concerns(alert):
             return []
-        found = {"event": lambda: self._events, "record": lambda: self._records(alert), "quality": lambda: self._verdicts}
+        found = self._verdicts if alert.tells == "quality" else self._anomalies(alert, oldest)
         return [
             each
-            for each in found[alert.tells]()
+            for each in found
             if alert.severe(each.severity) and (alert.tells == "quality" or alert.about_values(list(each.values)))
         ]
 
-    @cached_property
-    def _events(self) -> list[Message]:
-        if self._job is None or self._window is None:
+    def seen(self, alert: Alert) -> None:
+        """Notes that all of this run was looked at for an alert: what a run that died leaves is for the next one."""
+        if self._job and self._window and self._concerns(alert) and alert.tells != "quality":
+            state.reach(self._client, state.ALERTED, self._job.job_id, self._window.end, _whose(alert))
+
+    def _concerns(self, alert: Alert) -> bool:
+        return alert.about_job(self._job) if self._job else alert.about_source(self._source)
+
+    def _anomalies(self, alert: Alert, oldest: datetime | None) -> list[Message]:
+        job, window = self._job, self._window
+        if job is None or window is None:
             return []
-        reach = Window(self._window.start - longest(self._job.bucket_span) * self._job.bucket_span, self._window.end)
-        events = results.of_type(self._client, self._job.job_id, "event", version=self._job.version, window=reach)
+        last = state.reached(self._client, state.ALERTED, job.job_id, _whose(alert))
+        if last is not None and last < window.start:
+            window = Window(min(window.start, max(last, oldest or last)), window.end)
+        return self._events(job, window) if alert.tells == "event" else self._records(job, window, alert)
+
+    def _events(self, job: Job, window: Window) -> list[Message]:
+        reach = Window(window.start - longest(job.bucket_span) * job.bucket_span, window.end)
+        if reach not in self._read:
+            self._read[reach] = list(results.of_type(self._client, job.job_id, "event", version=job.version, window=reach))
+        events = self._read[reach]
         members: dict[str, list[str]] = {}
         for event in events:
             if above := event["driftline"]["event"].get("member_of"):
                 members.setdefault(above, []).extend(_values(event))
-        since = milliseconds(self._window.start)
+        since = milliseconds(window.start)
         return [
-            _of_result(
-                self._job, event, event["initial_anomaly_score"], event["driftline"]["event"], members.get(event["_id"], [])
-            )
+            _of_result(job, event, event["initial_anomaly_score"], event["driftline"]["event"], members.get(event["_id"], []))
             for event in events
             if event["driftline"]["event"]["alarm"] and event["driftline"]["event"]["end"] > since
         ]
 
-    def _records(self, alert: Alert) -> list[Message]:
-        job, window = self._job, self._window
-        if job is None or window is None:
-            return []
+    def _records(self, job: Job, window: Window, alert: Alert) -> list[Message]:
         found = results.top_records(
             self._client,
             job.job_id,
@@ -163,6 +174,10 @@ class Findings:
         name = self._job.job_id if self._job else self._source
         mine = reports(self._client, name, run=self._run, limit=VERDICTS_MOST)
         return [_of_report(each) for each in mine if each["verdict"] in {"warn", "stop"}]
+
+
+def _whose(alert: Alert) -> str:
+    return digest(alert.alert_id, alert.channel.key)
 
 
 def _values(document: dict[str, Any]) -> list[str]:
@@ -255,7 +270,10 @@ def tell(
             if entry.alert is None:
                 raise DefinitionError(entry.error)
             if entry.alert.enabled:
-                outcome["claimed"] += _claim(client, entry.alert, findings.of(entry.alert), moment)
+                outcome["claimed"] += _claim(client, entry.alert, findings, moment)
+            # also of one that is switched off: it does not make up for that time when it is switched on
+            findings.seen(entry.alert)
+            if entry.alert.enabled:
                 outcome["told"] += _send(client, entry.alert, send, owner, moment)
         except ClusterDownError:
             raise
@@ -269,16 +287,16 @@ def tell(
     return outcome
 
 
-def _claim(client: Elasticsearch, alert: Alert, found: list[Message], now: datetime) -> int:
-    oldest = milliseconds(now - alert.max_age)
-    young = [each for each in found if each.end >= oldest]
+def _claim(client: Elasticsearch, alert: Alert, findings: Findings, now: datetime) -> int:
+    oldest = now - alert.max_age
+    young = [each for each in findings.of(alert, oldest) if each.end >= milliseconds(oldest)]
     known = claims.told_alike(client, alert, young)
     new = [each for each in young if not any(each.same_incident(other) for other in known if other.event_id != each.event_id)]
     if not new:
         return 0
     quiet = alert.quiet_until(now)
-    state: claims.State = "dropped" if quiet and alert.during_quiet == "drop" else "open"
-    return claims.claim(client, alert, new, state, due=quiet or now, now=now)
+    stands: claims.State = "dropped" if quiet and alert.during_quiet == "drop" else "open"
+    return claims.claim(client, alert, new, stands, due=quiet or now, now=now)
 
 
 def _send(client: Elasticsearch, alert: Alert, send: Send, owner: str, now: datetime) -> int:

@@ -113,7 +113,7 @@ def _window(
     client: Elasticsearch, analysis: Analysis, start: str | datetime | None, end: str | datetime | None, now: datetime
 ) -> Window:
     """What is new: since a while before the end of the last inference, as documents come late."""
-    last = state.inferred_until(client, analysis.analytics_id)
+    last = state.reached(client, state.INFERRED, analysis.analytics_id)
     begin = start or (last - LATE if last else datetime(1970, 1, 1, tzinfo=UTC))
     return Window(parse_time(begin), parse_time(end or now))
 
@@ -137,7 +137,7 @@ def _predicted(found: Found) -> dict[str, int]:
 def _done(
     client: Elasticsearch, analysis: Analysis, run: str, started: datetime, outcome: dict[str, Any], word: str
 ) -> dict[str, Any]:
-    state.advance_inferred(client, analysis.analytics_id, parse_time(outcome["end"]))
+    state.reach(client, state.INFERRED, analysis.analytics_id, parse_time(outcome["end"]))
     state.journal(
         client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word,
         window_start=outcome["start"], window_end=outcome["end"], detail=outcome,

@@ -64,6 +64,9 @@ class Part(Protocol):
     def predict(self, times: Times) -> Bounds:
         """Lower, typical and upper (N, T) at UTC times."""
 
+    def passing(self, times: Times) -> NDArray[np.bool_] | None:
+        """(N, T) where something comes that is soon over, as habits are; None if nothing does."""
+
 
 class Modelled:
     """Series with models of their own."""
@@ -85,7 +88,14 @@ class Modelled:
         clocks, fleet = shifted(times, self._shifts), self._trained.fleet
         mean = fleet.mean(clocks)
         half = fleet.half_width(clocks, interval=INTERVAL, sigma=self._trained.scale)
+        if (spread := fleet.spread(clocks)) is not None:
+            half = np.hypot(half, norm.ppf(0.5 + INTERVAL / 2) * spread)
         return fleet.to_units(mean - half), fleet.to_units(mean), fleet.to_units(mean + half)
+
+    def passing(self, times: Times) -> NDArray[np.bool_] | None:
+        """See `Part`."""
+        spread = self._trained.fleet.spread(shifted(times, self._shifts))
+        return None if spread is None else spread > 0
 
 
 class Typical:
@@ -115,6 +125,10 @@ class Typical:
         rows = [self._usual.ahead(row, slot, days, width) for row in self._rows]
         lower, typical, upper = (np.array(each) for each in zip(*rows, strict=True))
         return lower, typical, upper
+
+    def passing(self, times: Times) -> NDArray[np.bool_] | None:
+        """See `Part`."""
+        return None
 
 
 def parts(client: Elasticsearch, job: Job, manifest: dict[str, Any], wanted: set[str], until: datetime) -> Iterator[Part]:
@@ -178,7 +192,7 @@ class Writing:
         ends: list[list[Floats]] = []
         for low, high in pairwise(edges):
             times = start + np.arange(low, high) * step
-            bounds, reach = _widened(part.predict(times), reach, positive[:, None])
+            bounds, reach = _widened(part.predict(times), part.passing(times), reach, positive[:, None])
             total += np.nansum(bounds[1], axis=1)
             ends = [ends[0] if ends else [bound[:, 0] for bound in bounds], [bound[:, -1] for bound in bounds]]
             stamps: list[int] = times.astype(np.int64).tolist()
@@ -199,16 +213,20 @@ class Writing:
         self.largest = sorted(self.largest, key=lambda pair: -pair[0])[:LISTED]
 
 
-def _widened(bounds: Bounds, reach: Floats, positive: NDArray[np.bool_]) -> tuple[Bounds, Floats]:
+def _widened(
+    bounds: Bounds, passing: NDArray[np.bool_] | None, reach: Floats, positive: NDArray[np.bool_]
+) -> tuple[Bounds, Floats]:
     """Bounds (N, T) that are never nearer than `reach` (2, N, 1) says of the buckets before, and how far they are now.
 
     Nobody knows more of a later bucket than of an earlier one, so the distance of each bound is at least that of every bucket
-    before it, also where the level falls (at night, a count's noise is smaller).
+    before it, also where the level falls (at night, a count's noise is smaller). What is
+    `passing` (N, T) says nothing of what follows.
     """
     low, typical, high = bounds
-    below = np.maximum(np.maximum.accumulate(typical - low, axis=1), reach[0])
-    above = np.maximum(np.maximum.accumulate(high - typical, axis=1), reach[1])
+    own = np.stack([typical - low, high - typical])
+    far = np.maximum(np.maximum.accumulate(own if passing is None else np.where(passing, 0.0, own), axis=2), reach)
+    below, above = np.maximum(far, own)
     lower, middle, upper = (
         np.where(positive, np.maximum(part, 0.0), part) for part in (typical - below, typical, typical + above)
     )
-    return (lower, middle, upper), np.stack([below[:, -1:], above[:, -1:]])
+    return (lower, middle, upper), far[:, :, -1:]

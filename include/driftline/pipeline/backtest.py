@@ -9,9 +9,8 @@ import numpy as np
 from driftline.core.series import SeriesFrame
 from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import snapshots
-from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.trained import Trained
-from driftline.pipeline.fit import fit_options
+from driftline.pipeline.fit import fit_options, fit_series
 from driftline.scoring.settings import BACKTEST_CLIP, BACKTEST_SERIES, PROMOTE_TOLERANCE
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from driftline.core.job import Job
+    from driftline.models.baseline import Fleet
 
 MIN_BUCKETS = 10
 
@@ -37,7 +37,8 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
     if not len(rows) or held.buckets(job.bucket_span) < MIN_BUCKETS:
         return {"rows": [], "loss": []}
     before, after = frame.slice(Window(frame.start, held.start)).take(rows), frame.slice(held).take(rows)
-    fleet = fit_fleet(before.times, before.values, sqrt=trained.fleet.sqrt[rows], **fit_options(job, before.keys, before.window))
+    options = fit_options(job, before.keys, before.window)
+    fleet = fit_series(before.times, before.values, before.span, sqrt=trained.fleet.sqrt[rows], **options)
     loss = _loss(fleet, after, trained.scale[rows])
     good = ~np.isnan(loss)
     return {"rows": rows[good].tolist(), "loss": loss[good].tolist()}

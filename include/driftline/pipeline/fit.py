@@ -10,13 +10,15 @@ import numpy as np
 
 from driftline.core.ruling import time_shifts
 from driftline.models.baseline import Fleet, fit_fleet
+from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import select
+from driftline.models.baseline.habits import Habits, find
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
-from driftline.scoring.settings import TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
+from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.together import Together
 from driftline.scoring.windows import Windows
 
@@ -49,16 +51,16 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
     sides = [job.detectors[key.detector_index].spec.side for key in frame.keys]
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
-    for rows, space, mean in _expected(fleet, frame.times, values):
+    for rows, space, mean, spread in _expected(fleet, frame.times, values):
         within, residuals = slice(rows.start, rows.stop), space - mean
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
         sizes = None if frame.sizes is None else frame.sizes[within]
-        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within])
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread)
         usual = known.usual
         usual.peaks = past_peaks(
-            values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes
+            values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes, spread=spread
         )
         usual.seen = _outward(usual.seen)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same
@@ -84,7 +86,7 @@ def fit_series(
     series_options: Sequence[Mapping[str, Any]] | None = None,
     **options: Any,  # noqa: ANN401 - as `fit_fleet` takes them
 ) -> Fleet:
-    """Models of series (N, T). Sparse bursts are kept out of the fit; a new level is learned."""
+    """Models of series (N, T). Sparse bursts are kept out of the fit, those by habit are known; a new level is learned."""
     own = _by_age(times, values, span, options, series_options)
     fleet = fit_fleet(times, values, sqrt=sqrt, progress=progress, series_options=own, **options)
     again, mask = _bursts(fleet, times, values, span)
@@ -94,7 +96,21 @@ def fit_series(
             again,
             fit_fleet(times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, series_options=chosen, **options),
         )
+        fleet.habits = _habits(fleet, again, times, values, span)
     return fleet
+
+
+def _habits(
+    fleet: Fleet, rows: NDArray[np.intp], times: NDArray[np.datetime64], values: NDArray[np.float64], span: timedelta
+) -> Habits:
+    """What those of these series with bursts do again and again at the same time of the day or week."""
+    local, parts = wall_clock(times, fleet.options), [Habits().table]
+    for some, space, mean, _ in _expected(select(fleet, rows.tolist()), times, values[rows]):
+        within, residuals = rows[some.start : some.stop], space - mean
+        sigma = robust_sigma(residuals, noise_floor(space, fleet.sqrt[within]))
+        found = find(residuals, burst_mask(residuals, sigma, span), MASK_SIGMA * sigma, local)
+        parts.append(found.placed(within).table)
+    return Habits(np.concatenate(parts))
 
 
 def _by_age(
@@ -132,7 +148,7 @@ def _bursts(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows (k,) of the series with bursts, and their masks (k, T)."""
     found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
-    for rows, space, mean in _expected(fleet, times, values):
+    for rows, space, mean, _ in _expected(fleet, times, values):
         residuals, floor = space - mean, noise_floor(space, fleet.sqrt[rows.start : rows.stop])
         mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
         having = np.flatnonzero(mask.any(axis=1))
@@ -143,14 +159,14 @@ def _bursts(
 
 def _expected(
     fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64]
-) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64]]]:
-    """Some series at a time: their rows, and values and expectations in the model's space; these also where no value is."""
+) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]]:
+    """Some series at a time: their rows, values and expectations (also where no value is) in the model's space, and spreads."""
     size = max(1, BLOCK // max(1, values.shape[1]))
     for first in range(0, len(values), size):
         rows = range(first, min(first + size, len(values)))
         part = select(fleet, rows)
         space = part.to_space(values[rows.start : rows.stop])
-        yield rows, space, part.mean(times)
+        yield rows, space, part.mean(times), part.spread(times)
 
 
 def fit_options(job: Job, keys: list[SeriesKey], window: Window) -> dict[str, Any]:

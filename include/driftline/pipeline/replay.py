@@ -135,7 +135,7 @@ def _replayed(
         return out
     surprise, told = np.zeros(values.shape), np.zeros(values.shape)
     alone = np.full(values.shape, np.nan)
-    mean = np.full(values.shape, np.nan)
+    mean, varies = np.full(values.shape, np.nan), np.zeros(values.shape)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     now, due, fleet, knows_weeks = start, start, None, False
     while now < width:
@@ -150,18 +150,26 @@ def _replayed(
             if new.any():
                 mean[new, :now] = fleet.mean(times[:now])[new]
             knows_weeks = weekly
+            # and what came before it was a habit is known by the first model that knows the habit
+            if (wide := fleet.spread(times[:now])) is not None:
+                came = (wide > 0) & (varies[:, :now] == 0)
+                mean[:, :now][came], varies[:, :now][came] = fleet.mean(times[:now])[came], wide[came]
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
+        if (wide := fleet.spread(times[now:end])) is not None:
+            varies[:, now:end] = wide
         past = slice(first, now)
         known = (values[:, past], space[:, past], mean[:, past])
-        usual = calibrate(*known, flags, windows, sizes=given.sizes_of(past), sums=given.sums).usual
+        sizes, habits = given.sizes_of(past), varies.any()
+        usual = calibrate(*known, flags, windows, sizes=sizes, sums=given.sums, spread=varies[:, past] if habits else None).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
         seen, sizes = (values[:, part], space[:, part], mean[:, part]), given.sizes_of(part)
-        found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, sizes=sizes)
+        wide = varies[:, part] if habits else None
+        found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, sizes=sizes, spread=wide)
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]

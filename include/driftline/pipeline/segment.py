@@ -91,7 +91,8 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
     flags = np.broadcast_to(learning[:, None], values.shape)
-    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags, sizes=part.sizes)
+    extra = {"sizes": part.sizes, "spread": fleet.spread(clocks)}
+    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags, **extra)
     bounds = [fleet.to_units(bound) for bound in found.bounds()]
     kind = kinds(found, space, usual, windows)
     skip = round((window.start - part.start) / job.bucket_span)
@@ -135,7 +136,8 @@ def newcomers(
     sqrt, sums = roots_and_sums(job, part.keys)
     fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
     space, mean = fleet.to_space(values), fleet.mean(part.times)
-    own = calibrate(values, space, mean, sqrt, Windows.of(job.bucket_span), sizes=part.sizes, sums=sums).usual
+    spread, windows = fleet.spread(part.times), Windows.of(job.bucket_span)
+    own = calibrate(values, space, mean, sqrt, windows, sizes=part.sizes, sums=sums, spread=spread).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None

@@ -18,6 +18,7 @@ from driftline.scoring.residuals import (
     noise_level,
     steps,
     usual_size,
+    widened,
 )
 from driftline.scoring.settings import (
     BULK,
@@ -181,6 +182,7 @@ def calibrate(
     mask: NDArray[np.bool_] | None = None,
     sizes: Matrix | None = None,
     sums: NDArray[np.bool_] | None = None,
+    spread: Matrix | None = None,
 ) -> Learned:
     """Learns what is usual.
 
@@ -193,6 +195,7 @@ def calibrate(
         mask: (N, T) True where a burst is left out. Without it bursts count: what happens every week is no anomaly.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         sums: (N,) which series are sums of documents.
+        spread: (N, T) how much values vary besides, in the model's space.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
@@ -212,7 +215,8 @@ def calibrate(
         form[sums & ~sqrt & positive & ~young] = ROOT
     if form.any():
         _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
-        space, mean = in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
+    model, space, mean = mean, in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
+    sd = widened(sd, spread, model, mean, form)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows)

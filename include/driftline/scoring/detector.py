@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import nbinom
 
 from driftline.scoring.recurrence import lowered, peaks
-from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps
+from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps, widened
 from driftline.scoring.score import span_bonus
 from driftline.scoring.settings import (
     ALONE,
@@ -98,6 +98,7 @@ def detect(
     sides: list[Side] | None = None,
     learning: Flags | None = None,
     sizes: Matrix | None = None,
+    spread: Matrix | None = None,
 ) -> Detected:
     """Weighs the evidence in each bucket.
 
@@ -111,8 +112,9 @@ def detect(
         sides: Which deviations each series reports; both by default.
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
+        spread: (N, T) how much values vary besides their noise, in the model's space: what comes by habit does.
     """
-    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes)
+    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes, spread)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     least, form = calibration.seen[:, :1], calibration.form
     expected = _expected(mean, shown, centre, least, form)
@@ -143,12 +145,19 @@ def detect(
 
 
 def _look(
-    space: Matrix, mean: Matrix, sqrt: Flags, usual: Calibration, windows: Windows, sizes: Matrix | None
+    space: Matrix,
+    mean: Matrix,
+    sqrt: Flags,
+    usual: Calibration,
+    windows: Windows,
+    sizes: Matrix | None,
+    spread: Matrix | None,
 ) -> tuple[Matrix, Settled, dict[str, Matrix]]:
     """What is expected in the series' form, residuals around the level that they have settled on, and their statistics."""
     sd, form = usual.deviation(mean, sqrt, sizes), usual.form
     least = usual.seen[:, 0]
-    mean = expected_in_form(mean, sd, least, usual.shift, form)
+    model, mean = mean, expected_in_form(mean, sd, least, usual.shift, form)
+    sd = widened(sd, spread, model, mean, form)
     step = steps(mean, sqrt, usual.whole > 0, form)
     positive = usual.positive & (form != LOG)
     return mean, *looked_at(in_form(space, least, form), mean, sd, step, positive, usual.sized, windows)
@@ -173,6 +182,7 @@ def past_peaks(
     mask: Flags | None = None,
     sides: list[Side] | None = None,
     sizes: Matrix | None = None,
+    spread: Matrix | None = None,
 ) -> Matrix:
     """The peaks of the past that a calibration was learned from, as `recurrence.peaks` has them of what `detect` finds.
 
@@ -188,12 +198,13 @@ def past_peaks(
         mask: (N, T) bursts that were left out there; they are part of the past.
         sides: As of `detect`.
         sizes: As of `detect`.
+        spread: As of `detect`.
     """
     calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
-        known = None if sizes is None else sizes[masked]
-        _, around, again = _look(space[masked], mean[masked], sqrt[masked], calibration.take(masked), windows, known)
+        known, wide = (None if part is None else part[masked] for part in (sizes, spread))
+        _, around, again = _look(space[masked], mean[masked], sqrt[masked], calibration.take(masked), windows, known, wide)
         z, centre = _put(z, masked, around.z), _put(centre, masked, around.centre)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

@@ -174,6 +174,19 @@ def deviation(law: Matrix, level: Matrix, floor: Matrix, sqrt: NDArray[np.bool_]
     return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * level**2), least)
 
 
+def widened(sd: Matrix, spread: Matrix | None, mean: Matrix, shown: Matrix, form: NDArray[np.int8]) -> Matrix:
+    """(N, T) the noise `sd` in a form, and what varies besides: `spread`, in the model's space, of its expectation `mean`.
+
+    The latter is `shown` in the form.
+    """
+    if spread is None:
+        return sd
+    part, logs, roots = spread.copy(), form == LOG, form == ROOT
+    part[logs] /= np.maximum(mean[logs], np.exp(shown[logs]))
+    part[roots] /= 2 * np.maximum(shown[roots], sd[roots])
+    return np.hypot(sd, part)
+
+
 def steps(mean: Matrix, sqrt: NDArray[np.bool_], whole: NDArray[np.bool_], form: NDArray[np.int8]) -> Matrix:
     """(N, T) the least change that values can make at each expectation, in their form; 0 where there is none.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.core.errors import DataError
+from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import SCALARS, Fleet, stack_regressors
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from driftline.models.baseline.fleet import Group
 
-HOLIDAYS = "holidays"
+HOLIDAYS, HABITS = "holidays", "habits"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Component:
     """One term.
 
     Attributes:
-        name: Of a season, `holidays`, or of a regressor.
+        name: Of a season, `holidays`, of a regressor, or `habits`.
         multiplicative: Whether it is a share of the trend; otherwise it is added, in the model's units.
         period: A season's, in days; None of others.
         values: (T,).
@@ -78,7 +79,11 @@ def components(
     for group in fleet.groups:
         inside = np.flatnonzero(group.rows == row)
         if len(inside):
-            return _of_one(group.take(inside), times, regressors)
+            made = _of_one(group.take(inside), times, regressors)
+            own = fleet.habits.placed(np.where(np.arange(fleet.size) == row, 0, -1))
+            if len(own):
+                made.terms.append(Component(HABITS, False, None, own.moved(wall_clock(times, fleet.options), 1)[0]))
+            return made
     raise DataError(f"there is no model of series {row}", expected=fleet.failed.get(row, f"0 to {fleet.size - 1}"))
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from driftline.core.errors import DataError
-from driftline.models.baseline.design import HEAD, Design, ticks
+from driftline.models.baseline.design import HEAD, Design, ticks, wall_clock
+from driftline.models.baseline.habits import Habits
 from driftline.models.baseline.interval import P_STEP, half_width, trend_sd
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ class Fleet:
         sqrt: (N,) whether the series was fitted in sqrt space.
         fallbacks: Series number → why Prophet itself fitted it.
         history: ds (T,) and Y (N, T) that it was fitted to, if they are still at hand; used by `prophet` alone.
+        habits: What these do besides, which no Prophet has.
     """
 
     size: int
@@ -217,6 +219,7 @@ class Fleet:
     sqrt: NDArray[np.bool_]
     fallbacks: dict[int, str] = field(default_factory=dict)
     history: tuple[NDArray[np.datetime64], NDArray[np.float64], Mapping[str, NDArray[np.float64]]] | None = None
+    habits: Habits = field(default_factory=Habits)
 
     def mean(
         self, times: NDArray[np.datetime64], regressors: Mapping[str, NDArray[np.float64]] | None = None
@@ -225,7 +228,14 @@ class Fleet:
         mean = np.full((self.size, len(times)), np.nan)
         for part, local, features, given in self._parts(times, regressors):
             mean[part.rows], _ = part.curve(local, features, given)
-        return mean
+        return mean if (moved := self._moved(times)) is None else mean + moved
+
+    def _moved(self, times: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
+        return self.habits.moved(wall_clock(times, self.options), self.size) if len(self.habits) else None
+
+    def spread(self, times: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
+        """(N, T) how much values vary besides their noise, in the model's space: not 0 where a habit is, None if none is."""
+        return self.habits.spread(wall_clock(times, self.options), self.size) if len(self.habits) else None
 
     def moments(
         self, times: NDArray[np.datetime64], regressors: Mapping[str, NDArray[np.float64]] | None = None
@@ -237,7 +247,7 @@ class Fleet:
             spread = part.spread(local)
             sd[part.rows, : spread.first] = 0.0
             sd[part.rows, spread.first :] = np.abs(product[:, -spread.sd.shape[1] :] * spread.sd)
-        return mean, sd
+        return (mean if (moved := self._moved(times)) is None else mean + moved), sd
 
     @property
     def sigma(self) -> NDArray[np.float64]:
@@ -265,6 +275,9 @@ class Fleet:
             for row in gone & mine.keys():
                 del mine[row]
             mine |= {int(rows[row]): reason for row, reason in theirs.items()}
+        kept_place = np.arange(self.size)
+        kept_place[rows] = -1
+        self.habits = Habits(np.concatenate([self.habits.placed(kept_place).table, other.habits.placed(rows).table]))
 
     def predict(
         self,
@@ -283,9 +296,11 @@ class Fleet:
             regressors: (T,) or (N, T) values at `times` of each regressor that the fleet was fitted with.
         """
         typical, lower, upper = (np.full((self.size, len(times)), np.nan) for _ in range(3))
-        noise = self._noise(sigma, interval)
+        noise, moved = self._noise(sigma, interval), self._moved(times)
         for part, local, features, given in self._parts(times, regressors):
             mean, product = part.curve(local, features, given)
+            if moved is not None:
+                mean += moved[part.rows]
             half = self._half(part, local, product, noise[part.rows, None], interval)
             for target, values in zip((typical, lower, upper), (mean, mean - half, mean + half), strict=True):
                 target[part.rows] = self._back(part.rows, values)
@@ -359,7 +374,8 @@ class Fleet:
     def prophet(self, row: int) -> Prophet:
         """A real, fitted Prophet of one series, for its plots, components and JSON.
 
-        It predicts what the fleet predicts (in sqrt space where the series was fitted there), for times in the series' time zone.
+        It predicts what the fleet predicts (in sqrt space where the series was fitted there) but habits, for times in the series'
+        time zone.
         Its history is what was fitted; a fleet that was read back from numbers knows that no more, and shows its curve instead.
 
         Raises:
@@ -413,6 +429,7 @@ class Fleet:
             "failed": {str(row): reason for row, reason in self.failed.items()},
             "fallbacks": {str(row): reason for row, reason in self.fallbacks.items()},
             "sqrt": np.flatnonzero(self.sqrt).tolist(),
+            **({"habits": pack(self.habits.table)} if len(self.habits) else {}),
             "groups": [
                 {
                     "design": group.design.to_numbers(),
@@ -438,7 +455,8 @@ class Fleet:
         sqrt[numbers["sqrt"]] = True
         reasons = ({int(row): why for row, why in numbers[name].items()} for name in ("failed", "fallbacks"))
         failed, fallbacks = reasons
-        return cls(numbers["size"], numbers["options"], groups, failed, sqrt, fallbacks)
+        habits = Habits(unpack(numbers["habits"], -1, 5)) if "habits" in numbers else Habits()
+        return cls(numbers["size"], numbers["options"], groups, failed, sqrt, fallbacks, habits=habits)
 
 
 @lru_cache(maxsize=256)
@@ -503,4 +521,5 @@ def select(fleet: Fleet, rows: Sequence[int]) -> Fleet:
     failed, fallbacks = (
         {int(place[row]): why for row, why in reasons.items() if place[row] >= 0} for reasons in (fleet.failed, fleet.fallbacks)
     )
-    return Fleet(len(rows), fleet.options, groups, failed, fleet.sqrt[np.asarray(rows, dtype=np.intp)], fallbacks)
+    sqrt = fleet.sqrt[np.asarray(rows, dtype=np.intp)]
+    return Fleet(len(rows), fleet.options, groups, failed, sqrt, fallbacks, habits=fleet.habits.placed(place))

@@ -237,6 +237,27 @@ def averages(
         table(f"driftline bench averages: {part}", [*head, *more], rows)
 
 
+@app.command(epilog="Example: driftline bench habits --span 5 --json")
+def habits(
+    series: Annotated[int, typer.Option(min=1, help="How many series of each kind of habit.")] = 20,
+    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
+    seed: Annotated[int, typer.Option(help="Another seed, other counts.")] = 1,
+    json: Json = False,
+) -> None:
+    """Judge series with nightly and hourly jobs: spikes at other times, and a run that does not come."""
+    from driftline.bench.habits import run
+
+    if span not in {5, 15, 60}:
+        raise typer.BadParameter("5, 15 or 60", param_hint="--span")
+    with progress(json) as report:
+        figures = run(series=series, minutes=span, seed=seed, progress=report)
+    if json:
+        emit(figures)
+        return
+    rows = [[name, *found.values()] for name, found in figures["habits"].items()]
+    table("driftline bench habits", ["runs", "false alarms a week", "spikes told", "missed runs told"], rows)
+
+
 @app.command(epilog="Example: driftline bench outliers --seeds 10 --json")
 def outliers(
     seeds: Annotated[int, typer.Option(min=1, help="How many sets of each kind.")] = 5,

@@ -12,11 +12,11 @@ from driftline.core.ruling import time_shifts
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import select
-from driftline.models.baseline.habits import Habits, find
+from driftline.models.baseline.habits import Habits, find, joined
 from driftline.models.baseline.options import check_options
 from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
-from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, noise_floor, rare, robust_sigma
+from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, middle, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
 from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.together import Together
@@ -92,25 +92,14 @@ def fit_series(
     again, mask = _bursts(fleet, times, values, span)
     if len(again):
         chosen = None if own is None else [own[row] for row in again]
-        fleet.replace(
-            again,
-            fit_fleet(times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, series_options=chosen, **options),
+        part = fit_fleet(times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, series_options=chosen, **options)
+        local = wall_clock(times, part.options)
+        part.habits = joined(
+            _habits(space - mean, noise_floor(space, sqrt[again[rows]]), local).placed(np.asarray(rows))
+            for rows, space, mean, _ in _expected(part, times, values[again])
         )
-        fleet.habits = _habits(fleet, again, times, values, span)
+        fleet.replace(again, part)
     return fleet
-
-
-def _habits(
-    fleet: Fleet, rows: NDArray[np.intp], times: NDArray[np.datetime64], values: NDArray[np.float64], span: timedelta
-) -> Habits:
-    """What those of these series with bursts do again and again at the same time of the day or week."""
-    local, parts = wall_clock(times, fleet.options), [Habits().table]
-    for some, space, mean, _ in _expected(select(fleet, rows.tolist()), times, values[rows]):
-        within, residuals = rows[some.start : some.stop], space - mean
-        sigma = robust_sigma(residuals, noise_floor(space, fleet.sqrt[within]))
-        found = find(residuals, burst_mask(residuals, sigma, span), MASK_SIGMA * sigma, local)
-        parts.append(found.placed(within).table)
-    return Habits(np.concatenate(parts))
 
 
 def _by_age(
@@ -146,15 +135,25 @@ def _by_age(
 def _bursts(
     fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64], span: timedelta
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows (k,) of the series with bursts, and their masks (k, T)."""
+    """Rows (k,) of the series with bursts or habits, and where these are (k, T)."""
+    local = wall_clock(times, fleet.options)
     found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
     for rows, space, mean, _ in _expected(fleet, times, values):
         residuals, floor = space - mean, noise_floor(space, fleet.sqrt[rows.start : rows.stop])
         mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
+        mask |= _habits(residuals, floor, local).spread(local, len(rows)) > 0
         having = np.flatnonzero(mask.any(axis=1))
         found.append(having + rows.start)
         masks.append(mask[having])
     return np.concatenate(found), np.concatenate(masks)
+
+
+def _habits(residuals: NDArray[np.float64], floor: NDArray[np.float64], local: NDArray[np.datetime64]) -> Habits:
+    """What series (n, T) do again and again at the same time of the day or week."""
+    # where it had a part in the model, all else lies to one side of that
+    residuals = residuals - middle(residuals)
+    far = MASK_SIGMA * robust_sigma(residuals, floor)
+    return find(residuals, np.abs(residuals) > far[:, None], far, local)
 
 
 def _expected(

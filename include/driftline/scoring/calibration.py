@@ -270,21 +270,25 @@ def _keep_lighter(
     shown, model = in_form(space[rows], low[rows], asked), mean[rows]
     residuals = shown - expected_in_form(model, np.zeros_like(model), low[rows], shift[rows], asked)
     least = np.where(roots, noise_floor(shown, none), RELATIVE_FLOOR)
-    floor, law, sd = _noise(residuals - _middle(residuals), level[rows], least, none, size[rows] > 0, roots)
+    floor, law, sd = _noise(residuals - middle(residuals), level[rows], least, none, size[rows] > 0, roots)
     residuals = shown - expected_in_form(model, sd, low[rows], shift[rows], asked)
-    middle = _middle(residuals)
-    plain, there = _spread((space[rows] - model) / noise[2][rows]), _spread((residuals - middle) / sd)
+    centre = middle(residuals)
+    plain, there = _spread((space[rows] - model) / noise[2][rows]), _spread((residuals - centre) / sd)
     of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
     better = (there < plain) & (roots | (of_one <= LOG_NOISE_MOST**2))
     form[rows[~better]] = 0
-    shift[rows[better]] = middle[better, 0]
+    shift[rows[better]] = centre[better, 0]
     for part, new in zip(noise, (floor, law, sd), strict=True):
         part[rows[better]] = new[better]
 
 
-def _middle(residuals: Matrix) -> Matrix:
-    """(N, 1) medians of what is known, which is something."""
-    return np.asarray(np.nanmedian(residuals, axis=1, keepdims=True), dtype=np.float64)
+def middle(residuals: Matrix) -> Matrix:
+    """(N, 1) medians of what is known; 0 where nothing is."""
+    out, gaps = np.zeros((len(residuals), 1)), np.isnan(residuals).any(axis=1)
+    out[~gaps, 0] = np.median(residuals[~gaps], axis=1)
+    gaps &= ~np.isnan(residuals).all(axis=1)
+    out[gaps, 0] = np.nanmedian(residuals[gaps], axis=1)
+    return out
 
 
 def _spread(z: Matrix) -> Vector:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from driftline.core.errors import DataError
 from driftline.models.baseline.design import HEAD, Design, ticks, wall_clock
-from driftline.models.baseline.habits import Habits
+from driftline.models.baseline.habits import Habits, joined
 from driftline.models.baseline.interval import P_STEP, half_width, trend_sd
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Fleet:
             mine |= {int(rows[row]): reason for row, reason in theirs.items()}
         kept_place = np.arange(self.size)
         kept_place[rows] = -1
-        self.habits = Habits(np.concatenate([self.habits.placed(kept_place).table, other.habits.placed(rows).table]))
+        self.habits = joined([self.habits.placed(kept_place), other.habits.placed(rows)])
 
     def predict(
         self,

@@ -7,17 +7,18 @@ night; and as something that was often seen, it would hide what is rare at any o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+    Found = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
 
 DAY, WEEK = 86_400_000, 604_800_000  # milliseconds
 LEAST = {DAY: 7, WEEK: 3}  # days that were seen, a weekend among them, or weeks; fewer make no habit
@@ -27,7 +28,7 @@ ABOUT = 600_000  # what comes within ten minutes either side, or one bucket, com
 TWICE = 2  # … in a bucket in which, or next to which, it came so often at least
 CHANCE = 0.25  # how often bursts may be about there by chance, for a habit of all days
 TINY = 1e-6  # of its height a habit varies at least: where something varies, there is one
-MOST = 6  # a sixth of the day's buckets at most: what moves more of it is no habit, but another shape
+MOST = 4  # a quarter of the buckets at most: what moves more of them is no habit, but another shape
 ROW, PERIOD, CLOCK, MOVED, SPREAD = range(5)
 
 
@@ -81,24 +82,30 @@ class Habits:
         return Habits(table)
 
 
+def joined(some: Iterable[Habits]) -> Habits:
+    """All of them as one."""
+    return Habits(np.concatenate([Habits().table, *(each.table for each in some)]))
+
+
 def find(residuals: Matrix, bursts: Flags, least: NDArray[np.float64], local: NDArray[np.datetime64]) -> Habits:
     """What series (n, T) do again and again at the same bucket of the day, or of the week, or about then each day.
 
     Args:
         residuals: Values less their curves, in the model's space; NaN where missing.
-        bursts: Which of these are sparse bursts.
+        bursts: Which of these are far off.
         least: (n,) how far off a habit is at least.
         local: (T,) what clocks showed at the buckets' starts.
     """
     rows = np.flatnonzero(bursts.any(axis=1))
     left = np.pad(residuals[rows], ((0, 0), (0, 1)), constant_values=np.nan)
     far = np.pad(bursts[rows], ((0, 0), (0, 1)))
-    stamps, found = local.astype("datetime64[ms]").astype(np.int64), [np.empty((0, 5))]
+    came, stamps, found = far.copy(), local.astype("datetime64[ms]").astype(np.int64), [np.empty((0, 5))]
     for looks, period in ((_exact, DAY), (_about, DAY), (_exact, WEEK)):
         clocks, columns = _columns(stamps, period)
         known = (~np.isnan(left))[:, columns].sum(axis=2)
-        row, place, moved, spread = looks(left, far, columns, np.where(known >= LEAST[period], known, 0), least[rows])
-        kept = _largest(row, np.hypot(moved, spread) / least[rows[row]], round(len(clocks) * DAY / period / MOST))
+        known = np.where(known >= LEAST[period], known, 0)
+        row, place, moved, spread = looks(_Cells(left, far, came, columns, known, least[rows]))
+        kept = np.bincount(row, minlength=1)[row] <= len(clocks) / MOST
         row, place, moved, spread = row[kept], place[kept], moved[kept], spread[kept]
         found.append(np.column_stack([rows[row], np.full(len(row), period), clocks[place], moved, spread]))
         # what is found is no more left
@@ -108,32 +115,51 @@ def find(residuals: Matrix, bursts: Flags, least: NDArray[np.float64], local: ND
     return Habits(np.concatenate(found))
 
 
-Found = tuple["NDArray[np.intp]", "NDArray[np.intp]", "NDArray[np.float64]", "NDArray[np.float64]"]
+class _Cells(NamedTuple):
+    """What is looked at.
+
+    Attributes:
+        left: (n, T + 1) residuals less what was found already; the last column is of nothing.
+        far: (n, T + 1) bursts of these.
+        came: (n, T + 1) bursts, found already or not.
+        columns: (P, D) those of each time of the period.
+        known: (n, P) how often a value is known; 0 where it is too seldom.
+        least: (n,) how far off a habit is at least.
+    """
+
+    left: Matrix
+    far: Flags
+    came: Flags
+    columns: NDArray[np.intp]
+    known: NDArray[np.int64]
+    least: NDArray[np.float64]
 
 
-def _exact(left: Matrix, far: Flags, columns: NDArray[np.intp], known: NDArray[np.int64], least: NDArray[np.float64]) -> Found:
+def _exact(of: _Cells) -> Found:
     """Rows and places of what comes at its very bucket, how far it moves the series, and how much that varies."""
-    row, place = np.nonzero((known > 0) & (far[:, columns].sum(axis=2) >= HALF * known))
-    cells = left[row[:, None], columns[place]]
+    row, place = np.nonzero((of.known > 0) & (of.far[:, of.columns].sum(axis=2) >= HALF * of.known))
+    cells = of.left[row[:, None], of.columns[place]]
     if not cells.size:
         return row, place, np.empty(0), np.empty(0)
     moved = np.nanmedian(cells, axis=1)
     came = (cells * np.sign(moved)[:, None] > HALF * np.abs(moved)[:, None]).sum(axis=1)
-    good = (np.abs(moved) > least[row]) & (came >= SHARE * known[row, place])
+    good = (np.abs(moved) > of.least[row]) & (came >= SHARE * of.known[row, place])
     row, place, moved, cells = row[good], place[good], moved[good], cells[good]
     low, high = np.nanquantile(cells, [0.1, 0.9], axis=1) if len(row) else np.empty((2, 0))
     return row, place, moved, np.maximum((high - low) / 2.563, TINY * np.abs(moved))
 
 
-def _about(left: Matrix, far: Flags, columns: NDArray[np.intp], known: NDArray[np.int64], least: NDArray[np.float64]) -> Found:
+def _about(of: _Cells) -> Found:
     """The same of what comes about then, on almost all days: each of its buckets may be so far off, or not at all."""
-    reach, here = max(1, round(ABOUT * len(columns) / DAY)), far[:, columns]
-    days = np.any(_around(here, reach), axis=0).sum(axis=2)
+    reach, here = max(1, round(ABOUT * len(of.columns) / DAY)), of.far[:, of.columns]
+    days = np.any(_around(of.came[:, of.columns], reach), axis=0).sum(axis=2)
+    about = (of.known > 0) & (days >= SHARE * of.known)
     # of a series that has bursts at all times, they come about now by chance
     rare = 1 - (1 - here.sum(axis=(1, 2)) / max(1, here[:1].size)) ** (2 * reach + 1) <= CHANCE
-    heights = np.where(here, np.abs(left[:, columns]), 0.0).max(axis=2, initial=0.0)
+    heights = np.where(here, np.abs(of.left[:, of.columns]), 0.0).max(axis=2, initial=0.0)
     often = np.sum(_around(here.sum(axis=2), 1), axis=0) >= TWICE
-    row, place = np.nonzero((known > 0) & (days >= SHARE * known) & often & rare[:, None])
+    exact = (of.came & ~of.far)[:, of.columns].any(axis=2)
+    row, place = np.nonzero(np.any(_around(about, reach), axis=0) & often & rare[:, None] & ~exact)
     return row, place, np.zeros(len(row)), HALF * np.max(_around(heights, 1), axis=0)[row, place]
 
 
@@ -150,10 +176,3 @@ def _columns(stamps: NDArray[np.int64], period: int) -> tuple[NDArray[np.int64],
     columns = np.full((len(clocks), int(count.max(initial=0))), len(stamps), dtype=np.intp)
     columns[where[order], nth] = order
     return clocks, columns
-
-
-def _largest(row: NDArray[np.intp], size: NDArray[np.float64], most: int) -> NDArray[np.intp]:
-    """Which are among the `most` largest of their row."""
-    order = np.lexsort((-size, row))
-    nth = np.arange(len(row)) - np.searchsorted(row[order], row[order])
-    return np.sort(order[nth < most])

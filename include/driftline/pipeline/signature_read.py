@@ -162,6 +162,7 @@ def read(
     values: list[str],
     *,
     spans: Sequence[Window] = (),
+    learned: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Read:
     """Reads a window.
@@ -172,6 +173,7 @@ def read(
         window: In whole buckets of the resolution.
         values: The values of the mix that are told apart.
         spans: For which spans sums will be asked; by default for any. The mix of few is read much sooner than that of each day.
+        learned: Entities that are kept, however few documents they have here: were one left out, it would be taken for silent.
         progress: Told how far it is.
     """
     job = signatures.reading
@@ -181,7 +183,7 @@ def read(
     names = [str(frame.keys[row].partition_value) for row in rows.tolist()]
     counts = frame.values[rows] if signatures.measured else frame.values
     np.nan_to_num(counts, copy=False, nan=0.0)
-    kept, notes = _largest(counts, names, signatures.max_terms)
+    kept, notes = _largest(counts, names, signatures.max_terms, frozenset(learned))
     if len(kept) < len(names):
         names, counts = [names[row] for row in kept.tolist()], counts[kept]
     place = {name: row for row, name in enumerate(names)}
@@ -209,12 +211,13 @@ def _edges(spans: Sequence[Window]) -> list[datetime]:
     return sorted([*edges, *steps])
 
 
-def _largest(counts: Matrix, names: list[str], most: int) -> tuple[NDArray[np.intp], list[str]]:
+def _largest(counts: Matrix, names: list[str], most: int, learned: frozenset[str]) -> tuple[NDArray[np.intp], list[str]]:
     if len(names) <= most:
         return np.arange(len(names)), []
-    order = np.argsort(-counts.sum(axis=1), kind="stable")
+    order = np.lexsort((-counts.sum(axis=1), [name not in learned for name in names]))
     left = sorted(names[row] for row in order[most:].tolist())
-    note = f"{len(left)} entities beyond max_terms={most} are left out (the smallest): {', '.join(left[:10])}"
+    which = "none of them was learned" if learned else "the smallest"
+    note = f"{len(left)} entities beyond max_terms={most} are left out ({which}): {', '.join(left[:10])}"
     return np.sort(order[:most]), [note + (" …" if len(left) > 10 else "")]
 
 

@@ -313,7 +313,7 @@ def _scored(
     manifest = block[0][1]
     learned = load(client, manifest)
     window = Window(block[0][0] - signatures.span, block[-1][0])
-    found = read(client, signatures, window, learned.facts["mix"], progress=progress)
+    found = read(client, signatures, window, learned.facts["mix"], learned=learned.names, progress=progress)
     place = {name: row for row, name in enumerate(found.names)}
     rows = np.array([place.get(name, -1) for name in learned.names], dtype=np.intp)
     told["notes"] = list(dict.fromkeys([*told["notes"], *found.notes]))

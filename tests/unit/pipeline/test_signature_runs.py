@@ -1,0 +1,78 @@
+"""Training and scoring of signatures, from arrays in place of a cluster."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import orjson
+import pytest
+
+from driftline.bench.behaviours import make, moment
+from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.signature import Signatures
+from driftline.core.timespan import Window
+from driftline.elastic import snapshots
+from driftline.pipeline import signature_read, signatures
+
+HOUR, DAYS, TRAINED = timedelta(hours=1), 28, 21
+WEEK = Window(moment(DAYS - 1), moment(DAYS))
+
+
+class Desk:
+    """What entities do, and what was learned and found of that."""
+
+    def __init__(self, entities: int) -> None:
+        self.fleet = make(3, entities, planted=0)
+        self.names = self.fleet.names()
+        self.counts = np.concatenate([self.fleet.day(day) for day in range(DAYS)], axis=1).astype(float)
+        self.learned: list[tuple[dict, list[dict]]] = []
+        self.found: list[dict] = []
+
+    def read(self, client, job, window, **options):
+        first, last = (round((edge - moment(0)) / HOUR) for edge in (window.start, window.end))
+        part = self.counts[:, first:last].copy()
+        there = np.flatnonzero(part.any(axis=1))
+        keys = [SeriesKey(0, self.names[row], None) for row in there.tolist()]
+        return SeriesFrame(window.start, job.bucket_span, keys, part[there], None)
+
+    def write(self, client, manifest, chunks):
+        self.learned.insert(0, (manifest, [orjson.loads(chunk) for chunk in chunks]))
+
+    def replace(self, client, job, window, documents, **options):
+        self.found = [orjson.loads(text) for _, _, text in documents]
+        return SimpleNamespace(written=len(self.found), deleted=0)
+
+    def records(self):
+        return {each["partition_field_value"]: each for each in self.found if each["result_type"] == "record"}
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    made = Desk(60)
+    monkeypatch.setattr(signature_read, "read_stored", made.read)
+    monkeypatch.setattr(signatures, "check_fields", lambda *_: None)
+    monkeypatch.setattr(signatures, "data_range", lambda *_: Window(moment(0), moment(DAYS)))
+    monkeypatch.setattr(snapshots, "write", made.write)
+    monkeypatch.setattr(snapshots, "manifests", lambda *_: [manifest for manifest, _ in made.learned])
+    monkeypatch.setattr(snapshots, "chunks", lambda _, wanted: next(c for m, c in made.learned if m is wanted))
+    monkeypatch.setattr(signatures.results, "replace", made.replace)
+    monkeypatch.setattr(signatures.state, "advance", lambda *_: None)
+    monkeypatch.setattr(signatures.state, "journal", lambda *_, **__: None)
+    return made
+
+
+def of(**options):
+    given = {"signature_id": "callers", "indices": "x", "term": "account", "window": "21d", "interval": "24h", **options}
+    return Signatures.parse(given, where="test")
+
+
+def test_who_was_learned_is_read_however_small_it_has_become_among_many(desk):
+    busiest = np.argsort(-desk.counts[:, : TRAINED * 24].sum(axis=1))
+    desk.counts[busiest[30:], TRAINED * 24 :] *= 20  # those that were left out are the largest now
+    callers = of(max_terms=30)
+    assert signatures.train(None, callers, as_of=moment(TRAINED))["entities"] == 30
+    told = signatures.score(None, callers, WEEK)
+    assert (told["entities"], told["new"], desk.records()) == (30, 0, {})
+    assert told["notes"][0].startswith("30 entities beyond max_terms=30 are left out (none of them was learned): ")

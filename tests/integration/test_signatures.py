@@ -24,6 +24,7 @@ from driftline.pipeline.signatures import due, load, score, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from elasticsearch import Elasticsearch
 
@@ -207,10 +208,33 @@ def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures) 
         run("score", name[:-1])
 
 
-def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures) -> None:
+def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:
+    name = callers.signature_id
     jobs.save(client, callers.clock())
     try:
-        (mine,) = [e for e in jobs.list_definitions(client) if (e.kind, e.id) == ("signatures", callers.signature_id)]
+        (mine,) = [e for e in jobs.list_definitions(client) if (e.kind, e.id) == ("signatures", name)]
         assert "is the id of a job" in str(mine.error)
+        with pytest.raises(DefinitionError, match="is the id of a job: what was learned and found by it stays"):
+            jobs.reset(client, name, kind="signatures")
+        file = tmp_path / "callers.yaml"
+        file.write_text(json.dumps(callers.as_dict()))
+        with pytest.raises(DefinitionError, match="is taken"):
+            CliRunner().invoke(app, ["signatures", "save", str(file)], catch_exceptions=False)
+        assert jobs.delete(client, name, kind="signatures") == {}  # what there is now is the job's
+        assert snapshots.manifests(client, name)
+        with pytest.raises(DefinitionError, match="there is no signatures"):
+            jobs.load_signatures(name, client)
     finally:
-        client.delete(index="driftline-jobs", id=f"job:{callers.signature_id}", refresh="wait_for")
+        jobs.undefine(client, name)
+        jobs.save_signatures(client, callers)
+
+
+def test_what_is_not_defined_any_more_can_be_reset(client: Elasticsearch, callers: Signatures) -> None:
+    jobs.undefine(client, callers.signature_id, "signatures")
+    words = ["signatures", "reset", callers.signature_id, "--yes"]
+    try:
+        assert "snapshots" in CliRunner().invoke(app, words, catch_exceptions=False).stdout
+        with pytest.raises(DefinitionError, match="there is no signatures"):
+            CliRunner().invoke(app, words, catch_exceptions=False)
+    finally:
+        jobs.save_signatures(client, callers)

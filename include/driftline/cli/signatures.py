@@ -96,12 +96,12 @@ def save(file: Annotated[Path, typer.Argument(help="A file of signatures.")], js
     from driftline.core.signature import Signatures
     from driftline.elastic.client import connect
     from driftline.elastic.fields import check_fields
-    from driftline.pipeline.jobs import store
+    from driftline.pipeline.jobs import save_signatures
 
     client = connect()
     found = Signatures.load(file)
     check_fields(client, found.reading)
-    store(client, "signatures", found.signature_id, found)
+    save_signatures(client, found)
     if json:
         return emit({"signature_id": found.signature_id, "saved": True})
     say(f"{found.signature_id} is saved.")
@@ -233,13 +233,17 @@ def reset(
 
 
 def _removed(what: str, signatures: str, yes: bool, json: bool) -> None:
+    from driftline.core.signature import Signatures
+    from driftline.elastic.client import connect
     from driftline.pipeline import jobs
 
-    client, found = _loaded(signatures)
+    client = connect()
+    name = Signatures.load(Path(signatures)).signature_id if jobs.names_file(signatures) else signatures
     if not (yes or json):
-        typer.confirm(f"{what.capitalize()} {found.signature_id} with all that was learned and found?", abort=True)
-    name = found.signature_id
-    removed = jobs.delete(client, name, kind="signatures") if what == "delete" else jobs.reset(client, name)
+        typer.confirm(f"{what.capitalize()} {name} with all that was learned and found?", abort=True)
+    removed = (jobs.delete if what == "delete" else jobs.reset)(client, name, kind="signatures")
+    if what == "reset" and not any(removed.values()):
+        jobs.load_signatures(name, client)  # it was only a name if this does not find it: those that are gone have results
     if json:
         return emit({"signature_id": name, "removed": removed})
     say(f"{name}: {', '.join(f'{count} {kind}' for kind, count in removed.items() if count) or 'nothing was there'}")

@@ -10,11 +10,13 @@ import orjson
 import pytest
 
 from driftline.bench.behaviours import make, moment
+from driftline.core.errors import WindowError
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window
-from driftline.elastic import snapshots
+from driftline.elastic import results, snapshots
 from driftline.pipeline import signature_read, signatures
+from driftline.pipeline.signature_view import profile
 
 HOUR, DAYS, TRAINED = timedelta(hours=1), 28, 21
 WEEK = Window(moment(DAYS - 1), moment(DAYS))
@@ -44,6 +46,9 @@ class Desk:
         self.found = [orjson.loads(text) for _, _, text in documents]
         return SimpleNamespace(written=len(self.found), deleted=0)
 
+    def of_type(self, client, job_id, kind, **options):
+        return [each for each in self.found if each["result_type"] == kind]
+
     def records(self):
         return {each["partition_field_value"]: each for each in self.found if each["result_type"] == "record"}
 
@@ -57,7 +62,9 @@ def desk(monkeypatch):
     monkeypatch.setattr(snapshots, "write", made.write)
     monkeypatch.setattr(snapshots, "manifests", lambda *_: [manifest for manifest, _ in made.learned])
     monkeypatch.setattr(snapshots, "chunks", lambda _, wanted: next(c for m, c in made.learned if m is wanted))
-    monkeypatch.setattr(signatures.results, "replace", made.replace)
+    monkeypatch.setattr(results, "replace", made.replace)
+    monkeypatch.setattr(results, "of_type", made.of_type)
+    monkeypatch.setattr(results, "scan", lambda *_: [])
     monkeypatch.setattr(signatures.state, "advance", lambda *_: None)
     monkeypatch.setattr(signatures.state, "journal", lambda *_, **__: None)
     return made
@@ -76,3 +83,24 @@ def test_who_was_learned_is_read_however_small_it_has_become_among_many(desk):
     told = signatures.score(None, callers, WEEK)
     assert (told["entities"], told["new"], desk.records()) == (30, 0, {})
     assert told["notes"][0].startswith("30 entities beyond max_terms=30 are left out (none of them was learned): ")
+
+
+def test_an_entity_is_shown_as_it_was_scored_among_all_also_where_documents_are_of_several(desk):
+    desk.counts[:, TRAINED * 24 :] *= 2  # all do twice as much, which is nobody's own
+    desk.counts[7, TRAINED * 24 :] *= 4
+    callers = of(threshold=0)
+    signatures.train(None, callers, as_of=moment(TRAINED))
+    signatures.score(None, callers, WEEK)
+    for row in (3, 7):
+        record, shown = desk.records()[desk.names[row]], profile(None, callers, desk.names[row], until=WEEK.end)
+        assert shown["actual"] == desk.counts[row, TRAINED * 24 :].sum()
+        assert ([shown["actual"]], [shown["typical"]]) == (record["actual"], record["typical"])
+        assert (shown["score"], shown["sentence"]) == (record["record_score"], record["driftline"]["sentence"])
+    desk.found.clear()  # nobody has scored then: what is usual for the entity is all that is known
+    assert profile(None, callers, desk.names[3], until=WEEK.end)["typical"] < shown["actual"]
+
+
+def test_what_is_not_over_is_not_shown(desk):
+    signatures.train(None, of(), as_of=moment(TRAINED))
+    with pytest.raises(WindowError, match="is not complete yet"):
+        profile(None, of(), desk.names[0], until="now+2h")

@@ -91,7 +91,10 @@ def levels(short: Sums, long: Sums, common: float | None = None) -> tuple[Matrix
 def in_common(actual: Matrix, expected: Matrix) -> float:
     """By what factor the entities have more or fewer documents than expected, the middle one of them: a holiday, an outage."""
     busy = expected >= FEW
-    return float(np.median(actual[busy] / expected[busy])) or 1.0 if busy.any() else 1.0
+    if not busy.any():
+        return 1.0
+    # where most do nothing at all, what is left of all together is what they have in common
+    return float(np.median(actual[busy] / expected[busy])) or float(actual[busy].sum() / expected[busy].sum())
 
 
 def _shares(amounts: Matrix) -> tuple[Matrix, Matrix]:

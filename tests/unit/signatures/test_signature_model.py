@@ -126,6 +126,11 @@ def test_what_all_do_at_once_is_nobodys_anomaly(fleet, found, week):
     assert (after[silent] >= 90).all()
 
 
+def test_a_week_in_which_nobody_does_anything_is_nobodys_anomaly(found, week):
+    nothing = week.take(np.full(ENTITIES, -1))
+    assert (score(found, nothing).score >= 99).sum() == 0
+
+
 def test_the_order_of_entities_does_not_matter(found, week):
     order = np.random.default_rng(2).permutation(ENTITIES)
     np.testing.assert_array_equal(score(found.take(order), week.take(order)).score, score(found, week).score[order])

@@ -180,7 +180,7 @@ def _score(
     say(f"Scored {outcome['start']} – {outcome['end']} every {outcome['interval']}: {outcome['anomalous']} of "
         f"{outcome['entities']} entities are anomalous ({outcome['threshold']:g}), {outcome['records']} records.")  # fmt: skip
     if outcome["new"]:
-        say(f"{outcome['new']} entities were not there when it was learned, and were not scored.")
+        say(f"{outcome['new']} entities were not there, or too new, when it was learned, and were not scored.")
     if outcome["in_sample"]:
         say("Part of it was compared with what was learned from it, too (in_sample): train as of an earlier time.")
     _tell(outcome)

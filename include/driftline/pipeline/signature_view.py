@@ -9,7 +9,7 @@ import numpy as np
 
 from driftline.core.errors import DataError, SnapshotError, WindowError
 from driftline.core.results import milliseconds, number
-from driftline.core.timespan import Window, floor_time, iso, parse_time
+from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.client import explained
 from driftline.elastic.indices import RESULTS
@@ -129,7 +129,10 @@ def profile(client: Elasticsearch, signatures: Signatures, entity: str, *, until
     manifest = _learned_by(found, signatures, [*(row["snapshot_id"] for row in rows if row["until"] == iso(end)), *noted], end)
     learned = load(client, manifest)
     if entity not in learned.names:
-        raise DataError(f"'{entity}' was not there when signatures were learned", where=f"signatures {signatures.signature_id}")
+        raise DataError(
+            f"'{entity}' was not there when signatures were learned, or not yet for {format_span(signatures.span)}",
+            where=f"signatures {signatures.signature_id}",
+        )
     one = learned.take(np.array([learned.names.index(entity)]))
     window = Window(end - signatures.span, end)
     alone = {"bool": {"filter": [signatures.query, {"term": {signatures.term: entity}}]}}

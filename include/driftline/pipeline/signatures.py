@@ -95,7 +95,9 @@ def train(
     window = training_window(client, signatures, as_of, start)
     values = top_values(client, signatures, window)
     spans, rest = training_spans(signatures, window)
-    found = read(client, signatures, window, values, spans=[*spans, rest], progress=progress)
+    # who began within the last span would be expected to do as little as on the days when it was not there
+    known = window.end - signatures.span
+    found = read(client, signatures, window, values, spans=[*spans, rest], before=known, progress=progress)
     if len(found.names) * len(spans) < LEAST_SPANS:
         raise WindowError(
             f"{len(found.names)} entities have documents in {window}, which is too few to tell what is usual",

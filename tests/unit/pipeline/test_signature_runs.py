@@ -85,6 +85,16 @@ def test_who_was_learned_is_read_however_small_it_has_become_among_many(desk):
     assert told["notes"][0].startswith("30 entities beyond max_terms=30 are left out (none of them was learned): ")
 
 
+def test_who_began_within_the_last_span_is_new_until_its_weeks_are_known(desk):
+    desk.counts[:20, : (TRAINED - 3) * 24] = 0
+    trained = signatures.train(None, of(), as_of=moment(TRAINED))
+    assert trained["entities"] == 40
+    assert trained["notes"] == [f"20 entities are too new to be learned: {', '.join(desk.names[:10])} …"]
+    told = signatures.score(None, of(), WEEK)
+    assert (told["entities"], told["new"], desk.records()) == (40, 20, {})
+    assert signatures.train(None, of(), as_of=moment(DAYS))["entities"] == 60
+
+
 def test_an_entity_is_shown_as_it_was_scored_among_all_also_where_documents_are_of_several(desk):
     desk.counts[:, TRAINED * 24 :] *= 2  # all do twice as much, which is nobody's own
     desk.counts[7, TRAINED * 24 :] *= 4

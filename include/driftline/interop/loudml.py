@@ -251,5 +251,6 @@ def _expressible(job: Job) -> None:
         if not isinstance(script, Mapping) or "source" not in script or set(script) - {"lang", "source"}:
             lacking.append(f"datafeed.script_fields.{name}: more than a source")
     lacking += ["summary_count_field_name"] if job.summary_count_field_name else []
+    lacking += ["time_field"] if job.time_field != Job.model_fields["time_field"].default else []
     if lacking:
         raise DefinitionError(f"loudml has no word for {', '.join(lacking)}", where=f"job {job.job_id}")

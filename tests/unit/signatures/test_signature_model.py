@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -43,6 +44,11 @@ def test_hours_are_those_of_the_clock_of_the_zone_and_weekends_are_apart():
     berlin = bins_of(times_of(0, 7), HOUR, "Europe/Berlin")
     assert berlin[0] == 1
     assert berlin[5 * 24 - 1] == 24  # Saturday there already
+
+
+def test_a_long_bucket_is_of_the_slot_and_day_that_hold_most_of_it():
+    weekend = bins_of(times_of(0, 7)[::24], timedelta(days=1), "America/New_York")  # its days begin at 19:00 of the day before
+    assert weekend.tolist() == [0, 0, 0, 0, 0, 1, 1]
 
 
 def test_sums_are_of_each_bin_and_means_are_weighted_by_what_they_are_means_of():

@@ -171,13 +171,14 @@ def due(
     planned: Window | None = None,
     run_after: datetime | None = None,
 ) -> Window:
-    """The interval to score, in whole intervals: as given, or a run's data interval, or what is new.
+    """The interval to score, in whole intervals: as given, or a run's data interval, or what is new or was left out before.
 
     Raises:
         WindowError: The end lies before the start.
     """
     clock = signatures.clock(interval_of(signatures, interval))
-    until = None if start or end else state.scored_until(client, signatures)
+    scored = None if start or end else state.progress(client, signatures)
+    until = floor_time(scored.gap.start if scored.gap else scored.window.end, clock.bucket_span) if scored else None
     if planned is not None and not (start or end):
         delay = signatures.query_delay
         planned = Window(planned.start + delay, planned.end + delay)

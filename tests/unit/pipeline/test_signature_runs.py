@@ -10,11 +10,12 @@ import orjson
 import pytest
 
 from driftline.bench.behaviours import make, moment
-from driftline.core.errors import WindowError
+from driftline.core.errors import DefinitionError, WindowError
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window
 from driftline.elastic import results, snapshots
+from driftline.elastic.state import Scored
 from driftline.pipeline import signature_read, signatures
 from driftline.pipeline.signature_view import profile
 
@@ -31,6 +32,7 @@ class Desk:
         self.counts = np.concatenate([self.fleet.day(day) for day in range(DAYS)], axis=1).astype(float)
         self.learned: list[tuple[dict, list[dict]]] = []
         self.found: list[dict] = []
+        self.scored: Scored | None = None
 
     def read(self, client, job, window, **options):
         first, last = (round((edge - moment(0)) / HOUR) for edge in (window.start, window.end))
@@ -65,6 +67,7 @@ def desk(monkeypatch):
     monkeypatch.setattr(results, "replace", made.replace)
     monkeypatch.setattr(results, "of_type", made.of_type)
     monkeypatch.setattr(results, "scan", lambda *_: [])
+    monkeypatch.setattr(signatures.state, "progress", lambda *_: made.scored)
     monkeypatch.setattr(signatures.state, "advance", lambda *_: None)
     monkeypatch.setattr(signatures.state, "journal", lambda *_, **__: None)
     return made
@@ -114,3 +117,16 @@ def test_what_is_not_over_is_not_shown(desk):
     signatures.train(None, of(), as_of=moment(TRAINED))
     with pytest.raises(WindowError, match="is not complete yet"):
         profile(None, of(), desk.names[0], until="now+2h")
+
+
+def test_a_run_by_the_clock_scores_what_was_left_out_before(desk):
+    gap = Window(moment(10), moment(13))
+    desk.scored = Scored(Window(moment(1), moment(14)), {}, None, gap)
+    planned = Window(moment(14), moment(15))
+    assert signatures.due(None, of(), planned=planned) == Window(gap.start, planned.end)
+
+
+def test_a_longer_interval_leaves_out_nothing_since_the_last_of_the_shorter_ones(desk):
+    desk.scored = Scored(Window(moment(1), moment(10) + 9 * HOUR), {}, None)
+    assert signatures.due(None, of(), planned=Window(moment(10), moment(11))) == Window(moment(10), moment(11))
+    assert signatures.due(None, of(), planned=Window(moment(11), moment(12))) == Window(moment(10), moment(12))

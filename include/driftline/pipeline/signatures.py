@@ -106,6 +106,11 @@ def train(
         )
     learned = learn(found.names, found.sums(signatures, spans), found.sums(signatures, [rest]), limit=limit or signatures.limit)
     learned.facts["mix"] = values
+    found.notes += [
+        f"feature '{feature.name}' is not compared: no document has the field '{feature.field}'"
+        for feature, (_, values_of) in zip(signatures.measured, found.measured, strict=True)
+        if np.isnan(values_of).all()
+    ]
     manifest = _manifest(signatures, window, learned, found.notes, limit or signatures.limit)
     snapshots.write(client, manifest, (orjson.dumps(chunk) for chunk in chunks(learned)))
     _note(client, signatures, "train", run, began, window, snapshot_id=manifest["snapshot_id"])

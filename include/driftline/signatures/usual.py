@@ -114,7 +114,8 @@ class Scale:
         width = np.maximum(strata.quantile(values, amount, BULK) - middle, 1e-3)
         place = strata.which(amount)
         comparable = (values - middle[place, None]) / width[place, None]
-        return cls(middle, width, fit_tail(comparable[~np.isnan(comparable)][None]))
+        known = comparable[~np.isnan(comparable)]
+        return cls(middle, width, fit_tail(known[None] if known.size else np.array([[np.nan]])))
 
     def now(self, values: Matrix, strata: Strata, amount: Matrix) -> Matrix:
         """(Q,) what values (E,) of all entities are in the middle of each class, if more than usual: it is no entity's own."""

@@ -130,3 +130,11 @@ def test_a_longer_interval_leaves_out_nothing_since_the_last_of_the_shorter_ones
     desk.scored = Scored(Window(moment(1), moment(10) + 9 * HOUR), {}, None)
     assert signatures.due(None, of(), planned=Window(moment(10), moment(11))) == Window(moment(10), moment(11))
     assert signatures.due(None, of(), planned=Window(moment(11), moment(12))) == Window(moment(10), moment(12))
+
+
+
+def test_a_feature_whose_field_has_no_values_is_named_and_not_compared(desk):
+    callers = of(features=[{"name": "duration", "metric": "avg", "field": "seconds"}])
+    trained = signatures.train(None, callers, as_of=moment(TRAINED))
+    assert trained["notes"] == ["feature 'duration' is not compared: no document has the field 'seconds'"]
+    assert signatures.score(None, callers, WEEK)["records"] == 0

@@ -132,6 +132,11 @@ def test_a_longer_interval_leaves_out_nothing_since_the_last_of_the_shorter_ones
     assert signatures.due(None, of(), planned=Window(moment(11), moment(12))) == Window(moment(10), moment(12))
 
 
+@pytest.mark.parametrize("interval", ["0", "0h", "90m"])
+def test_an_interval_of_nothing_or_of_parts_of_hours_is_refused(interval):
+    with pytest.raises(DefinitionError, match="must be a multiple of the resolution 1h"):
+        signatures.interval_of(of(), interval)
+
 
 def test_a_feature_whose_field_has_no_values_is_named_and_not_compared(desk):
     callers = of(features=[{"name": "duration", "metric": "avg", "field": "seconds"}])

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from driftline.bench.behaviours import make, moment
 from driftline.bench.signatures import filled, found
 from driftline.cli.app import app
-from driftline.core.errors import DataError, DefinitionError, SnapshotError, WindowError
+from driftline.core.errors import DataError, DefinitionError, SnapshotError, SourceIndexError, WindowError
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, snapshots, state
@@ -192,7 +192,7 @@ def test_what_is_hostile_in_names_stays_text(client: Elasticsearch, prefix: str)
         jobs.reset(client, hostile.signature_id)
 
 
-def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures) -> None:
+def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:
     def run(*words: str) -> Any:
         done = CliRunner().invoke(app, ["signatures", *words, "--json"], catch_exceptions=False)
         assert done.exit_code == 0, done.output
@@ -207,6 +207,10 @@ def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures) 
     assert run("validate", name)["valid"] is True
     with pytest.raises(DefinitionError, match="Did you mean"):
         run("score", name[:-1])
+    file = tmp_path / "misspelt.yaml"
+    file.write_text(json.dumps({**callers.as_dict(), "mix": "destinaton"}))
+    with pytest.raises(SourceIndexError, match="Did you mean 'destination'"):
+        run("save", str(file))
 
 
 def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:

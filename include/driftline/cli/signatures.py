@@ -76,12 +76,11 @@ def validate(
 ) -> None:
     """Check a definition, and that its index and fields are there."""
     from driftline.core.signature import Signatures
-    from driftline.elastic.fields import check_fields
+    from driftline.elastic.fields import check_signatures
 
     client, found = (None, Signatures.load(Path(signatures))) if offline else _loaded(signatures)
     if client is not None:
-        for job in (found.reading, *([found.reading_mix([])] if found.mix else [])):
-            check_fields(client, job)
+        check_signatures(client, found)
     if json:
         return emit({"signature_id": found.signature_id, "version": found.version, "valid": True, "notes": found.notes})
     say(f"{found.signature_id}: valid (version {found.version})")
@@ -95,12 +94,12 @@ def save(file: Annotated[Path, typer.Argument(help="A file of signatures.")], js
     """Store a definition in Elasticsearch instead of include/signatures; its DAGs appear within seconds."""
     from driftline.core.signature import Signatures
     from driftline.elastic.client import connect
-    from driftline.elastic.fields import check_fields
+    from driftline.elastic.fields import check_signatures
     from driftline.pipeline.jobs import save_signatures
 
     client = connect()
     found = Signatures.load(file)
-    check_fields(client, found.reading)
+    check_signatures(client, found)
     save_signatures(client, found)
     if json:
         return emit({"signature_id": found.signature_id, "saved": True})

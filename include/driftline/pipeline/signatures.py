@@ -14,7 +14,7 @@ from driftline.core.errors import DefinitionError, SnapshotError, WindowError
 from driftline.core.signature import REFERENCES
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
-from driftline.elastic.fields import check_fields, data_range
+from driftline.elastic.fields import check_signatures, data_range
 from driftline.pipeline.signature_read import read, top_values, training_spans
 from driftline.pipeline.signature_results import TYPES, documents
 from driftline.pipeline.window import resolve
@@ -43,10 +43,10 @@ def training_window(
     """What a training as of a point in data time reads; by default the newest data that is complete.
 
     Raises:
-        SourceIndexError: There is no data.
+        SourceIndexError: There is no data, or an index or field is missing.
         WindowError: It is too short.
     """
-    check_fields(client, signatures.reading)
+    check_signatures(client, signatures)
     data, grid = data_range(client, signatures.reading), signatures.resolution
     due = datetime.now(UTC) - signatures.query_delay
     newest = floor_time(data.end - timedelta(milliseconds=1), grid) + grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -14,10 +15,13 @@ from driftline.core.errors import DefinitionError, WindowError
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window
-from driftline.elastic import results, snapshots
+from driftline.elastic import fields, results, snapshots
 from driftline.elastic.state import Scored
 from driftline.pipeline import signature_read, signatures
 from driftline.pipeline.signature_view import profile
+
+if TYPE_CHECKING:
+    from driftline.core.job import Job
 
 HOUR, DAYS, TRAINED = timedelta(hours=1), 28, 21
 WEEK = Window(moment(DAYS - 1), moment(DAYS))
@@ -32,6 +36,7 @@ class Desk:
         self.counts = np.concatenate([self.fleet.day(day) for day in range(DAYS)], axis=1).astype(float)
         self.learned: list[tuple[dict, list[dict]]] = []
         self.found: list[dict] = []
+        self.checked: list[Job] = []
         self.scored: Scored | None = None
 
     def read(self, client, job, window, **options):
@@ -59,7 +64,7 @@ class Desk:
 def desk(monkeypatch):
     made = Desk(60)
     monkeypatch.setattr(signature_read, "read_stored", made.read)
-    monkeypatch.setattr(signatures, "check_fields", lambda *_: None)
+    monkeypatch.setattr(fields, "check_fields", lambda _, job: made.checked.append(job))
     monkeypatch.setattr(signatures, "data_range", lambda *_: Window(moment(0), moment(DAYS)))
     monkeypatch.setattr(snapshots, "write", made.write)
     monkeypatch.setattr(snapshots, "manifests", lambda *_: [manifest for manifest, _ in made.learned])
@@ -143,3 +148,8 @@ def test_a_feature_whose_field_has_no_values_is_named_and_not_compared(desk):
     trained = signatures.train(None, callers, as_of=moment(TRAINED))
     assert trained["notes"] == ["feature 'duration' is not compared: no document has the field 'seconds'"]
     assert signatures.score(None, callers, WEEK)["records"] == 0
+
+
+def test_a_training_looks_whether_the_field_of_the_mix_is_there(desk):
+    signatures.training_window(None, of(mix="destination"), moment(TRAINED))
+    assert [job.detectors[0].by_field_name for job in desk.checked] == [None, "destination"]

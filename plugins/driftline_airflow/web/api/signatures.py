@@ -9,7 +9,7 @@ from pydantic import Field
 
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, iso, parse_time
-from driftline.elastic.fields import check_fields
+from driftline.elastic.fields import check_signatures
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, may, of_job, routes
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.api.runs import Asked
@@ -76,7 +76,7 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
     there = next((each for each in list_definitions(client) if each.id == job_id and each.kind != "source"), None)
     if there is not None and (there.kind != "signatures" or there.origin == "file"):
         raise HTTPException(status.HTTP_409_CONFLICT, f"The id is taken by {there.kind} '{job_id}', from: {there.origin}.")
-    check_fields(client, made.reading)
+    check_signatures(client, made)
     store(client, "signatures", job_id, made)
     response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED
     return {"signature_id": job_id, "version": made.version, "created": there is None, "notes": made.notes}
@@ -150,7 +150,7 @@ def validate(client: ClusterDep, user: ReaderDep, definition: Definition) -> dic
 
     try:
         made = Signatures.parse(definition, where="signatures")
-        check_fields(client, made.reading)
+        check_signatures(client, made)
     except DriftlineError as error:
         return {"valid": False, "problems": str(error.what).split("; "), "where": error.where, "fix": error.fix}
     return {"valid": True, "problems": [], "version": made.version, "notes": made.notes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,6 +120,16 @@ def test_why_says_what_has_changed(fleet, found, week):
     assert "Other hours: more " in told["later"]["sentence"]
     assert any("weekends" in each for aspect in told["weekend"]["aspects"] for each in aspect.get("more", []))
     assert told["mix"]["sentence"].startswith("Other destination: ")
+
+
+def test_hours_of_a_whole_day_and_many_that_differ_by_little_are_told():
+    def said(parts):
+        deviation = SimpleNamespace(parts={"shape": np.array([parts])})
+        scored = SimpleNamespace(aspects=["shape"], each=np.ones((1, 1)), deviation=deviation, group=np.zeros(1))
+        return why(SIGNATURES, SimpleNamespace(group=np.zeros(1)), scored, 0)["sentence"]
+
+    assert said([-3.0] * 24 + [2.0] * 24) == "Other hours: more weekends all day; less workdays all day."
+    assert said([0.2, -0.4, *[0.1] * 46]) == "Other hours: less workdays 01:00–02:00."
 
 
 def test_what_all_do_at_once_is_nobodys_anomaly(fleet, found, week):

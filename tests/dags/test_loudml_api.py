@@ -252,7 +252,7 @@ def test_the_page_and_the_api_of_signatures_show_what_was_found(
     assert get(mine).json()["snapshot"]["entities"] == 40
     found = get(f"{mine}/anomalies").json()
     assert [row["entity"] for row in found["entities"]] == ["b-0"]
-    assert found["times"][-1]["records"] == 1
+    assert (found["times"][-1]["records"], found["more"]) == (1, False)
     shown = get(f"{mine}/entity", name="b-0").json()
     assert "Other hours: more " in shown["sentence"]
     assert sum(shown["short"]["workday"][:5]) > 1 > sum(shown["long"]["workday"][:5])

@@ -121,12 +121,13 @@ def anomalies(
     min_score: Annotated[float, Query(ge=0, le=100)] = 0.0,
     size: Annotated[int, Query(ge=1, le=MOST)] = 100,
 ) -> dict[str, Any]:
-    """The anomalous entities, each with its highest score and why; and how many there were at each time."""
+    """The anomalous entities, each with its highest score and why; whether there are more; how many at each time."""
     from driftline.pipeline.signature_view import anomalous, times
 
     window = Window.parse(start or "1970-01-01", end or "now") if start or end else None
-    rows = anomalous(client, found, start=start, end=end, min_score=min_score, limit=size)
-    return {"count": len(rows), "entities": rows, "times": times(client, found, window)}
+    rows = anomalous(client, found, start=start, end=end, min_score=min_score, limit=size + 1)
+    more, rows = len(rows) > size, rows[:size]
+    return {"count": len(rows), "more": more, "entities": rows, "times": times(client, found, window)}
 
 
 @router.get("/{job_id}/entity")

@@ -13,13 +13,18 @@ import httpx
 import numpy as np
 import pytest
 from dag_definitions import airflow_knows
+from fastapi import HTTPException
 
+from driftline.core.job import Job
 from driftline.core.timespan import floor_time, iso, parse_time
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.snapshots import manifests
+from driftline.pipeline import loudml as models
 from driftline.pipeline.jobs import delete, load_job
 from driftline.pipeline.score import asked_window, score
+from driftline_airflow.web import access
+from driftline_airflow.web import loudml as web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +199,9 @@ def test_signatures_are_made_trained_and_replayed_as_documented(
 ) -> None:
     query = {"name": ivoip, "index": "x", "term": "y"}
     assert call("POST", "api/ivoip/create", params=query).status_code == 409
+    query = {"name": ivoip, "index": "x", "interval": 60, "span": 60, "bucket_interval": 60}
+    features = {"features": [{"name": "a", "metric": "count"}]}
+    assert call("POST", "api/model/create", params=query, json=features).status_code == 409
     assert sorted(ivoip_dags) == [f"{ivoip}.score", f"{ivoip}.train"]
     told = typed(IVOIP_LIMITED)
     assert told["operation"] == "train"
@@ -208,6 +216,8 @@ def test_signatures_are_made_trained_and_replayed_as_documented(
     assert (shown["span"], shown["interval"], shown["max_terms"]) == (604_800, 3600, 20_000)
     assert (shown["started"], shown["trained_until"]) == (True, "2017-01-31T00:00:00Z")
     replay = {"name": ivoip, "from_date": "2017-03-04", "to_date": "2017-03-06", "threshold": 99, "interval": 86_400}
+    parts = call("POST", "api/ivoip/predict", params={**replay, "interval": 5400})
+    assert (parts.status_code, "must be a multiple of the resolution 1h" in parts.json()["message"]) == (400, True)
     asked = call("POST", "api/ivoip/predict", params=replay).json()
     assert asked["conf"] == {
         "start": "2017-03-04T00:00:00Z", "end": "2017-03-06T00:00:00Z", "interval": "86400s", "threshold": 99, "model": "latest"
@@ -242,7 +252,7 @@ def test_the_page_and_the_api_of_signatures_show_what_was_found(
     assert get(mine).json()["snapshot"]["entities"] == 40
     found = get(f"{mine}/anomalies").json()
     assert [row["entity"] for row in found["entities"]] == ["b-0"]
-    assert found["times"][-1]["records"] == 1
+    assert (found["times"][-1]["records"], found["more"]) == (1, False)
     shown = get(f"{mine}/entity", name="b-0").json()
     assert "Other hours: more " in shown["sentence"]
     assert sum(shown["short"]["workday"][:5]) > 1 > sum(shown["long"]["workday"][:5])
@@ -339,6 +349,7 @@ def test_anomalies_are_read_and_deleted_as_from_their_index(
         ("GET", "api/job", "job_id: Field required"),
         ("POST", "api/ivoip/create?name=a&index=a", "term: required"),
         ("POST", "api/ivoip/create?name=a&index=a&term=b&span=3600", "span must be whole days"),
+        ("POST", "api/ivoip/create?name=a&index=a&term=b&interval=60", "interval: a multiple of 900 or of 1200 seconds"),
         ("POST", "api/ivoip/train?name={model}&limit=1", "limit: Input should be greater than or equal to 10"),
     ],
 )
@@ -372,6 +383,24 @@ def test_what_is_no_model_is_not_there(call: Callable[..., httpx.Response], path
 def test_a_run_that_is_none_is_not_there(call: Callable[..., httpx.Response]) -> None:
     for name in ("x", "some.train.loudml-0123456789ab", "../dags.train.loudml-0123456789ab"):
         assert call("GET", "api/job", params={"job_id": name}).status_code == 404
+
+
+def test_the_rights_that_count_are_those_of_the_job_that_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copied(id_: str) -> Job:
+        text = {"job_id": id_, "detectors": [{"function": "count"}], "datafeed": {"indices": "x"}, "loudml": {"name": "voip"}}
+        return Job.parse(text, where="test")
+
+    monkeypatch.setattr(models, "list_definitions", lambda _: [])
+    for module in (access, web):
+        monkeypatch.setattr(module, "may", lambda user, method, dag: dag.startswith("voip."))
+    monkeypatch.setattr(models, "list_jobs", lambda _: [copied("payroll"), copied("voip")])
+    assert web._model(None, "bob", "voip", change=True).job_id == "voip"
+    assert [each.job_id for each in web._origins(None, "bob", "voip", "PUT")] == ["voip"]
+    monkeypatch.setattr(models, "list_jobs", lambda _: [copied("payroll")])
+    for ask in (lambda: web._model(None, "bob", "voip"), lambda: web._origins(None, "bob", "voip", "GET")):
+        with pytest.raises(HTTPException) as refused:
+            ask()
+        assert refused.value.status_code == 403
 
 
 def test_a_viewer_changes_nothing(call: Callable[..., httpx.Response], model: str) -> None:

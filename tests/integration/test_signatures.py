@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from driftline.bench.behaviours import make, moment
 from driftline.bench.signatures import filled, found
 from driftline.cli.app import app
-from driftline.core.errors import DataError, DefinitionError, SnapshotError, WindowError
+from driftline.core.errors import DataError, DefinitionError, SnapshotError, SourceIndexError, WindowError
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, snapshots, state
@@ -24,6 +24,7 @@ from driftline.pipeline.signatures import due, load, score, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from elasticsearch import Elasticsearch
 
@@ -147,6 +148,7 @@ def test_an_entity_is_shown_side_by_side(client: Elasticsearch, callers: Signatu
     assert rows[kinds["silence"]]["sentence"].startswith("Nothing in 7 days")
     assert profile(client, callers, kinds["more"])["score"] == rows[kinds["more"]]["score"]
     shown = profile(client, callers, kinds["more"], until=LAST_DAY.end)
+    assert shown["typical"] in {row["typical"] for row in shown["records"] if row["until"] == iso(LAST_DAY.end)}
     assert (shown["until"], shown["score"] >= 99) == (iso(LAST_DAY.end), True)
     assert (len(shown["long"]["workday"]), len(shown["short"]["weekend"]), shown["slots"]) == (24, 24, 24)
     assert sum(shown["short"]["workday"]) > 2 * sum(shown["long"]["workday"])
@@ -190,7 +192,7 @@ def test_what_is_hostile_in_names_stays_text(client: Elasticsearch, prefix: str)
         jobs.reset(client, hostile.signature_id)
 
 
-def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures) -> None:
+def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:
     def run(*words: str) -> Any:
         done = CliRunner().invoke(app, ["signatures", *words, "--json"], catch_exceptions=False)
         assert done.exit_code == 0, done.output
@@ -205,12 +207,39 @@ def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures) 
     assert run("validate", name)["valid"] is True
     with pytest.raises(DefinitionError, match="Did you mean"):
         run("score", name[:-1])
+    file = tmp_path / "misspelt.yaml"
+    file.write_text(json.dumps({**callers.as_dict(), "mix": "destinaton"}))
+    with pytest.raises(SourceIndexError, match="Did you mean 'destination'"):
+        run("save", str(file))
 
 
-def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures) -> None:
+def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:
+    name = callers.signature_id
     jobs.save(client, callers.clock())
     try:
-        (mine,) = [e for e in jobs.list_definitions(client) if (e.kind, e.id) == ("signatures", callers.signature_id)]
+        (mine,) = [e for e in jobs.list_definitions(client) if (e.kind, e.id) == ("signatures", name)]
         assert "is the id of a job" in str(mine.error)
+        with pytest.raises(DefinitionError, match="is the id of a job: what was learned and found by it stays"):
+            jobs.reset(client, name, kind="signatures")
+        file = tmp_path / "callers.yaml"
+        file.write_text(json.dumps(callers.as_dict()))
+        with pytest.raises(DefinitionError, match="is taken"):
+            CliRunner().invoke(app, ["signatures", "save", str(file)], catch_exceptions=False)
+        assert jobs.delete(client, name, kind="signatures") == {}  # what there is now is the job's
+        assert snapshots.manifests(client, name)
+        with pytest.raises(DefinitionError, match="there is no signatures"):
+            jobs.load_signatures(name, client)
     finally:
-        client.delete(index="driftline-jobs", id=f"job:{callers.signature_id}", refresh="wait_for")
+        jobs.undefine(client, name)
+        jobs.save_signatures(client, callers)
+
+
+def test_what_is_not_defined_any_more_can_be_reset(client: Elasticsearch, callers: Signatures) -> None:
+    jobs.undefine(client, callers.signature_id, "signatures")
+    words = ["signatures", "reset", callers.signature_id, "--yes"]
+    try:
+        assert "snapshots" in CliRunner().invoke(app, words, catch_exceptions=False).stdout
+        with pytest.raises(DefinitionError, match="there is no signatures"):
+            CliRunner().invoke(app, words, catch_exceptions=False)
+    finally:
+        jobs.save_signatures(client, callers)

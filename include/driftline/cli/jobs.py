@@ -231,7 +231,7 @@ def reset(
             raise
         job_id, unknown = job, error
     _confirm(f"Remove all results, forecasts and snapshots of {job_id}?", yes or json)
-    removed = reset_job(client, job_id)
+    removed = reset_job(client, job_id, kind="job")
     if unknown is not None and not any(removed.values()):
         raise unknown
     return _removed(job_id, removed, json)

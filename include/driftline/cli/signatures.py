@@ -76,12 +76,11 @@ def validate(
 ) -> None:
     """Check a definition, and that its index and fields are there."""
     from driftline.core.signature import Signatures
-    from driftline.elastic.fields import check_fields
+    from driftline.elastic.fields import check_signatures
 
     client, found = (None, Signatures.load(Path(signatures))) if offline else _loaded(signatures)
     if client is not None:
-        for job in (found.reading, *([found.reading_mix([])] if found.mix else [])):
-            check_fields(client, job)
+        check_signatures(client, found)
     if json:
         return emit({"signature_id": found.signature_id, "version": found.version, "valid": True, "notes": found.notes})
     say(f"{found.signature_id}: valid (version {found.version})")
@@ -95,13 +94,13 @@ def save(file: Annotated[Path, typer.Argument(help="A file of signatures.")], js
     """Store a definition in Elasticsearch instead of include/signatures; its DAGs appear within seconds."""
     from driftline.core.signature import Signatures
     from driftline.elastic.client import connect
-    from driftline.elastic.fields import check_fields
-    from driftline.pipeline.jobs import store
+    from driftline.elastic.fields import check_signatures
+    from driftline.pipeline.jobs import save_signatures
 
     client = connect()
     found = Signatures.load(file)
-    check_fields(client, found.reading)
-    store(client, "signatures", found.signature_id, found)
+    check_signatures(client, found)
+    save_signatures(client, found)
     if json:
         return emit({"signature_id": found.signature_id, "saved": True})
     say(f"{found.signature_id} is saved.")
@@ -180,7 +179,7 @@ def _score(
     say(f"Scored {outcome['start']} – {outcome['end']} every {outcome['interval']}: {outcome['anomalous']} of "
         f"{outcome['entities']} entities are anomalous ({outcome['threshold']:g}), {outcome['records']} records.")  # fmt: skip
     if outcome["new"]:
-        say(f"{outcome['new']} entities were not there when it was learned, and were not scored.")
+        say(f"{outcome['new']} entities were not there, or too new, when it was learned, and were not scored.")
     if outcome["in_sample"]:
         say("Part of it was compared with what was learned from it, too (in_sample): train as of an earlier time.")
     _tell(outcome)
@@ -233,13 +232,17 @@ def reset(
 
 
 def _removed(what: str, signatures: str, yes: bool, json: bool) -> None:
+    from driftline.core.signature import Signatures
+    from driftline.elastic.client import connect
     from driftline.pipeline import jobs
 
-    client, found = _loaded(signatures)
+    client = connect()
+    name = Signatures.load(Path(signatures)).signature_id if jobs.names_file(signatures) else signatures
     if not (yes or json):
-        typer.confirm(f"{what.capitalize()} {found.signature_id} with all that was learned and found?", abort=True)
-    name = found.signature_id
-    removed = jobs.delete(client, name, kind="signatures") if what == "delete" else jobs.reset(client, name)
+        typer.confirm(f"{what.capitalize()} {name} with all that was learned and found?", abort=True)
+    removed = (jobs.delete if what == "delete" else jobs.reset)(client, name, kind="signatures")
+    if what == "reset" and not any(removed.values()):
+        jobs.load_signatures(name, client)  # it was only a name if this does not find it: those that are gone have results
     if json:
         return emit({"signature_id": name, "removed": removed})
     say(f"{name}: {', '.join(f'{count} {kind}' for kind, count in removed.items() if count) or 'nothing was there'}")

@@ -92,7 +92,7 @@ class Signatures(Definition):
         if self.resolution < LEAST_RESOLUTION or DAY % self.resolution:
             raise ValueError(f"resolution {format_span(self.resolution)} must divide a day, and be at least 15m")
         self.whole("interval", self.interval)
-        if self.span % DAY or self.window % self.resolution:
+        if not self.span or self.span % DAY or self.window % self.resolution:
             raise ValueError("span must be whole days, and window a multiple of the resolution")
         if self.window < REFERENCES * self.span:
             raise ValueError(
@@ -112,9 +112,9 @@ class Signatures(Definition):
         """Checks that a span holds whole buckets.
 
         Raises:
-            ValueError: It does not.
+            ValueError: It does not, or is nothing.
         """
-        if part % self.resolution:
+        if not part or part % self.resolution:
             raise ValueError(f"{name} {format_span(part)} must be a multiple of the resolution {format_span(self.resolution)}")
 
     @property

@@ -22,7 +22,7 @@ def parse_span(text: str | int | float | timedelta) -> timedelta:
     """Reads a span: `30s`, `15m`, `1h30m`, `7d`; a plain number is seconds.
 
     Raises:
-        WindowError: The text is no span, or not positive.
+        WindowError: The text is no span.
     """
     if isinstance(text, timedelta):
         return text

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
     from driftline.core.job import Job
+    from driftline.core.signature import Signatures
 
 _NUMBERS = {"long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long"}
 _TIMES = {"date", "date_nanos"}
@@ -57,6 +58,16 @@ def check_fields(client: Elasticsearch, job: Job) -> None:
     for name in job.influencers:
         _require(fields, name, f"{where}, influencers", None, "a keyword")
     return None
+
+
+def check_signatures(client: Elasticsearch, signatures: Signatures) -> None:
+    """Checks signatures in the same way, with what they read of their mix.
+
+    Raises:
+        SourceIndexError: As `check_fields`.
+    """
+    for job in (signatures.reading, *([signatures.reading_mix([])] if signatures.mix else [])):
+        check_fields(client, job)
 
 
 def _check_detectors(fields: dict[str, Any], job: Job, where: str) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from driftline.core.definition import Definition, check_name
 from driftline.core.errors import DefinitionError
 from driftline.core.job import MAX_SPAN, Job, Training
-from driftline.core.signature import Signatures
+from driftline.core.signature import LEAST_RESOLUTION, Signatures
 from driftline.core.timespan import format_span
 from driftline.interop.elastic_jobs import Imported, plain_id
 
@@ -89,6 +89,18 @@ class Ivoip(Definition):
     interval: int = Field(3600, gt=0, le=_LONGEST)
     threshold: float | None = Field(None, ge=0, le=100)
 
+    @field_validator("interval")
+    @classmethod
+    def _of_whole_parts_of_hours(cls, value: int) -> int:
+        if _part(value) < LEAST_RESOLUTION.total_seconds():
+            raise ValueError("a multiple of 900 or of 1200 seconds is needed, a quarter or a third of an hour")
+        return value
+
+
+def _part(interval: int) -> int:
+    """Seconds of the longest parts of an hour that an interval holds whole ones of."""
+    return math.gcd(interval, 3600)
+
 
 def to_signatures(given: Mapping[str, Any], *, where: str) -> tuple[Signatures, list[str]]:
     """Loudml's signatures as ours, whose DAGs begin paused, and what is to know of them.
@@ -105,7 +117,7 @@ def to_signatures(given: Mapping[str, Any], *, where: str) -> tuple[Signatures, 
         "max_terms": asked.max_terms,
         "span": f"{asked.span}s",
         "interval": f"{asked.interval}s",
-        "resolution": f"{math.gcd(asked.interval, 3600)}s",
+        "resolution": f"{_part(asked.interval)}s",
         "window": f"{max(30 * 86_400, 2 * asked.span)}s",
         "paused": True,
         "loudml": asked.model_dump(exclude_none=True),
@@ -251,5 +263,6 @@ def _expressible(job: Job) -> None:
         if not isinstance(script, Mapping) or "source" not in script or set(script) - {"lang", "source"}:
             lacking.append(f"datafeed.script_fields.{name}: more than a source")
     lacking += ["summary_count_field_name"] if job.summary_count_field_name else []
+    lacking += ["time_field"] if job.time_field != Job.model_fields["time_field"].default else []
     if lacking:
         raise DefinitionError(f"loudml has no word for {', '.join(lacking)}", where=f"job {job.job_id}")

@@ -80,10 +80,19 @@ def list_definitions(client: Elasticsearch | None = None) -> list[Entry]:
 
 def _of_its_own(entry: Entry, taken: Collection[tuple[Kind, str]]) -> Entry:
     """An entry whose DAGs have names of their own: where kinds share an id, it is that of the first of them."""
-    owner = next((kind for kind in _STORED if (kind, entry.id) in taken), entry.kind)
+    owner = _owner(entry.id, taken) or entry.kind
     if entry.kind == "source" or owner == entry.kind:
         return entry
     return replace(entry, text=None, error=f"{entry.where}: {_KINDS[entry.kind][2]} '{entry.id}' is the id of a {owner}")
+
+
+def _owner(name: str, taken: Collection[tuple[Kind, str]]) -> Kind | None:
+    """Which kind an id belongs to, and so what was learned and found by it."""
+    return next((kind for kind in _STORED if (kind, name) in taken), None)
+
+
+def _owner_now(client: Elasticsearch, name: str) -> Kind | None:
+    return _owner(name, {(entry.kind, entry.id) for entry in list_definitions(client)})
 
 
 def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
@@ -209,12 +218,26 @@ def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
     """Stores an analysis in the index, as `save` does a job.
 
     Raises:
-        DefinitionError: There is a job of that id, or an analysis in a file.
+        DefinitionError: There is something else of that id, or an analysis in a file.
     """
-    for entry in list_definitions(client):
-        if entry.id == analysis.analytics_id and (entry.kind == "job" or (entry.kind, entry.origin) == ("analytics", "file")):
-            raise DefinitionError(f"the id '{entry.id}' is taken", where=entry.where, fix="Choose another.")
+    _require_free(client, "analytics", analysis.analytics_id)
     store(client, "analytics", analysis.analytics_id, analysis)
+
+
+def save_signatures(client: Elasticsearch, signatures: Signatures) -> None:
+    """Stores signatures in the index, as `save` does a job.
+
+    Raises:
+        DefinitionError: There is something else of that id, or signatures in a file.
+    """
+    _require_free(client, "signatures", signatures.signature_id)
+    store(client, "signatures", signatures.signature_id, signatures)
+
+
+def _require_free(client: Elasticsearch, kind: Kind, name: str) -> None:
+    for entry in list_definitions(client):
+        if entry.id == name and entry.kind != "source" and (entry.kind != kind or entry.origin == "file"):
+            raise DefinitionError(f"the id '{entry.id}' is taken", where=entry.where, fix="Choose another.")
 
 
 def store(client: Elasticsearch, kind: Kind, name: str, definition: Definition) -> None:
@@ -250,14 +273,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def reset(client: Elasticsearch, job_id: str, version: str | None = None) -> dict[str, int]:
+def reset(client: Elasticsearch, job_id: str, version: str | None = None, *, kind: Kind | None = None) -> dict[str, int]:
     """Forgets all that a job has learned and found: results, forecasts, snapshots, quality, how far it is scored.
 
     With `version` only what is of that version; quality reports and annotations are of all.
 
     Returns:
         Documents removed, by kind.
+
+    Raises:
+        DefinitionError: The id belongs to another kind than the one that is meant.
     """
+    if kind and (owner := _owner_now(client, job_id)) not in {kind, None}:
+        raise DefinitionError(
+            f"'{job_id}' is the id of a {owner}: what was learned and found by it stays", where=f"{kind} {job_id}"
+        )
     mine: dict[str, Any] = {"term": {"job_id": job_id}}
     if version:
         state.forget(client, job_id, version)  # first: what is left of a half reset is then scored again
@@ -283,6 +313,8 @@ def reset(client: Elasticsearch, job_id: str, version: str | None = None) -> dic
 def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[str, int]:
     """Deletes a job (or another kind of definition) of the index with all that it has; its DAGs go within seconds.
 
+    Where the id belongs to another kind, what was learned and found by it is of that one, and stays.
+
     Raises:
         DefinitionError: It is a file: that is under version control, so it is for its owner to remove.
     """
@@ -290,9 +322,11 @@ def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[st
     if entry.origin == "file":
         fix = f"Remove the file, then: driftline {'jobs' if kind == 'job' else kind} reset {job_id}"
         raise DefinitionError(f"{kind} '{job_id}' is defined in a file", where=entry.where, fix=fix)
-    removed = reset(client, job_id)
+    removed: dict[str, int] = {}
+    if _owner_now(client, job_id) == kind:
+        removed = reset(client, job_id)
+        removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     undefine(client, job_id, kind)
-    removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     return removed
 
 
@@ -311,13 +345,11 @@ def delete_analysis(client: Elasticsearch, analytics_id: str) -> dict[str, int]:
     entry = _find("analytics", analytics_id, client)
     if entry.origin == "file":
         raise DefinitionError(f"analytics '{analytics_id}' is defined in a file", where=entry.where, fix="Remove the file.")
-    mine: dict[str, Any] = {"term": {"job_id": analytics_id}}
-    removed = {
-        "models": trained.delete(client, analytics_id),
-        "quality": results.delete(client, QUALITY, mine),
-        "runs": results.delete(client, RUNS, mine),
-    }
-    state.forget(client, analytics_id)
+    removed = {"models": trained.delete(client, analytics_id)}
+    if _owner_now(client, analytics_id) == "analytics":
+        mine: dict[str, Any] = {"term": {"job_id": analytics_id}}
+        removed |= {"quality": results.delete(client, QUALITY, mine), "runs": results.delete(client, RUNS, mine)}
+        state.forget(client, analytics_id)
     undefine(client, analytics_id, "analytics")
     return removed
 

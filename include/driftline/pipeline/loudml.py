@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from driftline.core.errors import DefinitionError
 from driftline.core.signature import Signatures
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.core.results import Owner
 
+Owned = TypeVar("Owned", bound="Job | Signatures")
 CREATE, CREATE_SIGNATURES = "model/create", "ivoip/create"
 
 
@@ -42,10 +43,33 @@ def find(client: Elasticsearch, name: str) -> Job:
     Raises:
         DefinitionError: There is no model of that name.
     """
-    found = next((job for job in models(client) if job.loudml["name"] == name), None)
-    if found is None:
-        raise DefinitionError(f"there is no model '{name}'", where="name", fix="'model/list' says which there are.")
-    return found
+    return _named(models(client), name, "'model/list' says which there are.")
+
+
+def find_signatures(client: Elasticsearch, name: str) -> Signatures:
+    """The signatures of a name.
+
+    Raises:
+        DefinitionError: There are none.
+    """
+    return _named(all_signatures(client), name, "'ivoip/list' says which there are.")
+
+
+def find_origin(client: Elasticsearch, name: str) -> Job | Signatures:
+    """The model or the signatures of a name.
+
+    Raises:
+        DefinitionError: There is neither.
+    """
+    return _named(origins(client), name, "'model/list' and 'ivoip/list' say which there are.")
+
+
+def _named(found: list[Owned], name: str, fix: str) -> Owned:
+    """That of a name. A copy of its file may have the name, too: what was made of it comes first."""
+    those = [each for each in found if each.loudml["name"] == name]
+    if not those:
+        raise DefinitionError(f"there is no model '{name}'", where="name", fix=fix)
+    return min(those, key=lambda each: each.job_id != id_of(name))
 
 
 def create(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Job, list[str]]:
@@ -100,18 +124,6 @@ def all_signatures(client: Elasticsearch) -> list[Signatures]:
     return [each for each in found if "name" in each.loudml]
 
 
-def find_signatures(client: Elasticsearch, name: str) -> Signatures:
-    """The signatures of a name.
-
-    Raises:
-        DefinitionError: There are none.
-    """
-    found = next((each for each in all_signatures(client) if each.loudml["name"] == name), None)
-    if found is None:
-        raise DefinitionError(f"there is no model '{name}'", where="name", fix="'ivoip/list' says which there are.")
-    return found
-
-
 def described_signatures(found: Signatures) -> dict[str, Any]:
     """Signatures by the parameters of their create call."""
     return {
@@ -125,7 +137,7 @@ def described_signatures(found: Signatures) -> dict[str, Any]:
     }
 
 
-def origins(client: Elasticsearch) -> list[Owner]:
+def origins(client: Elasticsearch) -> list[Job | Signatures]:
     """All that came from loudml and has results: models and signatures."""
     return [*models(client), *all_signatures(client)]
 

@@ -162,6 +162,8 @@ def read(
     values: list[str],
     *,
     spans: Sequence[Window] = (),
+    learned: Sequence[str] = (),
+    before: datetime | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads a window.
@@ -172,6 +174,8 @@ def read(
         window: In whole buckets of the resolution.
         values: The values of the mix that are told apart.
         spans: For which spans sums will be asked; by default for any. The mix of few is read much sooner than that of each day.
+        learned: Entities that are kept, however few documents they have here: were one left out, it would be taken for silent.
+        before: Only entities that had documents before then: of others too little is known.
         progress: Told how far it is.
     """
     job = signatures.reading
@@ -181,7 +185,9 @@ def read(
     names = [str(frame.keys[row].partition_value) for row in rows.tolist()]
     counts = frame.values[rows] if signatures.measured else frame.values
     np.nan_to_num(counts, copy=False, nan=0.0)
-    kept, notes = _largest(counts, names, signatures.max_terms)
+    early = round((before - window.start) / signatures.resolution) if before else 0
+    new = np.flatnonzero(~counts[:, :early].any(axis=1)) if before else np.arange(0)
+    kept, notes = _kept(counts, names, signatures.max_terms, frozenset(learned), new)
     if len(kept) < len(names):
         names, counts = [names[row] for row in kept.tolist()], counts[kept]
     place = {name: row for row, name in enumerate(names)}
@@ -209,13 +215,23 @@ def _edges(spans: Sequence[Window]) -> list[datetime]:
     return sorted([*edges, *steps])
 
 
-def _largest(counts: Matrix, names: list[str], most: int) -> tuple[NDArray[np.intp], list[str]]:
-    if len(names) <= most:
-        return np.arange(len(names)), []
-    order = np.argsort(-counts.sum(axis=1), kind="stable")
-    left = sorted(names[row] for row in order[most:].tolist())
-    note = f"{len(left)} entities beyond max_terms={most} are left out (the smallest): {', '.join(left[:10])}"
-    return np.sort(order[:most]), [note + (" …" if len(left) > 10 else "")]
+def _kept(
+    counts: Matrix, names: list[str], most: int, learned: frozenset[str], new: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], list[str]]:
+    """Rows of the entities that are kept, those that were learned first, then the largest; and which are not."""
+    order = np.lexsort((-counts.sum(axis=1), [name not in learned for name in names]))
+    order = order[~np.isin(order, new)]
+    which = "none of them was learned" if learned else "the smallest"
+    notes = [
+        *_left(names, new, "entities are too new to be learned"),
+        *_left(names, order[most:], f"entities beyond max_terms={most} are left out ({which})"),
+    ]
+    return np.sort(order[:most]), notes
+
+
+def _left(names: list[str], rows: NDArray[np.intp], said: str) -> list[str]:
+    left = sorted(names[row] for row in rows.tolist())
+    return [f"{len(left)} {said}: {', '.join(left[:10])}{' …' if len(left) > 10 else ''}"] if left else []
 
 
 def training_spans(signatures: Signatures, window: Window) -> tuple[list[Window], Window]:

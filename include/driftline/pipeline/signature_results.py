@@ -71,7 +71,7 @@ def documents(
         "anomaly_score": highest,
         "initial_anomaly_score": highest,
         "event_count": int(scored.deviation.actual.sum()),
-        "driftline": {**lineage, "series": len(learned.names), "records": len(hits)},
+        "driftline": {**lineage, "series": len(learned.names), "records": len(hits), "evidence": {"common": scored.common}},
     }
     yield digest(*about, "bucket", str(stamp), str(seconds)), stamp, orjson.dumps(bucket)
     if not len(hits):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from driftline.core.errors import DataError, SnapshotError
-from driftline.core.results import number
-from driftline.core.timespan import Window, floor_time, iso, parse_time
+from driftline.core.errors import DataError, SnapshotError, WindowError
+from driftline.core.results import milliseconds, number
+from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.client import explained
 from driftline.elastic.indices import RESULTS
@@ -18,17 +19,17 @@ from driftline.pipeline.signature_results import as_row, described, told
 from driftline.pipeline.signatures import load
 from driftline.signatures.profiles import slots_of
 from driftline.signatures.score import score as compare
+from driftline.signatures.score import usual
 from driftline.signatures.why import mix_names
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from elasticsearch import Elasticsearch
 
     from driftline.core.signature import Signatures
     from driftline.elastic.snapshots import Manifest
     from driftline.signatures.model import Learned
     from driftline.signatures.profiles import Sums
+    from driftline.signatures.score import Common
 
 MOST = 10_000
 
@@ -119,21 +120,28 @@ def profile(client: Elasticsearch, signatures: Signatures, entity: str, *, until
     Raises:
         SnapshotError: Nothing was learned yet.
         DataError: The entity was not there then.
+        WindowError: `until` has not come yet.
     """
     rows = records(client, signatures, entity)
     end = _until(client, signatures, rows, until)
     found = snapshots.manifests(client, signatures.signature_id)
-    manifest = _learned_by(found, signatures, rows, end)
+    noted = _in_common(client, signatures, end)
+    manifest = _learned_by(found, signatures, [*(row["snapshot_id"] for row in rows if row["until"] == iso(end)), *noted], end)
     learned = load(client, manifest)
     if entity not in learned.names:
-        raise DataError(f"'{entity}' was not there when signatures were learned", where=f"signatures {signatures.signature_id}")
+        raise DataError(
+            f"'{entity}' was not there when signatures were learned, or not yet for {format_span(signatures.span)}",
+            where=f"signatures {signatures.signature_id}",
+        )
     one = learned.take(np.array([learned.names.index(entity)]))
     window = Window(end - signatures.span, end)
     alone = {"bool": {"filter": [signatures.query, {"term": {signatures.term: entity}}]}}
     only = signatures.model_copy(update={"query": alone})
-    seen = read(client, only, window, learned.facts["mix"])
-    short = seen.sums(signatures, [window]).take(np.array([0 if seen.names else -1]))
-    scored = compare(one, short, fleet=len(learned.names), parts=True)
+    seen = read(client, only, window, learned.facts["mix"], learned=[entity])
+    # its documents may have other values of the term besides
+    short = seen.sums(signatures, [window]).take(np.array([seen.names.index(entity) if entity in seen.names else -1]))
+    common = noted.get(manifest["snapshot_id"]) or usual(learned)
+    scored = compare(one, short, fleet=len(learned.names), common=common, parts=True)
     reason = told(signatures, one, scored, 0)
     stored = next((row for row in rows if row["until"] == iso(end)), None)
     return {
@@ -197,7 +205,10 @@ def records(client: Elasticsearch, signatures: Signatures, entity: str) -> list[
 
 def _until(client: Elasticsearch, signatures: Signatures, rows: list[dict[str, Any]], until: str | datetime | None) -> datetime:
     if until is not None:
-        return floor_time(parse_time(until), signatures.resolution)
+        end = floor_time(parse_time(until), signatures.resolution)
+        if end > datetime.now(UTC) - signatures.query_delay:
+            raise WindowError("the span is not complete yet", where=f"until {iso(end)}", expected="a time that is past")
+        return end
     if rows:
         return parse_time(max(rows, key=lambda row: row["score"])["until"])
     scored = state.scored_until(client, signatures)
@@ -207,10 +218,18 @@ def _until(client: Elasticsearch, signatures: Signatures, rows: list[dict[str, A
     return scored or parse_time(str((found or {})["training_end"]))
 
 
-def _learned_by(found: list[Manifest], signatures: Signatures, rows: list[dict[str, Any]], end: datetime) -> Manifest:
-    """What scored the record of that time, if there is one and it is still there; else what would."""
-    named = next((row["snapshot_id"] for row in rows if row["until"] == iso(end)), None)
-    manifest = next((each for each in found if each["snapshot_id"] == named), None)
+def _in_common(client: Elasticsearch, signatures: Signatures, end: datetime) -> dict[str, Common]:
+    """What all entities did in the span that ends there, by the snapshot that they were compared with."""
+    window = Window(end - signatures.span, end)
+    scored = results.of_type(client, signatures.signature_id, "bucket", version=signatures.version, window=window)
+    at_end = [each["driftline"] for each in scored if each["timestamp"] + 1000 * each["bucket_span"] == milliseconds(end)]
+    return {each["snapshot_id"]: each["evidence"]["common"] for each in at_end if "evidence" in each}
+
+
+def _learned_by(found: list[Manifest], signatures: Signatures, named: list[str], end: datetime) -> Manifest:
+    """The first that is still there of what scored that time; else what would."""
+    by_id = {each["snapshot_id"]: each for each in found}
+    manifest = next((by_id[name] for name in named if name in by_id), None)
     manifest = manifest or snapshots.choose(found, signatures.version, end - signatures.span)
     manifest = manifest or snapshots.in_force(found, signatures.version)
     if manifest is None:

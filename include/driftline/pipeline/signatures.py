@@ -14,7 +14,7 @@ from driftline.core.errors import DefinitionError, SnapshotError, WindowError
 from driftline.core.signature import REFERENCES
 from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
-from driftline.elastic.fields import check_fields, data_range
+from driftline.elastic.fields import check_signatures, data_range
 from driftline.pipeline.signature_read import read, top_values, training_spans
 from driftline.pipeline.signature_results import TYPES, documents
 from driftline.pipeline.window import resolve
@@ -43,10 +43,10 @@ def training_window(
     """What a training as of a point in data time reads; by default the newest data that is complete.
 
     Raises:
-        SourceIndexError: There is no data.
+        SourceIndexError: There is no data, or an index or field is missing.
         WindowError: It is too short.
     """
-    check_fields(client, signatures.reading)
+    check_signatures(client, signatures)
     data, grid = data_range(client, signatures.reading), signatures.resolution
     due = datetime.now(UTC) - signatures.query_delay
     newest = floor_time(data.end - timedelta(milliseconds=1), grid) + grid
@@ -95,7 +95,9 @@ def train(
     window = training_window(client, signatures, as_of, start)
     values = top_values(client, signatures, window)
     spans, rest = training_spans(signatures, window)
-    found = read(client, signatures, window, values, spans=[*spans, rest], progress=progress)
+    # who began within the last span would be expected to do as little as on the days when it was not there
+    known = window.end - signatures.span
+    found = read(client, signatures, window, values, spans=[*spans, rest], before=known, progress=progress)
     if len(found.names) * len(spans) < LEAST_SPANS:
         raise WindowError(
             f"{len(found.names)} entities have documents in {window}, which is too few to tell what is usual",
@@ -104,6 +106,11 @@ def train(
         )
     learned = learn(found.names, found.sums(signatures, spans), found.sums(signatures, [rest]), limit=limit or signatures.limit)
     learned.facts["mix"] = values
+    found.notes += [
+        f"feature '{feature.name}' is not compared: no document has the field '{feature.field}'"
+        for feature, (_, values_of) in zip(signatures.measured, found.measured, strict=True)
+        if np.isnan(values_of).all()
+    ]
     manifest = _manifest(signatures, window, learned, found.notes, limit or signatures.limit)
     snapshots.write(client, manifest, (orjson.dumps(chunk) for chunk in chunks(learned)))
     _note(client, signatures, "train", run, began, window, snapshot_id=manifest["snapshot_id"])
@@ -169,13 +176,14 @@ def due(
     planned: Window | None = None,
     run_after: datetime | None = None,
 ) -> Window:
-    """The interval to score, in whole intervals: as given, or a run's data interval, or what is new.
+    """The interval to score, in whole intervals: as given, or a run's data interval, or what is new or was left out before.
 
     Raises:
         WindowError: The end lies before the start.
     """
     clock = signatures.clock(interval_of(signatures, interval))
-    until = None if start or end else state.scored_until(client, signatures)
+    scored = None if start or end else state.progress(client, signatures)
+    until = floor_time(scored.gap.start if scored.gap else scored.window.end, clock.bucket_span) if scored else None
     if planned is not None and not (start or end):
         delay = signatures.query_delay
         planned = Window(planned.start + delay, planned.end + delay)
@@ -313,7 +321,7 @@ def _scored(
     manifest = block[0][1]
     learned = load(client, manifest)
     window = Window(block[0][0] - signatures.span, block[-1][0])
-    found = read(client, signatures, window, learned.facts["mix"], progress=progress)
+    found = read(client, signatures, window, learned.facts["mix"], learned=learned.names, progress=progress)
     place = {name: row for row, name in enumerate(found.names)}
     rows = np.array([place.get(name, -1) for name in learned.names], dtype=np.intp)
     told["notes"] = list(dict.fromkeys([*told["notes"], *found.notes]))

@@ -30,6 +30,7 @@ class Deviation:
         actual: (E,) those that there were.
         level: (E,) difference of square roots, of variance 1 by chance.
         noise: Factor of that variance for the reference's own chance.
+        common: By what factor all entities have more or fewer documents.
         names: What else is compared, in shares: `shape`, `mix`.
         distance: Name → (E,) deviance of the shares.
         chance: Name → (E, 2) its mean and variance by chance.
@@ -41,19 +42,23 @@ class Deviation:
     actual: Matrix
     level: Matrix
     noise: float
+    common: float
     distance: dict[str, Matrix]
     chance: dict[str, Matrix]
     parts: dict[str, Matrix]
     features: Matrix
 
 
-def deviation(short: Sums, long: Sums, priors: dict[str, Matrix], *, parts: bool = False) -> Deviation:
+def deviation(
+    short: Sums, long: Sums, priors: dict[str, Matrix], *, common: float | None = None, parts: bool = False
+) -> Deviation:
     """Compares a span with a reference.
 
     Args:
         short: One span.
         long: Reference spans, without it.
         priors: `shape` (E, B) and `mix` (E, C): rates and shares of the groups that entities are in.
+        common: What all entities do, if these are not all.
         parts: Whether to tell what contributes.
     """
     hours, before, rate = short.hours[0], long.hours.sum(axis=0), rates(long)
@@ -61,7 +66,7 @@ def deviation(short: Sums, long: Sums, priors: dict[str, Matrix], *, parts: bool
     compared = {"shape": (short.counts[:, 0], own * hours)}
     if short.mix.shape[2]:
         compared["mix"] = (short.mix[:, 0], long.mix.sum(axis=1) + PRIOR * priors["mix"])
-    out = Deviation(*levels(short, long), {}, {}, {}, short.features[:, 0])
+    out = Deviation(*levels(short, long, common), {}, {}, {}, short.features[:, 0])
     for name, (found, like) in compared.items():
         out.distance[name], out.chance[name], out.parts[name] = _deviance(found, like, keep=parts)
     return out
@@ -73,19 +78,23 @@ def rates(long: Sums) -> Matrix:
     return np.divide(seen, before, out=np.zeros_like(seen), where=before > 0)
 
 
-def levels(short: Sums, long: Sums) -> tuple[Matrix, Matrix, Matrix, float]:
-    """The first four of `Deviation`: expected, actual, level, noise."""
+def levels(short: Sums, long: Sums, common: float | None = None) -> tuple[Matrix, Matrix, Matrix, float, float]:
+    """The first five of `Deviation`: expected, actual, level, noise, common."""
     hours, before = short.hours[0], long.hours.sum(axis=0)
     actual, expected = short.counts[:, 0].sum(axis=1), rates(long) @ hours
-    expected = expected * in_common(actual, expected)
+    common = in_common(actual, expected) if common is None else common
+    expected = expected * common
     away = 2 * (np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375))
-    return expected, actual, away, 1 + float(hours.sum() / max(before.sum(), 1.0))
+    return expected, actual, away, 1 + float(hours.sum() / max(before.sum(), 1.0)), common
 
 
 def in_common(actual: Matrix, expected: Matrix) -> float:
     """By what factor the entities have more or fewer documents than expected, the middle one of them: a holiday, an outage."""
     busy = expected >= FEW
-    return float(np.median(actual[busy] / expected[busy])) or 1.0 if busy.any() else 1.0
+    if not busy.any():
+        return 1.0
+    # where most do nothing at all, what is left of all together is what they have in common
+    return float(np.median(actual[busy] / expected[busy])) or float(actual[busy].sum() / expected[busy].sum())
 
 
 def _shares(amounts: Matrix) -> tuple[Matrix, Matrix]:

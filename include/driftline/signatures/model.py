@@ -185,7 +185,7 @@ def _beyond(level: Matrix, noise: float, amount: Matrix) -> Matrix:
 
 def _levels_without(whole: Sums, which: int, without: int) -> tuple[Matrix, float]:
     every = np.arange(whole.counts.shape[1])
-    _, _, level, noise = levels(whole.span(which), _only(whole, (every != which) & (every != without)))
+    _, _, level, noise, _ = levels(whole.span(which), _only(whole, (every != which) & (every != without)))
     return level, noise
 
 

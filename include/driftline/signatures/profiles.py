@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
@@ -24,8 +23,12 @@ def slots_of(resolution: timedelta) -> int:
 
 
 def bins_of(times: NDArray[np.datetime64], resolution: timedelta, zone: str) -> NDArray[np.intp]:
-    """Which bin each bucket (T,) falls into by the clock of a zone: its slot of the day, weekend days after the workdays."""
-    local = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone)
+    """Which bin each bucket (T,) falls into by the clock of a zone: its slot of the day, weekend days after the workdays.
+
+    Where a bucket is of two slots or days, it is of the one that holds more of it.
+    """
+    middle = pd.DatetimeIndex(times) + resolution / 2 - timedelta(milliseconds=1)
+    local = middle.tz_localize("UTC").tz_convert(zone)
     seconds = local.hour * 3600 + local.minute * 60
     slot = np.asarray(seconds // int(resolution.total_seconds()), dtype=np.intp)
     return slot + slots_of(resolution) * np.asarray(local.day_of_week >= SATURDAY, dtype=np.intp)

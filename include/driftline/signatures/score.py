@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
+Common = dict[str, list[float]]  # what all entities do at once: by what factor, and aspect → what is in the middle of each class
 # How many entities as far out are expected by chance among all of them, as powers of ten → score. At 90 it is one; at 99 there is
 # one chance in ten that even one is: that is what a threshold should mean, however many entities there are.
 CURVE = ((-8.0, 100.0), (-4.0, 99.8), (-1.0, 99.0), (0.0, 90.0), (1.0, 60.0), (2.0, 30.0))
@@ -34,6 +35,7 @@ class Scored:
         each: (A, E) −log10 of the probability of each aspect.
         deviation: What they are made of.
         group: (E,) the group that the short-term signature is nearest to.
+        common: What all do at once.
     """
 
     score: Matrix
@@ -42,6 +44,7 @@ class Scored:
     each: Matrix
     deviation: Deviation
     group: NDArray[np.intp]
+    common: Common
 
     @property
     def aspect(self) -> list[str]:
@@ -49,26 +52,40 @@ class Scored:
         return [self.aspects[place] for place in self.each.argmax(axis=0).tolist()]
 
 
-def score(learned: Learned, short: Sums, *, fleet: int | None = None, parts: bool = False) -> Scored:
+def score(
+    learned: Learned, short: Sums, *, fleet: int | None = None, common: Common | None = None, parts: bool = False
+) -> Scored:
     """Compares a span with what was learned.
 
     Args:
         learned: Of the same entities, in their order.
         short: One span of them.
         fleet: How many entities there are in all, if these are not all.
+        common: What all do at once, if these are not all.
         parts: Whether to tell what contributes.
     """
-    found = deviation(short, learned.sums, learned.priors(), parts=parts)
+    found = deviation(short, learned.sums, learned.priors(), common=common["factor"][0] if common else None, parts=parts)
     away = {"level": out_of(found, learned.spread)}
     away |= {name: standard(found.distance[name], found.chance[name], learned.factor[name]) for name in SHARES
              if name in found.distance}  # fmt: skip
     for number in range(learned.features.shape[1]):
         mean, spread = learned.features[:, number, 0], learned.features[:, number, 1]
         away[f"feature {number}"] = ((found.features[:, number] - mean) / spread) ** 2
-    each = np.array([learned.scales[name].surprise(values, learned.strata, learned.amount) for name, values in away.items()])
+    classes = learned.strata, learned.amount
+    if common is None:
+        common = {name: learned.scales[name].now(values, *classes).tolist() for name, values in away.items()}
+        common["factor"] = [found.common]
+    each = np.array([learned.scales[name].surprise(values, *classes, np.array(common[name])) for name, values in away.items()])
     # as many looks as aspects: the furthest out of several is further out by chance
     surprise = np.maximum(each.max(axis=0) - np.log10(len(each)), 0.0)
-    return Scored(to_score(surprise, fleet or len(learned.names)), surprise, list(away), each, found, _nearest(learned, short))
+    return Scored(
+        to_score(surprise, fleet or len(learned.names)), surprise, list(away), each, found, _nearest(learned, short), common
+    )
+
+
+def usual(learned: Learned) -> Common:
+    """What all do when they do nothing else than usual."""
+    return {"factor": [1.0], **{name: scale.middle.tolist() for name, scale in learned.scales.items()}}
 
 
 def to_score(surprise: Matrix, fleet: int) -> Matrix:

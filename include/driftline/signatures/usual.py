@@ -114,15 +114,16 @@ class Scale:
         width = np.maximum(strata.quantile(values, amount, BULK) - middle, 1e-3)
         place = strata.which(amount)
         comparable = (values - middle[place, None]) / width[place, None]
-        return cls(middle, width, fit_tail(comparable[~np.isnan(comparable)][None]))
+        known = comparable[~np.isnan(comparable)]
+        return cls(middle, width, fit_tail(known[None] if known.size else np.array([[np.nan]])))
 
-    def surprise(self, values: Matrix, strata: Strata, amount: Matrix) -> Matrix:
-        """(E,) −log10 of the probability of values (E,) at least as large.
+    def now(self, values: Matrix, strata: Strata, amount: Matrix) -> Matrix:
+        """(Q,) what values (E,) of all entities are in the middle of each class, if more than usual: it is no entity's own."""
+        return np.maximum(strata.quantile(values, amount, 0.5), self.middle)
 
-        What most entities do at once is no entity's own: it is taken off, class by class.
-        """
+    def surprise(self, values: Matrix, strata: Strata, amount: Matrix, now: Matrix) -> Matrix:
+        """(E,) −log10 of the probability of values (E,) at least as large; `now` (Q,) is taken off."""
         place = strata.which(amount)
-        now = np.maximum(strata.quantile(values, amount, 0.5), self.middle)
         return self.tail.surprise(((values - now[place]) / self.width[place])[None])[0]
 
     def numbers(self) -> dict[str, list[float]]:

@@ -45,7 +45,7 @@ def _aspect(signatures: Signatures, learned: Learned, scored: Scored, row: int, 
     if name == "level":
         return _level(signatures, float(found.actual[row]), float(found.expected[row]))
     if name == "shape":
-        return _shape(signatures, found.parts["shape"][row])
+        return _shape(found.parts["shape"][row])
     if name == "mix":
         return _mix(signatures, learned, found.parts["mix"][row])
     feature = int(name.rpartition(" ")[2])
@@ -70,24 +70,26 @@ def _level(signatures: Signatures, actual: float, expected: float) -> dict[str, 
     return {"said": said, "actual": number(actual), "typical": number(expected)}
 
 
-def _shape(signatures: Signatures, parts: Matrix) -> dict[str, Any]:
+def _shape(parts: Matrix) -> dict[str, Any]:
     """The stretches of the day that hold more, and less, than its share."""
-    more, less = (_stretches(signatures, np.maximum(sign * parts, 0.0)) for sign in (1, -1))
+    least = min(1.0, float(np.abs(parts).max()))  # where many slots do little each, the largest is told
+    more, less = (_stretches(np.maximum(sign * parts, 0.0), least) for sign in (1, -1))
     said = [f"{word} {', '.join(found)}" for word, found in (("more", more), ("less", less)) if found]
     return {"said": f"Other hours: {'; '.join(said)}.", "more": more, "less": less}
 
 
-def _stretches(signatures: Signatures, parts: Matrix) -> list[str]:
+def _stretches(parts: Matrix, least: float) -> list[str]:
     """`workdays 02–06`: runs of neighbouring slots that contribute at least a fifth of the slot that does most."""
     slots = len(parts) // 2
     minutes = round(1440 / slots)
     found = []
     for number_, day in enumerate(("workdays", "weekends")):
         strong = parts[number_ * slots : (number_ + 1) * slots]
-        inside = strong >= max(parts.max() / 5, 1.0)
+        inside = (strong > 0) & (strong >= max(parts.max() / 5, least))
         for first, last in _runs(inside):
             weight = sum(strong[place % slots] for place in range(first, last))
-            found.append((-float(weight), f"{day} {_clock(first * minutes)}–{_clock(last * minutes)}"))
+            when = "all day" if last - first == slots else f"{_clock(first * minutes)}–{_clock(last * minutes)}"
+            found.append((-float(weight), f"{day} {when}"))
     return [text for _, text in sorted(found)[:TOLD]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request, Response, status
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,14 @@ from driftline_airflow.web.access import STAGES, ClusterDep, Guarded, ReaderDep,
 from driftline_airflow.web.airflow import AirflowDep, part
 from driftline_airflow.web.audit import Handler
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elasticsearch import Elasticsearch
+
+    from driftline.core.signature import Signatures
+
+Owned = TypeVar("Owned", bound="Job | Signatures")
 STEPS = {"train": "train", "score": "predict"}
 RUN = re.compile(r"([a-z0-9][a-z0-9_-]{0,63}\.(train|score))\.(loudml-[0-9a-f]{12})")
 MANY = 10_000  # documents in one answer: Elasticsearch's own limit
@@ -87,14 +95,26 @@ class Sized(Which):
     size: int = Field(10, ge=0, le=MANY)
 
 
+def allowed(find: Callable[[Elasticsearch, str], Owned], client: ClusterDep, user: Any, name: str, *, change: bool) -> Owned:  # noqa: ANN401
+    """What is found by a name, if the user may see it, or change it: a job may have another id than its name would make."""
+    from driftline.pipeline.loudml import id_of
+
+    try:
+        found = find(client, name)
+    except DefinitionError:
+        require_read(of_job(id_of(name)), user)  # who may see nothing is not told that there is none
+        raise
+    require_read(of_job(found.job_id), user)
+    if change:
+        require_change(found.job_id, user)
+    return found
+
+
 def _model(client: ClusterDep, user: Any, name: str, *, change: bool = False) -> Job:  # noqa: ANN401 - a user
     """A model that the user may see, or change."""
-    from driftline.pipeline.loudml import find, id_of
+    from driftline.pipeline.loudml import find
 
-    require_read(of_job(id_of(name)), user)
-    if change:
-        require_change(id_of(name), user)
-    return find(client, name)
+    return allowed(find, client, user, name, change=change)
 
 
 def require_change(job_id: str, user: Any) -> None:  # noqa: ANN401
@@ -119,7 +139,7 @@ def create(
     try:
         job, notes = make(client, {**body, **request.query_params})
     except DefinitionError as error:
-        if "is taken by job" in error.what:
+        if "is taken by" in error.what:
             raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
         raise
     return {"name": job.loudml["name"], "created": True, "driftline_job": job.job_id, "notes": notes}
@@ -219,21 +239,11 @@ def forget(client: ClusterDep, user: ReaderDep, asked: Annotated[Which, Query()]
 
 def _origins(client: ClusterDep, user: Any, name: str | None, method: str) -> list[Any]:  # noqa: ANN401
     """What has anomalies, models and signatures: that of a name, or all that the user may read or change."""
-    from driftline.pipeline.loudml import id_of, origins
+    from driftline.pipeline.loudml import find_origin, origins
 
-    found = origins(client)
     if name is None:
-        return [each for each in found if may(user, method, of_job(each.job_id))]
-    if method == "GET":
-        require_read(of_job(id_of(name)), user)
-    else:
-        require_change(id_of(name), user)
-    named = [each for each in found if each.loudml["name"] == name]
-    if not named:
-        raise DefinitionError(
-            f"there is no model '{name}'", where="name", fix="'model/list' and 'ivoip/list' say which there are."
-        )
-    return named
+        return [each for each in origins(client) if may(user, method, of_job(each.job_id))]
+    return [allowed(find_origin, client, user, name, change=method != "GET")]
 
 
 def ranged(asked: Ranged) -> tuple[str | None, str | None]:

@@ -10,9 +10,9 @@ from pydantic import Field
 from driftline.core.errors import DefinitionError
 from driftline.core.signature import Signatures
 from driftline.elastic import snapshots
-from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, require_read
+from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job
 from driftline_airflow.web.airflow import AirflowDep
-from driftline_airflow.web.loudml import Named, Ranged, Told, ranged, ready, require_change, switched, trigger
+from driftline_airflow.web.loudml import Named, Ranged, Told, allowed, ranged, ready, switched, trigger
 
 router = APIRouter(prefix="/loudml/api/ivoip", tags=["loudml"], route_class=Told)
 STAGES = ("train", "score")
@@ -33,12 +33,9 @@ class Replayed(Ranged):
 
 def _found(client: ClusterDep, user: Any, name: str, *, change: bool = False) -> Signatures:  # noqa: ANN401 - a user
     """Signatures that the user may see, or change."""
-    from driftline.pipeline.loudml import find_signatures, id_of
+    from driftline.pipeline.loudml import find_signatures
 
-    require_read(of_job(id_of(name)), user)
-    if change:
-        require_change(id_of(name), user)
-    return find_signatures(client, name)
+    return allowed(find_signatures, client, user, name, change=change)
 
 
 @router.post("/create", status_code=status.HTTP_201_CREATED)
@@ -93,11 +90,14 @@ def train(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annot
 @router.post("/predict", status_code=status.HTTP_202_ACCEPTED)
 def predict(client: ClusterDep, airflow: AirflowDep, user: ReaderDep, asked: Annotated[Replayed, Query()]) -> dict[str, Any]:
     """Scores a range, or what is new, by what was learned last. What is stopped waits until it is started."""
+    from driftline.pipeline.signatures import interval_of
+
     found = _found(client, user, asked.name, change=True)
     start, end = ranged(asked)
     dag_id = f"{found.signature_id}.score"
     waits = ready(airflow, dag_id)["is_paused"]
     every = f"{asked.interval}s" if asked.interval else None
+    interval_of(found, every)
     conf = {"start": start, "end": end, "interval": every, "threshold": asked.threshold, "model": "latest"}
     told = trigger(airflow, dag_id, asked.name, conf)
     return {**told, "waiting": "It is stopped: the run begins when it is trained or started."} if waits else told

@@ -26,6 +26,8 @@ def test_the_least_definition_has_the_defaults_that_are_documented():
         ({"resolution": "7h"}, "must divide a day"),
         ({"resolution": "1m"}, "at least 15m"),
         ({"interval": "90m"}, "must be a multiple of the resolution 1h"),
+        ({"interval": "0s"}, "interval 0ms must be a multiple of the resolution 1h"),
+        ({"span": "0d", "window": "0d"}, "span must be whole days"),
         ({"time_zone": "Mars"}, "'Mars' is no time zone"),
         ({"features": [{"name": "a", "metric": "avg"}]}, "metric 'avg' needs a field"),
         ({"features": [{"name": "a", "metric": "count", "field": "x"}]}, "metric 'count' takes no field"),

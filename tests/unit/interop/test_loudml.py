@@ -240,6 +240,7 @@ def test_a_script_is_what_a_full_cluster_is_asked_to_aggregate(tmp_path):
         ),
         ({"datafeed": {"indices": "a", "query": {"term": {"a": 1}}}}, "datafeed.query"),
         ({"summary_count_field_name": "n"}, "summary_count_field_name"),
+        ({"time_field": "created"}, "time_field"),
     ],
 )
 def test_what_loudml_has_no_word_for_is_refused(changes, message):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,6 +45,11 @@ def test_hours_are_those_of_the_clock_of_the_zone_and_weekends_are_apart():
     berlin = bins_of(times_of(0, 7), HOUR, "Europe/Berlin")
     assert berlin[0] == 1
     assert berlin[5 * 24 - 1] == 24  # Saturday there already
+
+
+def test_a_long_bucket_is_of_the_slot_and_day_that_hold_most_of_it():
+    weekend = bins_of(times_of(0, 7)[::24], timedelta(days=1), "America/New_York")  # its days begin at 19:00 of the day before
+    assert weekend.tolist() == [0, 0, 0, 0, 0, 1, 1]
 
 
 def test_sums_are_of_each_bin_and_means_are_weighted_by_what_they_are_means_of():
@@ -115,6 +122,16 @@ def test_why_says_what_has_changed(fleet, found, week):
     assert told["mix"]["sentence"].startswith("Other destination: ")
 
 
+def test_hours_of_a_whole_day_and_many_that_differ_by_little_are_told():
+    def said(parts):
+        deviation = SimpleNamespace(parts={"shape": np.array([parts])})
+        scored = SimpleNamespace(aspects=["shape"], each=np.ones((1, 1)), deviation=deviation, group=np.zeros(1))
+        return why(SIGNATURES, SimpleNamespace(group=np.zeros(1)), scored, 0)["sentence"]
+
+    assert said([-3.0] * 24 + [2.0] * 24) == "Other hours: more weekends all day; less workdays all day."
+    assert said([0.2, -0.4, *[0.1] * 46]) == "Other hours: less workdays 01:00–02:00."
+
+
 def test_what_all_do_at_once_is_nobodys_anomaly(fleet, found, week):
     half = sums(fleet, [(TRAINED, TRAINED + SPAN)])
     half.counts = np.floor(half.counts / 2 + 0.5 * (np.indices(half.counts.shape).sum(axis=0) % 2))
@@ -124,6 +141,11 @@ def test_what_all_do_at_once_is_nobodys_anomaly(fleet, found, week):
     silent = [row for row, kind in fleet.changed.items() if kind == "silence"]
     assert (before[silent] >= 99).all()
     assert (after[silent] >= 90).all()
+
+
+def test_a_week_in_which_nobody_does_anything_is_nobodys_anomaly(found, week):
+    nothing = week.take(np.full(ENTITIES, -1))
+    assert (score(found, nothing).score >= 99).sum() == 0
 
 
 def test_the_order_of_entities_does_not_matter(found, week):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, iso, parse_time
-from driftline.elastic.fields import check_fields
+from driftline.elastic.fields import check_signatures
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, may, of_job, routes
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.api.runs import Asked
@@ -76,7 +76,7 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
     there = next((each for each in list_definitions(client) if each.id == job_id and each.kind != "source"), None)
     if there is not None and (there.kind != "signatures" or there.origin == "file"):
         raise HTTPException(status.HTTP_409_CONFLICT, f"The id is taken by {there.kind} '{job_id}', from: {there.origin}.")
-    check_fields(client, made.reading)
+    check_signatures(client, made)
     store(client, "signatures", job_id, made)
     response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED
     return {"signature_id": job_id, "version": made.version, "created": there is None, "notes": made.notes}
@@ -121,12 +121,13 @@ def anomalies(
     min_score: Annotated[float, Query(ge=0, le=100)] = 0.0,
     size: Annotated[int, Query(ge=1, le=MOST)] = 100,
 ) -> dict[str, Any]:
-    """The anomalous entities, each with its highest score and why; and how many there were at each time."""
+    """The anomalous entities, each with its highest score and why; whether there are more; how many at each time."""
     from driftline.pipeline.signature_view import anomalous, times
 
     window = Window.parse(start or "1970-01-01", end or "now") if start or end else None
-    rows = anomalous(client, found, start=start, end=end, min_score=min_score, limit=size)
-    return {"count": len(rows), "entities": rows, "times": times(client, found, window)}
+    rows = anomalous(client, found, start=start, end=end, min_score=min_score, limit=size + 1)
+    more, rows = len(rows) > size, rows[:size]
+    return {"count": len(rows), "more": more, "entities": rows, "times": times(client, found, window)}
 
 
 @router.get("/{job_id}/entity")
@@ -150,7 +151,7 @@ def validate(client: ClusterDep, user: ReaderDep, definition: Definition) -> dic
 
     try:
         made = Signatures.parse(definition, where="signatures")
-        check_fields(client, made.reading)
+        check_signatures(client, made)
     except DriftlineError as error:
         return {"valid": False, "problems": str(error.what).split("; "), "where": error.where, "fix": error.fix}
     return {"valid": True, "problems": [], "version": made.version, "notes": made.notes}

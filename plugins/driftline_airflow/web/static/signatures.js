@@ -81,6 +81,7 @@ function showList(found) {
       make("td", { class: "time" }, at(row.first)), make("td", { class: "time" }, at(row.last)), make("td", { class: "n" }, number(row.times)),
       make("td", { class: "n" }, number(row.actual)), make("td", { class: "n" }, number(row.typical)), make("td", { class: "long" }, row.sentence)))),
   );
+  if (found.more) $("entities").prepend(make("caption", {}, `The ${number(found.count)} with the highest scores; there are more.`));
   if (!found.entities.length) $("entities").replaceChildren(make("caption", { class: "empty" }, "No entity is anomalous."));
   drawOver();
 }

@@ -19,6 +19,7 @@ from driftline.pipeline.lessons import there
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, middle, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
 from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
+from driftline.scoring.statistics import clock_moves
 from driftline.scoring.together import Together
 from driftline.scoring.windows import Windows
 
@@ -48,6 +49,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     fleet = fit_series(frame.times, values, frame.span, sqrt=sqrt, progress=progress, **options)
     fleet.failed.update(sparse)
     windows = Windows.of(frame.span)
+    moves = clock_moves(frame.times, wall_clock(frame.times, fleet.options), windows)
     detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
     sides = [job.detectors[key.detector_index].spec.side for key in frame.keys]
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
@@ -57,10 +59,20 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
         sizes = None if frame.sizes is None else frame.sizes[within]
-        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread)
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread, moves)
         usual = known.usual
         usual.peaks = past_peaks(
-            values[within], space, mean, sqrt[within], known, windows, mask=mask, sides=sides[within], sizes=sizes, spread=spread
+            values[within],
+            space,
+            mean,
+            sqrt[within],
+            known,
+            windows,
+            mask=mask,
+            sides=sides[within],
+            sizes=sizes,
+            spread=spread,
+            moves=moves,
         )
         usual.seen = _outward(usual.seen)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from driftline.models.baseline.design import wall_clock
 from driftline.pipeline.fit import fit_series
 from driftline.pipeline.gaps import spread, with_gaps
 from driftline.scoring.calibration import calibrate
@@ -17,6 +18,7 @@ from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score
 from driftline.scoring.settings import CHANGE_MOST, CHANGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
+from driftline.scoring.statistics import clock_moves
 from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
@@ -159,17 +161,35 @@ def _replayed(
         mean[:, now:end] = fleet.mean(times[now:end])
         if (wide := fleet.spread(times[now:end])) is not None:
             varies[:, now:end] = wide
-        past = slice(first, now)
+        past, moves = slice(first, now), clock_moves(times[:end], wall_clock(times[:end], fleet.options), windows)
         known = (values[:, past], space[:, past], mean[:, past])
         sizes, habits = given.sizes_of(past), varies.any()
-        usual = calibrate(*known, flags, windows, sizes=sizes, sums=given.sums, spread=varies[:, past] if habits else None).usual
+        usual = calibrate(
+            *known,
+            flags,
+            windows,
+            sizes=sizes,
+            sums=given.sums,
+            spread=varies[:, past] if habits else None,
+            moves=None if moves is None else moves[past],
+        ).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
         seen, sizes = (values[:, part], space[:, part], mean[:, part]), given.sizes_of(part)
         wide = varies[:, part] if habits else None
-        found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, sizes=sizes, spread=wide)
+        found = detect(
+            *seen,
+            flags,
+            usual,
+            windows,
+            sides=given.sides,
+            learning=young,
+            sizes=sizes,
+            spread=wide,
+            moves=None if moves is None else moves[part],
+        )
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]

@@ -11,7 +11,7 @@ import numpy as np
 from driftline.core.results import Maker, milliseconds, number
 from driftline.core.ruling import reasons, scheduled, time_shifts
 from driftline.core.timespan import Window, floor_time, parse_time
-from driftline.models.baseline.design import shifted
+from driftline.models.baseline.design import shifted, wall_clock
 from driftline.models.baseline.fleet import pack
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series, roots_and_sums
@@ -23,6 +23,7 @@ from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.score import to_probability, to_score
 from driftline.scoring.sentence import sentence
 from driftline.scoring.settings import MIN_RECORD_SCORE, TOGETHER_WINDOWS, WEEKLY_FROM
+from driftline.scoring.statistics import clock_moves
 from driftline.scoring.telling import LINEAGE
 from driftline.scoring.together import add
 from driftline.scoring.windows import Windows
@@ -91,8 +92,19 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
     sides = [job.detectors[key.detector_index].spec.side for key in part.keys]
     learning = np.full(len(part.keys), True) if new else _learning(job, trained, segment)
     flags = np.broadcast_to(learning[:, None], values.shape)
-    extra = {"sizes": part.sizes, "spread": fleet.spread(clocks)}
-    found = detect(values, space, mean, fleet.sqrt, usual, windows, sides=sides, learning=flags, **extra)
+    found = detect(
+        values,
+        space,
+        mean,
+        fleet.sqrt,
+        usual,
+        windows,
+        sides=sides,
+        learning=flags,
+        sizes=part.sizes,
+        spread=fleet.spread(clocks),
+        moves=clock_moves(part.times, wall_clock(clocks, fleet.options), windows),
+    )
     bounds = [fleet.to_units(bound) for bound in found.bounds()]
     kind = kinds(found, space, usual, windows)
     skip = round((window.start - part.start) / job.bucket_span)
@@ -137,7 +149,8 @@ def newcomers(
     fleet = fit_series(part.times, values, part.span, sqrt=sqrt, **fit_options(job, part.keys, part.window))
     space, mean = fleet.to_space(values), fleet.mean(part.times)
     spread, windows = fleet.spread(part.times), Windows.of(job.bucket_span)
-    own = calibrate(values, space, mean, sqrt, windows, sizes=part.sizes, sums=sums, spread=spread).usual
+    moves = clock_moves(part.times, wall_clock(part.times, fleet.options), windows)
+    own = calibrate(values, space, mean, sqrt, windows, sizes=part.sizes, sums=sums, spread=spread, moves=moves).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None

@@ -183,6 +183,7 @@ def calibrate(
     sizes: Matrix | None = None,
     sums: NDArray[np.bool_] | None = None,
     spread: Matrix | None = None,
+    moves: NDArray[np.intp] | None = None,
 ) -> Learned:
     """Learns what is usual.
 
@@ -196,6 +197,7 @@ def calibrate(
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         sums: (N,) which series are sums of documents.
         spread: (N, T) how much values vary besides, in the model's space.
+        moves: (T,) as of `statistics.clock_moves`.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
@@ -219,7 +221,7 @@ def calibrate(
     sd = widened(sd, spread, model, mean, form)
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
-    (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows)
+    (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
     equal, near, nothing = _repeats(values, mean, sqrt)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}

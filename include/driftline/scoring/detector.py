@@ -99,6 +99,7 @@ def detect(
     learning: Flags | None = None,
     sizes: Matrix | None = None,
     spread: Matrix | None = None,
+    moves: NDArray[np.intp] | None = None,
 ) -> Detected:
     """Weighs the evidence in each bucket.
 
@@ -113,8 +114,9 @@ def detect(
         learning: (N, T) buckets of which too little is known yet, such as the first weekend.
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         spread: (N, T) how much values vary besides their noise, in the model's space: what comes by habit does.
+        moves: (T,) as of `statistics.clock_moves`.
     """
-    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes, spread)
+    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes, spread, moves)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     least, form = calibration.seen[:, :1], calibration.form
     expected = _expected(mean, shown, centre, least, form)
@@ -152,6 +154,7 @@ def _look(
     windows: Windows,
     sizes: Matrix | None,
     spread: Matrix | None,
+    moves: NDArray[np.intp] | None,
 ) -> tuple[Matrix, Settled, dict[str, Matrix]]:
     """What is expected in the series' form, residuals around the level that they have settled on, and their statistics."""
     sd, form = usual.deviation(mean, sqrt, sizes), usual.form
@@ -160,7 +163,7 @@ def _look(
     sd = widened(sd, spread, model, mean, form)
     step = steps(mean, sqrt, usual.whole > 0, form)
     positive = usual.positive & (form != LOG)
-    return mean, *looked_at(in_form(space, least, form), mean, sd, step, positive, usual.sized, windows)
+    return mean, *looked_at(in_form(space, least, form), mean, sd, step, positive, usual.sized, windows, moves)
 
 
 def _expected(mean: Matrix, shown: Matrix, centre: Matrix, least: Matrix, form: NDArray[np.int8]) -> Matrix:
@@ -183,6 +186,7 @@ def past_peaks(
     sides: list[Side] | None = None,
     sizes: Matrix | None = None,
     spread: Matrix | None = None,
+    moves: NDArray[np.intp] | None = None,
 ) -> Matrix:
     """The peaks of the past that a calibration was learned from, as `recurrence.peaks` has them of what `detect` finds.
 
@@ -199,12 +203,14 @@ def past_peaks(
         sides: As of `detect`.
         sizes: As of `detect`.
         spread: As of `detect`.
+        moves: As of `detect`.
     """
     calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         known, wide = (None if part is None else part[masked] for part in (sizes, spread))
-        _, around, again = _look(space[masked], mean[masked], sqrt[masked], calibration.take(masked), windows, known, wide)
+        chosen = space[masked], mean[masked], sqrt[masked], calibration.take(masked)
+        _, around, again = _look(*chosen, windows, known, wide, moves)
         z, centre = _put(z, masked, around.z), _put(centre, masked, around.centre)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

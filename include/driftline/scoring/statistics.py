@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from driftline.scoring.windows import Windows
 
     Matrix = NDArray[np.float64]
+    Moves = NDArray[np.intp]
 
+MILLISECOND = timedelta(milliseconds=1)
 MEANS = ("brief", "mean", "long")
 SIGNED = ("point", *MEANS)
 EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
@@ -87,14 +90,17 @@ def looked_at(
     positive: NDArray[np.bool_],
     sized: NDArray[np.bool_],
     windows: Windows,
+    moves: Moves | None = None,
 ) -> tuple[Settled, dict[str, Matrix]]:
     """Residuals around the level that they have `settled` on, and their `statistics`: the same in training and in scoring."""
     space = within_reach(space, mean, sd)
     around = settled(space, mean, sd, positive, sized, windows)
-    return around, statistics(around.z, space, mean, sd, step, windows)
+    return around, statistics(around.z, space, mean, sd, step, windows, moves)
 
 
-def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows) -> dict[str, Matrix]:
+def statistics(
+    z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix, windows: Windows, moves: Moves | None = None
+) -> dict[str, Matrix]:
     """The statistics of EVIDENCE, (N, T) each, those of SIGNED with their sign; NaN where one has nothing to say.
 
     Besides, what part of it is now: `shape_now`, the last minutes' mean square as a part of all that is looked at,
@@ -107,10 +113,11 @@ def statistics(z: Matrix, space: Matrix, mean: Matrix, sd: Matrix, step: Matrix,
         sd: Their standard deviations.
         step: The least change that values can make, as of `residuals.steps`.
         windows: How many buckets each looks at.
+        moves: As of `clock_moves`.
     """
     # of changes it does not matter where residuals have settled, and between two levels there are none
     swing, apart, change, newest = _swing((space - mean) / sd, step / sd, windows)
-    shape, unlike = _shape(space, sd, windows)
+    shape, unlike = _shape(space, sd, windows, moves)
     return {
         "point": z,
         "brief": recent_mean(z, windows.brief),
@@ -151,7 +158,7 @@ def recent_mean(z: Matrix, width: int) -> Matrix:
     return np.where(np.isnan(z), np.nan, total / width)
 
 
-def _shape(space: Matrix, sd: Matrix, windows: Windows) -> tuple[Matrix, Matrix]:
+def _shape(space: Matrix, sd: Matrix, windows: Windows, moves: Moves | None) -> tuple[Matrix, Matrix]:
     """Root mean square difference, in units of noise, of the last buckets to the same time on the most similar day before.
 
     Besides, the last minutes' mean square as a part of it, 0 where there is none.
@@ -165,14 +172,27 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows) -> tuple[Matrix, Matrix]
         lag = period * windows.day
         if lag >= width:
             break
-        both = np.sqrt((variance[:, lag:] + variance[:, :-lag]) / 2)
-        difference = (space[:, lag:] - space[:, :-lag]) / both
+        before = slice(None, -lag) if moves is None else _same_time(moves, lag)
+        both = np.sqrt((variance[:, lag:] + variance[:, before]) / 2)
+        difference = (space[:, lag:] - space[:, before]) / both
         mean = _mean_square(difference, windows.shape)
         nearer = mean < best[:, lag:]
         np.copyto(best[:, lag:], mean, where=nearer)
         np.copyto(now[:, lag:], _mean_square(difference, windows.brief), where=nearer)
     best = np.maximum(best, 0.0)
     return np.where(np.isfinite(best), np.sqrt(best / 2), np.nan), now / np.maximum(best, 1e-9)
+
+
+def clock_moves(times: NDArray[np.datetime64], local: NDArray[np.datetime64], windows: Windows) -> Moves | None:
+    """(T,) by how many buckets `local` clocks are ahead of UTC `times`; None where that is always the same."""
+    ahead = (local.astype("datetime64[ms]") - times.astype("datetime64[ms]")) / np.timedelta64(1, "ms")
+    moves = np.rint(ahead / (windows.span / MILLISECOND)).astype(np.intp)
+    return moves if (moves != moves[:1]).any() else None
+
+
+def _same_time(moves: Moves, lag: int) -> Moves:
+    """(T - lag,) the buckets that lie so many before those from `lag` on by the clock; the first one where there is none."""
+    return np.maximum(np.arange(len(moves) - lag) + moves[lag:] - moves[:-lag], 0)
 
 
 def unforeseen(z: Matrix, shape: Matrix, windows: Windows) -> NDArray[np.bool_]:

@@ -21,10 +21,11 @@ from elasticsearch import (
     NotFoundError,
 )
 
+from driftline.core.job import Job
 from driftline.core.timespan import Window
 from driftline.elastic import results
 from driftline.elastic.snapshots import manifests
-from driftline.pipeline.jobs import delete, load_job
+from driftline.pipeline.jobs import delete, load_job, save
 from driftline.pipeline.unfinished import listed
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from elasticsearch._sync.client.ml import MlClient
 
-    from driftline.core.job import Job
     from driftline.core.results import Document
 
 COUNTED = {"bucket_span": "1h", "detectors": [{"function": "count", "partition_field_name": "url"}], "influencers": ["ip"]}
@@ -311,6 +311,34 @@ def test_jobs_are_named_by_lists_patterns_and_all(asking: MlClient, explored: Jo
     assert stats["forecasts_stats"]["total"] == 1
     generated = asking.get_jobs(job_id=explored.job_id, exclude_generated=True)["jobs"][0]
     assert "job_type" not in generated
+
+
+def test_a_job_that_elastic_has_no_words_for_takes_nothing_away_from_the_others(
+    asking: MlClient, ml: MlClient, client: Elasticsearch, name: str, explored: Job, index: str
+) -> None:
+    ratio = {"function": "high_count", "query": {"term": {"url": "/cart"}}, "per": {"function": "count"}}
+    mine = {"job_id": name, "detectors": [ratio], "datafeed": {"indices": index}, "time_field": "@timestamp"}
+    save(client, Job.parse(mine, where=name))
+    assert {name, explored.job_id} <= {each["job_id"] for each in asking.get_jobs()["jobs"]}
+    (shown,) = asking.get_jobs(job_id=name)["jobs"][0]["analysis_config"]["detectors"]
+    told = 'high_count where {"term":{"url":"/cart"}} per count'
+    assert shown == {"function": "high_count", "detector_description": told, "detector_index": 0}
+    assert asking.get_records(job_id=name)["count"] == 0
+    assert ml.close_job(job_id=explored.job_id)["closed"] is True
+
+
+def test_a_detector_is_changed_by_the_number_that_its_records_have(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    detectors = [{"function": "metric", "field_name": "bytes"}, {"function": "count", "partition_field_name": "url"}]
+    feed = {"indices": [index]}
+    made = ml.put_job(job_id=name, analysis_config={"detectors": detectors}, data_description=ABOUT, datafeed_config=feed)
+    assert [each["detector_index"] for each in made["analysis_config"]["detectors"]] == [0, 3]
+    ml.update_job(job_id=name, detectors=[
+        {"detector_index": 3, "description": "Each page"}, {"detector_index": 1, "description": "Sizes"},
+    ])  # fmt: skip
+    job = load_job(name, client)
+    assert [each.detector_description for each in job.detectors] == ["Sizes"] * 3 + ["Each page"]
 
 
 def test_what_is_wrong_with_a_job_is_said(asking: MlClient, ml: MlClient, name: str) -> None:

@@ -42,12 +42,15 @@ DeletedDep = Annotated[Deleted, Depends(asked(Deleted))]
 def shown(held: Held, *, generated: bool = True) -> dict[str, Any]:
     """A job as Elastic's API gives it."""
     body = {**held.body, "job_id": held.job_id}
-    if not generated:
-        return body | ({"datafeed_config": held.feed} if held.feed else {})
-    analysis = dict(body["analysis_config"])
-    analysis["detectors"] = [{**each, "detector_index": n} for n, each in enumerate(analysis.get("detectors", []))]
-    about = {"time_field": "time", "time_format": "epoch_ms", **body.get("data_description", {})}
     feed = {"datafeed_config": held.feed} if held.feed else {}
+    if not generated:
+        return body | feed
+    analysis = dict(body["analysis_config"])
+    analysis["detectors"] = [
+        {**each, "detector_index": each.get("detector_index", n) if held.job else n}  # the number that its records have
+        for n, each in enumerate(analysis.get("detectors", []))
+    ]
+    about = {"time_field": "time", "time_format": "epoch_ms", **body.get("data_description", {})}
     return {**ALWAYS, **body, "analysis_config": analysis, "data_description": about, **feed}
 
 

@@ -55,7 +55,7 @@ def updated(job: Job, changes: dict[str, Any]) -> Job:
     kept = dict(definition.get("elastic") or {})
     for name, value in changes.items():
         if name == "detectors":
-            definition["detectors"] = _detectors(definition["detectors"], value)
+            definition["detectors"] = _detectors(job, definition["detectors"], value)
         elif name in JOB:
             definition[name] = _plot(value, kept) if name == "model_plot_config" else value
         else:
@@ -70,8 +70,10 @@ def _plot(value: object, kept: dict[str, Any]) -> dict[str, Any]:
     return {"enabled": value.get("enabled", False)}
 
 
-def _detectors(detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
-    out = [dict(each) for each in detectors]
+def _detectors(job: Job, detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
+    from driftline.interop.elastic_export import numbers
+
+    out, together = [dict(each) for each in detectors], numbers(job)
     for change in changes if isinstance(changes, list) else [changes]:
         index = change.get("detector_index") if isinstance(change, dict) else None
         if not isinstance(index, int) or not 0 <= index < len(out):
@@ -79,7 +81,8 @@ def _detectors(detectors: list[dict[str, Any]], changes: object) -> list[dict[st
         if unknown := change.keys() - {"detector_index", "description", "custom_rules"}:
             raise DefinitionError(f"detectors: {', '.join(sorted(unknown))} cannot be changed")
         names = {"description": "detector_description", "custom_rules": "custom_rules"}
-        out[index] |= {names[name]: value for name, value in change.items() if name in names}
+        for number in next(each for each in together if index in each):  # the three of a `metric` are one there
+            out[number] |= {names[name]: value for name, value in change.items() if name in names}
     return out
 
 

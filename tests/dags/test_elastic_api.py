@@ -24,7 +24,8 @@ from elasticsearch import (
 from driftline.core.job import Job
 from driftline.core.timespan import Window
 from driftline.elastic import results
-from driftline.elastic.snapshots import manifests
+from driftline.elastic.indices import SNAPSHOTS
+from driftline.elastic.snapshots import manifest_id, manifests
 from driftline.pipeline.jobs import delete, load_job, save
 from driftline.pipeline.unfinished import listed
 
@@ -240,12 +241,13 @@ def test_records_are_filtered_sorted_and_paged(asking: MlClient, explored: Job, 
     (spike,) = asking.get_records(job_id=explored.job_id, start=SPIKE_TIME, end=SPIKE_TIME + 1, exclude_interim=True)["records"]
     assert (spike["timestamp"], spike["partition_field_value"], spike["result_type"]) == (SPIKE_TIME, SPIKE[1], "record")
     every = sorted([*more, spike["record_score"]])
-    assert scores() == every
-    assert scores(desc=True) == every[::-1]
-    assert scores(sort="timestamp") == [*more, spike["record_score"]]
-    assert scores(record_score=45) == every[2:]
-    assert scores(start=str(START + HOUR), end=int((START + 3 * HOUR).timestamp() * 1000), sort="timestamp") == more[1:3]
-    assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[1:3]
+    assert scores() == scores(desc=True) == every[::-1]
+    assert scores(desc=False) == every
+    assert scores(sort="timestamp", desc=False) == [*more, spike["record_score"]]
+    assert scores(sort="timestamp") == [*more, spike["record_score"]][::-1]
+    assert scores(record_score=45) == every[:1:-1]
+    assert scores(start=str(START + HOUR), end=int((START + 3 * HOUR).timestamp() * 1000), sort="timestamp") == more[2:0:-1]
+    assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[-2:-4:-1]
     assert found(size=1)["count"] == len(every)
     assert scores(end=str(START)) == []
 
@@ -275,13 +277,15 @@ def test_buckets_are_told_with_their_records_when_expanded(asking: MlClient, exp
     assert SPIKE[1] in [each["partition_field_value"] for each in spike["records"]]
     times = [each["timestamp"] for each in asking.get_buckets(job_id=explored.job_id, desc=True)["buckets"]]
     assert times == sorted(times, reverse=True)
+    assert [each["timestamp"] for each in asking.get_buckets(job_id=explored.job_id)["buckets"]] == sorted(times)
     assert "records" not in asking.get_buckets(job_id=explored.job_id, timestamp=str(SPIKE_TIME))["buckets"][0]
     with pytest.raises(NotFoundError, match="No bucket with timestamp"):
         asking.get_buckets(job_id=explored.job_id, timestamp="2001-01-01")
 
 
 def test_influencers_and_overall_buckets_are_told(asking: MlClient, explored: Job, module_prefix: str) -> None:
-    found = asking.get_influencers(job_id=explored.job_id, sort="influencer_score", desc=True)["influencers"]
+    found = asking.get_influencers(job_id=explored.job_id)["influencers"]
+    assert found == asking.get_influencers(job_id=explored.job_id, sort="influencer_score", desc=True)["influencers"]
     assert found[0]["influencer_field_name"] == "ip"
     overall = asking.get_overall_buckets(job_id=f"{module_prefix}expl*", overall_score=50)
     assert SPIKE_TIME in [each["timestamp"] for each in overall["overall_buckets"]]
@@ -432,7 +436,17 @@ def test_snapshots_are_listed_described_reverted_to_and_kept_while_in_force(
     ml: MlClient, asking: MlClient, explored: Job, client: Elasticsearch
 ) -> None:
     (one,) = manifests(client, explored.job_id)
-    found = asking.get_model_snapshots(job_id=explored.job_id, desc=True, sort="timestamp")
+    former = {
+        **one,
+        "snapshot_id": "0-former",
+        "created": "2026-01-01T00:00:00Z",
+        "detail": {"valid": [], "chunks": 0, "writing": ""},
+    }
+    client.index(index=SNAPSHOTS, id=manifest_id(explored.job_id, "0-former"), document=former, refresh=True)
+    ids = [each["snapshot_id"] for each in asking.get_model_snapshots(job_id=explored.job_id)["model_snapshots"]]
+    assert ids == [one["snapshot_id"], "0-former"], "the newest first"
+    assert ml.delete_model_snapshot(job_id=explored.job_id, snapshot_id="0-former")["acknowledged"] is True
+    found = asking.get_model_snapshots(job_id=explored.job_id)
     assert (found["count"], found["model_snapshots"][0]["snapshot_id"]) == (1, one["snapshot_id"])
     id_ = {"job_id": explored.job_id, "snapshot_id": one["snapshot_id"]}
     changed = ml.update_model_snapshot(**id_, description="before the move", retain=True)["model"]

@@ -22,6 +22,12 @@ SnapshotId = Annotated[str, Path(max_length=100)]
 SORTS = {"timestamp", "min_version", "description", "snapshot_id", "latest_record_time_stamp", "latest_result_time_stamp"}
 
 
+class Listed(Ranged):
+    """Which snapshots."""
+
+    desc: bool = True
+
+
 class Changed(Asked):
     """What is said of a snapshot."""
 
@@ -35,7 +41,7 @@ class Reverted(Asked):
     delete_intervening_results: bool = False
 
 
-RangedDep = Annotated[Ranged, Depends(asked(Ranged))]
+ListedDep = Annotated[Listed, Depends(asked(Listed))]
 
 
 def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -66,16 +72,16 @@ def _one(client: ClusterDep, held: Held, snapshot_id: str) -> dict[str, Any]:
 
 @router.api_route("", methods=["GET", "POST"])
 @asks
-def get_all(client: ClusterDep, held: HeldDep, how: RangedDep) -> dict[str, Any]:
+def get_all(client: ClusterDep, held: HeldDep, how: ListedDep) -> dict[str, Any]:
     """All snapshots of a job."""
     return get(client, held, "_all", how)
 
 
 @router.api_route("/{names}", methods=["GET", "POST"])
 @asks
-def get(client: ClusterDep, held: HeldDep, names: Names, how: RangedDep) -> dict[str, Any]:
+def get(client: ClusterDep, held: HeldDep, names: Names, how: ListedDep) -> dict[str, Any]:
     """Some snapshots of a job."""
-    sort = how.sort or "snapshot_id"
+    sort = how.sort or "timestamp"
     if sort not in SORTS:
         raise wrong(f"[sort] snapshots cannot be sorted by '{sort}'")
     there = {each["snapshot_id"]: _shown(each) for each in snapshots.manifests(client, held.job_id)}

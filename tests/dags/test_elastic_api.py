@@ -331,6 +331,26 @@ def test_a_job_that_elastic_has_no_words_for_takes_nothing_away_from_the_others(
     assert ml.close_job(job_id=explored.job_id)["closed"] is True
 
 
+def test_a_job_that_gets_another_datafeed_is_otherwise_what_it_was(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    ratio = {"function": "high_count", "query": {"term": {"url": "/pay"}}, "per": {"function": "count"}}
+    feed = {"indices": index, "query": {"term": {"url": "/cart"}}}
+    own = {"training": {"window": "8w"}, "time_zone": "Europe/Berlin", "time_field": "@timestamp", "detectors": [ratio]}
+    before = Job.parse({"job_id": name, **own, "datafeed": {**feed, "start": "2026-01-01"}}, where=name)
+    save(client, before)
+    ml.delete_datafeed(datafeed_id=f"datafeed-{name}")
+    assert ml.update_job(job_id=name, description="Refusals")["description"] == "Refusals"
+    ml.put_datafeed(datafeed_id=f"datafeed-{name}", job_id=name, indices=[index], query_delay="2m")
+    after = load_job(name, client)
+    assert (after.training, after.time_zone, after.detectors) == (before.training, before.time_zone, before.detectors)
+    assert (after.description, after.paused, after.datafeed.start) == ("Refusals", True, before.datafeed.start)
+    assert (after.datafeed.query, after.datafeed.query_delay.total_seconds()) == ({"match_all": {}}, 120)
+    ml.delete_datafeed(datafeed_id=f"datafeed-{name}")
+    ml.put_datafeed(datafeed_id=f"datafeed-{name}", job_id=name, **{**feed, "indices": [index]})
+    assert load_job(name, client).version == before.version, "with the datafeed that it had its models are in force again"
+
+
 def test_a_detector_is_changed_by_the_number_that_its_records_have(
     ml: MlClient, client: Elasticsearch, name: str, index: str
 ) -> None:

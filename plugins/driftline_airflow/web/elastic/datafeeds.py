@@ -82,7 +82,8 @@ def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotate
     changing(user, [held])
     if held.feed is not None:
         raise conflict(f"A datafeed [{held.datafeed_id}] already exists for job [{job_id}]")
-    job = making.made(held.job_id, held.body, {**body, "datafeed_id": datafeed_id})
+    feed = {**body, "datafeed_id": datafeed_id}
+    job = making.made(held.job_id, held.body, feed) if held.job is None else making.refed(held.job, feed, anew=True)
     making.save(client, job)
     return of(job).feed or {}
 

@@ -127,7 +127,11 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
         making.made(held.job_id, fresh, None, index_pattern=making.ANY)
         keep(client, held.job_id, fresh)
         return shown(Held(held.job_id, None, fresh, None, "index"))
-    job = making.updated(held.runnable(), body)
+    job = making.updated(held.job, body)
+    if held.feed is None:
+        fresh = of(job).body
+        keep(client, held.job_id, fresh, former=job)
+        return shown(Held(held.job_id, job, fresh, None, "index"))
     making.save(client, job)
     return shown(of(job))
 

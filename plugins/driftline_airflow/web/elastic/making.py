@@ -86,12 +86,15 @@ def _detectors(job: Job, detectors: list[dict[str, Any]], changes: object) -> li
     return out
 
 
-def refed(job: Job, changes: dict[str, Any]) -> Job:
-    """A job with its datafeed changed."""
+def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
+    """A job with its datafeed changed; `anew` with another one, paused, of which what Elastic has no word for is the former's."""
     definition = job.as_dict()
     feed, kept = dict(definition["datafeed"]), dict(definition.get("elastic") or {})
+    idle = kept.get("datafeed", {})
+    if anew:
+        definition["paused"], feed, kept["datafeed"] = True, {name: feed[name] for name in feed.keys() - FEED}, {}
     for name, value in ((SPELLINGS.get(name, name), value) for name, value in changes.items()):
-        if name in FEED:
+        if name in FEED and idle.get(name) != value:
             feed[name] = value
         elif name != "job_id":
             kept["datafeed"] = {**kept.get("datafeed", {}), name: value}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,10 +23,11 @@ from elasticsearch import (
 )
 
 from driftline.core.job import Job
-from driftline.core.timespan import Window
-from driftline.elastic import results
+from driftline.core.results import Maker
+from driftline.core.timespan import Window, iso
+from driftline.elastic import results, state
 from driftline.elastic.indices import SNAPSHOTS
-from driftline.elastic.snapshots import manifest_id, manifests
+from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
 from driftline.pipeline.jobs import delete, load_job, save
 from driftline.pipeline.unfinished import listed
 
@@ -216,8 +218,6 @@ def _runs(es: Elasticsearch, dag_id: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def more(client: Elasticsearch, explored: Job) -> Iterator[list[float]]:
     """Records of other scores beside the spike's, all with their own time; the scores."""
-    from driftline.core.results import Maker
-
     scores, maker, window = [12.0, 88.0, 45.0, 3.0], Maker(explored, "record", {}), Window(START, START + 10 * HOUR)
 
     def documents() -> Iterator[Document]:
@@ -478,6 +478,25 @@ def test_snapshots_are_listed_described_reverted_to_and_kept_while_in_force(
         ml.revert_model_snapshot(job_id=explored.job_id, snapshot_id="no-such")
     with pytest.raises(ApiError, match="no empty snapshot"):
         ml.revert_model_snapshot(job_id=explored.job_id, snapshot_id="empty")
+
+
+def test_what_is_deleted_when_a_job_is_reverted_is_scored_again(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    save(client, Job.parse({"job_id": name, "detectors": [{"function": "count"}], "datafeed": {"indices": index}}, where=name))
+    job, window, learned = load_job(name, client), Window(START, START + 4 * HOUR), START + 2 * HOUR
+    detail = {"valid": [{"from": iso(learned)}], "chunks": 0, "writing": ""}
+    one = new_manifest(name, job.version, START - 24 * HOUR, learned) | {"trained": 1, "state": "promoted", "detail": detail}
+    client.index(index=SNAPSHOTS, id=manifest_id(name, one["snapshot_id"]), document=one, refresh=True)
+    state.advance(client, job, window)
+    kinds = ("record", "category_definition")
+    makers = [(Maker(job, kind, {}), int((START + n * HOUR).timestamp() * 1000)) for kind in kinds for n in range(4)]
+    documents = [(maker.id(time), time, orjson.dumps(maker.document(time))) for maker, time in makers]
+    results.replace(client, job, window, documents, types=list(kinds))
+    ml.revert_model_snapshot(job_id=name, snapshot_id=one["snapshot_id"], delete_intervening_results=True)
+    assert state.progress(client, job).window == Window(START, learned)
+    left = [hit["_source"]["result_type"] for hit in results.scan(client, {"term": {"job_id": name}})]
+    assert Counter(left) == {"record": 2, "category_definition": 4}, "the kinds of messages are the snapshot's"
 
 
 def test_forecasts_are_deleted_by_their_id_or_that_of_their_run(ml: MlClient, explored: Job, client: Elasticsearch) -> None:

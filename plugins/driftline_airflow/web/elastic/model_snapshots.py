@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 
 from driftline.core.results import milliseconds
-from driftline.core.timespan import iso, parse_time
-from driftline.elastic import results, snapshots
+from driftline.core.timespan import floor_time, iso, parse_time
+from driftline.elastic import results, snapshots, state
 from driftline.elastic.indices import RESULTS
 from driftline_airflow.web.access import ClusterDep, asks
 from driftline_airflow.web.airflow import AirflowDep
@@ -123,6 +123,8 @@ def revert(
     how: Annotated[Reverted, Depends(asked(Reverted))],
 ) -> dict[str, Any]:
     """Puts a snapshot in force from where its data ends, until a newer one is promoted."""
+    from driftline.pipeline.versions import COUNTED
+
     if snapshot_id == "empty":
         raise absent("There is no empty snapshot here: _reset forgets all that a job has learned.")
     found = _one(client, held, snapshot_id)
@@ -131,6 +133,8 @@ def revert(
     job, end = held.runnable(), parse_time(found["training_end"])
     snapshots.revert(client, held.job_id, snapshot_id, end, version=job.version)
     if how.delete_intervening_results:
-        later = results.interval(job, whole(iso(end), None))
+        since = floor_time(end, job.bucket_span)
+        state.rewind(client, job, since)  # first: what is left of a half deletion is scored again, too
+        later = [*results.interval(job, whole(iso(since), None)), {"terms": {"result_type": list(COUNTED)}}]
         results.delete(client, f"{RESULTS}-*", {"bool": {"filter": later}})
     return {"model": _shown(_one(client, held, snapshot_id))}

@@ -22,13 +22,14 @@ from elasticsearch import (
     NotFoundError,
 )
 
+from driftline.core.analysis import Analysis
 from driftline.core.job import Job
 from driftline.core.results import Maker
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, state
 from driftline.elastic.indices import SNAPSHOTS
 from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
-from driftline.pipeline.jobs import delete, load_job, save
+from driftline.pipeline.jobs import delete, delete_analysis, load_job, save, save_analysis
 from driftline.pipeline.unfinished import listed
 
 if TYPE_CHECKING:
@@ -329,6 +330,35 @@ def test_a_job_that_elastic_has_no_words_for_takes_nothing_away_from_the_others(
     assert shown == {"function": "high_count", "detector_description": told, "detector_index": 0}
     assert asking.get_records(job_id=name)["count"] == 0
     assert ml.close_job(job_id=explored.job_id)["closed"] is True
+
+
+def test_an_id_that_something_has_is_given_to_nothing_else(
+    ml: MlClient, client: Elasticsearch, name: str, explored: Job, index: str
+) -> None:
+    about = {"analysis_config": COUNTED, "data_description": ABOUT}
+    for datafeed_id, told in ((f"datafeed-{explored.job_id}", "already exists"), (["x"], "Invalid datafeed_id")):
+        with pytest.raises(BadRequestError, match=told):
+            ml.put_job(job_id=name, datafeed_config={"indices": [index], "datafeed_id": datafeed_id}, **about)
+    ml.put_job(job_id=name, datafeed_config={"indices": [index]}, **about)
+    with pytest.raises(BadRequestError, match="keeps its id"):
+        ml.perform_request(
+            "POST",
+            f"/_ml/datafeeds/datafeed-{name}/_update",
+            headers={"accept": "application/json", "content-type": "application/json"},
+            body={"datafeed_id": f"datafeed-{explored.job_id}"},
+        )
+    ml.delete_job(job_id=name)
+    spent = {
+        "analytics_id": name,
+        "source": {"index": index},
+        "dest": {"index": f"{name}-out"},
+        "analysis": {"outlier_detection": {}},
+    }
+    save_analysis(client, Analysis.parse(spent, where=name))
+    for feed in ({"datafeed_config": {"indices": [index]}}, {}):
+        with pytest.raises(BadRequestError, match="resource_already_exists_exception"):
+            ml.put_job(job_id=name, **feed, **about)
+    delete_analysis(client, name)
 
 
 def test_a_job_that_gets_another_datafeed_is_otherwise_what_it_was(

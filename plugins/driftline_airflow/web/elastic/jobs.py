@@ -62,8 +62,8 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
 
     making.named(job_id, body, "job_id")
     there = every(client, user)
-    # broken ones are there, too
-    if job_id in there or any((each.kind, each.id) == ("job", job_id) for each in list_definitions(client)):
+    # broken ones are there, too, and an analysis or signatures of that id would have no DAGs any more
+    if job_id in there or any(each.id == job_id and each.kind != "source" for each in list_definitions(client)):
         raise taken(f"The job cannot be created with the Id '{job_id}'. The Id is already used.")
     plain = {name: value for name, value in body.items() if name != "datafeed_config"}
     feed = body.get("datafeed_config")
@@ -75,7 +75,9 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
         raise wrong("[datafeed_config] a mapping was expected")
     from driftline_airflow.web.elastic.names import of
 
-    job = making.made(job_id, plain, {"datafeed_id": f"datafeed-{job_id}", **feed})
+    datafeed_id = str(feed.get("datafeed_id") or f"datafeed-{job_id}")
+    making.fresh_feed(datafeed_id, feed, there)
+    job = making.made(job_id, plain, {**feed, "datafeed_id": datafeed_id})
     making.save(client, job)
     return shown(of(job))
 

@@ -11,7 +11,7 @@ from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline_airflow.web.access import ClusterDep
 from driftline_airflow.web.elastic.names import Held
-from driftline_airflow.web.elastic.shape import wrong
+from driftline_airflow.web.elastic.shape import taken, wrong
 
 # Fields of a job and of a datafeed that are ours as well; the others are kept as they are said, without effect.
 JOB = {"description", "groups", "model_plot_config", "model_prune_window", "model_snapshot_retention_days",
@@ -32,6 +32,13 @@ def named(name: str, body: dict[str, Any], field: str) -> None:
         raise wrong(
             f"Inconsistent {field}; '{body[field]}' specified in the body differs from '{name}' specified as a URL argument."
         )
+
+
+def fresh_feed(datafeed_id: str, body: dict[str, Any], there: dict[str, Held]) -> None:
+    """Refuses a new datafeed by an id that is none, or that one has already."""
+    named(datafeed_id, body, "datafeed_id")
+    if any(each.datafeed_id == datafeed_id for each in there.values()):
+        raise taken(f"A datafeed with id [{datafeed_id}] already exists")
 
 
 def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, index_pattern: str | None = None) -> Job:

@@ -45,7 +45,7 @@ def _rules(found: icalendar.Calendar) -> list[str]:
 
 
 def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list[Occasion]:
-    """The events between two times; those that name no zone are in `zone`."""
+    """The events between two times that were not cancelled; those that name no zone are in `zone`."""
     if text is None:
         return []
     import recurring_ical_events
@@ -55,7 +55,8 @@ def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list
     for event in recurring_ical_events.of(parse_ical(text)).between(start - DAY, end + DAY):
         first = _moment(event.start, zone)
         last = max(_moment(event.end, zone), first + timedelta(seconds=1))
-        if first < end and start < last:
+        cancelled = str(event.get("STATUS") or "").upper() == "CANCELLED"
+        if first < end and start < last and not cancelled:
             found.append((str(event.get("SUMMARY") or "event"), first, last))
     return found
 

@@ -169,6 +169,15 @@ def test_an_ical_recurs_by_its_own_clock():
     assert (day.start_time, day.end_time) == (datetime(2026, 5, 1, 4, tzinfo=UTC), datetime(2026, 5, 2, 4, tzinfo=UTC))
 
 
+def test_what_was_cancelled_is_no_event():
+    repeated = ("DTEND:20260101T010000Z", "RRULE:FREQ=DAILY;COUNT=3", "END:VEVENT", "BEGIN:VEVENT", "UID:1")
+    once = (*repeated, "RECURRENCE-ID:20260102T000000Z", "STATUS:CANCELLED", "DTSTART:20260102T000000Z", "DTEND:20260102T010000Z")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    left = calendar(ical=ical(*once)).between(start, start + timedelta(days=9))
+    assert [event.start_time.day for event in left] == [1, 3]
+    assert calendar(ical=ical("STATUS:cancelled")).between(start, start + timedelta(days=9)) == []
+
+
 def test_holidays_are_days_by_the_clock_of_the_calendar():
     zone = calendar(holidays=["DE-BY"], time_zone="Europe/Berlin")
     (event,) = zone.between(datetime(2026, 1, 5, 20, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))

@@ -113,6 +113,10 @@ def test_a_filter_that_is_not_there_is_named():
         ({"actions": ["force_time_shift"], "conditions": [{"applies_to": "time", "operator": "gt", "value": 1}]},
          "time_shift_amount"),
         ({"conditions": [{"applies_to": "actuals", "operator": "lt", "value": 1}]}, "custom_rules.0.conditions.0.applies_to"),
+        *(
+            ({"conditions": [{"applies_to": "time", "operator": "lt", "value": value}]}, "a time is in epoch seconds")
+            for value in (1000 * START, -1e300)
+        ),
     ],
 )  # fmt: skip
 def test_rules_that_make_no_sense_are_refused(rule, message):

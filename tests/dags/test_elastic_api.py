@@ -251,6 +251,9 @@ def test_records_are_filtered_sorted_and_paged(asking: MlClient, explored: Job, 
     assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[-2:-4:-1]
     assert found(size=1)["count"] == len(every)
     assert scores(end=str(START)) == []
+    path, accept = f"/_ml/anomaly_detectors/{explored.job_id}/results/records", {"accept": "application/json"}
+    said = asking.perform_request("GET", path, params={"desc": "", "record_score": min(more)}, headers=accept)
+    assert [each["record_score"] for each in said["records"]] == every[::-1], "named is yes"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +313,9 @@ def test_jobs_are_named_by_lists_patterns_and_all(asking: MlClient, explored: Jo
         asking.get_jobs(job_id="no-such-*", allow_no_match=False)
     with pytest.raises(NotFoundError, match="No known job with id 'no-such-job'"):
         asking.get_jobs(job_id=f"{explored.job_id},no-such-job")
+    for name in (f"{explored.job_id[:-1]}?", f"[{explored.job_id[0]}]{explored.job_id[1:]}"):
+        with pytest.raises(NotFoundError, match="No known job"):
+            asking.get_jobs(job_id=name)
     stats = asking.get_job_stats(job_id=explored.job_id)["jobs"][0]
     assert stats["data_counts"]["bucket_count"] == 3 * 24
     assert stats["model_size_stats"]["total_partition_field_count"] == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -140,7 +141,7 @@ def matching(
         return list(things.values())
     chosen: set[str] = set()
     for name in filter(None, expression.split(",")):
-        pattern = "*" if name == "_all" else name
+        pattern = "*" if name == "_all" else re.sub(r"[?[]", r"[\g<0>]", name)  # only stars stand for anything
         found = {id_ for id_ in things if any(fnmatchcase(each, pattern) for each in (id_, *groups.get(id_, ())))}
         if not found and ("*" not in pattern or not allow_no_match):
             raise missing(f"{what} '{name}'")

@@ -25,10 +25,12 @@ from elasticsearch import (
 from driftline.core.analysis import Analysis
 from driftline.core.job import Job
 from driftline.core.results import Maker
+from driftline.core.rules import Calendar
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, state
 from driftline.elastic.indices import SNAPSHOTS
 from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
+from driftline.pipeline.calendars import change
 from driftline.pipeline.jobs import delete, delete_analysis, load_job, save, save_analysis
 from driftline.pipeline.unfinished import listed
 
@@ -466,6 +468,22 @@ def test_calendars_are_about_jobs_and_have_events(ml: MlClient, asking: MlClient
     assert ml.delete_calendar(calendar_id=name)["acknowledged"] is True
     with pytest.raises(NotFoundError, match="No calendar with id"):
         asking.get_calendars(calendar_id=name)
+
+
+def test_of_two_who_change_a_calendar_at_once_none_loses_the_change(
+    ml: MlClient, client: Elasticsearch, module_prefix: str
+) -> None:
+    name = f"{module_prefix}shared"
+    ml.put_calendar(calendar_id=name, job_ids=["one"])
+
+    def changed(calendar: Calendar) -> dict[str, Any]:
+        if calendar.job_ids == ["one"]:
+            ml.put_calendar_job(calendar_id=name, job_id="two")  # somebody else is faster
+        return {**calendar.as_dict(), "job_ids": [*calendar.job_ids, "three"]}
+
+    assert change(client, Calendar, name, changed).job_ids == ["one", "two", "three"]
+    assert ml.get_calendars(calendar_id=name)["calendars"][0]["job_ids"] == ["one", "two", "three"]
+    ml.delete_calendar(calendar_id=name)
 
 
 def test_filters_are_kept_and_not_deleted_while_a_job_needs_them(

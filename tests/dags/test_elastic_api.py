@@ -31,6 +31,8 @@ from driftline.elastic import results, state
 from driftline.elastic.indices import SNAPSHOTS
 from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
 from driftline.pipeline.calendars import change
+from driftline.pipeline.calendars import delete as remove
+from driftline.pipeline.calendars import save as store
 from driftline.pipeline.jobs import delete, delete_analysis, load_job, save, save_analysis
 from driftline.pipeline.unfinished import listed
 
@@ -468,6 +470,21 @@ def test_calendars_are_about_jobs_and_have_events(ml: MlClient, asking: MlClient
     assert ml.delete_calendar(calendar_id=name)["acknowledged"] is True
     with pytest.raises(NotFoundError, match="No calendar with id"):
         asking.get_calendars(calendar_id=name)
+
+
+def test_what_comes_again_and_again_is_told_of_some_years_only(
+    asking: MlClient, client: Elasticsearch, module_prefix: str
+) -> None:
+    name = f"{module_prefix}nightly"
+    nightly = {"description": "backup", "start_time": "2026-03-01", "end_time": "2026-03-01T01:00Z", "every": "day"}
+    store(client, Calendar.parse({"calendar_id": name, "events": [nightly], "holidays": ["DE"]}, where=name))
+    with pytest.raises(BadRequestError, match="ask for 3653 days at most"):
+        asking.get_calendar_events(calendar_id=name, start="2026-01-01", end="3026-01-01")
+    for edges, count in ((("0001-01-01", "0001-02-01"), 0), (("9999-12-01", "9999-12-31"), 0), (("2026-12-25", "2026-12-26"), 2)):
+        assert asking.get_calendar_events(calendar_id=name, start=edges[0], end=edges[1])["count"] == count
+    with pytest.raises(BadRequestError, match="lies before the start"):
+        asking.get_calendar_events(calendar_id=name, start="2026-01-02", end="2026-01-01")
+    remove(client, "calendar", name)
 
 
 def test_of_two_who_change_a_calendar_at_once_none_loses_the_change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path
@@ -16,12 +17,13 @@ from driftline_airflow.web.access import ClusterDep, ReaderDep, asks
 from driftline_airflow.web.elastic import known
 from driftline_airflow.web.elastic.making import named
 from driftline_airflow.web.elastic.names import Names, every, matching, one
-from driftline_airflow.web.elastic.shape import Elastic, Moment, Paged, asked, missing, moment, wrong
+from driftline_airflow.web.elastic.shape import Elastic, Moment, Paged, asked, missing, moment, whole, wrong
 
 router = APIRouter(prefix="/_ml/calendars", route_class=Elastic)
 CalendarId = Annotated[str, Path(max_length=1000)]
 Given = Annotated[dict[str, Any], Body()]
 FIELDS = {"calendar_id", "description", "job_ids"}  # of a calendar of Elastic's; the rest of ours stays as it is
+LONGEST = timedelta(days=3653)  # of what comes again, in one answer
 SAID, OURS = ("skip_result", "skip_model_update"), ("force_time_shift", "partitions", "detectors", "every")
 
 
@@ -101,8 +103,8 @@ def delete(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId) -> dict
 @router.put("/{calendar_id}/jobs/{job_id}")
 def put_job(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId, job_id: Names) -> dict[str, Any]:
     """Makes a calendar be about jobs; ids or groups with commas between."""
-    named = [name for name in job_id.split(",") if name]
-    return _shown(_changed(client, calendar_id, lambda one: {"job_ids": list(dict.fromkeys([*one.job_ids, *named]))}))
+    fresh = [name for name in job_id.split(",") if name]
+    return _shown(_changed(client, calendar_id, lambda one: {"job_ids": list(dict.fromkeys([*one.job_ids, *fresh]))}))
 
 
 @router.delete("/{calendar_id}/jobs/{job_id}")
@@ -161,9 +163,14 @@ def _concerns(client: ClusterDep, user: Any, calendar: Calendar, name: str) -> b
 
 def _between(calendar: Calendar, how: Events) -> list[ScheduledEvent]:
     start, end = (moment(name, each) if each else None for name, each in (("start", how.start), ("end", how.end)))
-    if start and end:
-        window = Window(start, end)
-        return calendar.between(window.start, window.end)
+    if start and end and (calendar.ical or calendar.holidays or any(each.every for each in calendar.events)):
+        given, ever = Window(start, end), whole(None, None)
+        start, end = max(given.start, ever.start), min(given.end, ever.end)
+        if end - start > LONGEST:
+            raise wrong(
+                f"[end] events of calendar [{calendar.calendar_id}] come again and again: ask for {LONGEST.days} days at most"
+            )
+        return calendar.between(start, end) if start < end else []
     return [each for each in calendar.events if (not end or each.start_time < end) and (not start or start < each.end_time)]
 
 

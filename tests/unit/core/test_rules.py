@@ -198,6 +198,8 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
         ({"ical": ical("RRULE:FREQ=DAILY", "RRULE:FREQ=DAILY;INTERVAL=-1")}, "comes too often"),
         ({"ical": ical("RRULE;VALUE=TEXT:freq=secondly")}, "comes too often"),
         ({"ical": ical("RRULE:FREQ=MINUTELY")}, "comes too often"),
+        ({"ical": ical("RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30,-31")}, "never comes"),
+        ({"ical": ical("RRULE:FREQ=DAILY;BYMONTH=4,6;BYMONTHDAY=31")}, "never comes"),
         ({"ical": ical("DURATION:P99999999D")}, "not an iCalendar"),
         *(
             ({"holidays": [name]}, f"no holidays are known of '{name}'")

@@ -111,6 +111,16 @@ def test_what_a_manual_run_left_out_is_scored_by_the_next_by_the_clock(client: E
     assert score_window(scheduled, job, client) == Window(at(9, 15), at(9, 45)), "nothing is left out"
 
 
+def test_what_was_taken_back_is_scored_by_the_next_run(client: Elasticsearch, job: Job) -> None:
+    scheduled = context(DagRunType.SCHEDULED, (at(9, 30), at(9, 45)))
+    state.advance(client, job, Window(at(3), at(6, 15)))
+    state.advance(client, job, Window(at(9), at(9, 15)))
+    for until, begin in [(at(9, 30), at(6, 15)), (at(8), at(6, 15)), (at(5), at(5)), (at(2), at(2))]:
+        state.rewind(client, job, until)
+        assert state.scored_until(client, job) == min(until, at(9, 15))
+        assert score_window(scheduled, job, client) == Window(begin, at(9, 45)), until
+
+
 def test_a_run_that_does_not_score_late_documents_leaves_them_to_the_next(client: Elasticsearch, job: Job) -> None:
     first, newest = Window(at(3), at(9, 30)), Window(at(9, 30), at(9, 45))
     state.advance(client, job, first, look(client, job, first))

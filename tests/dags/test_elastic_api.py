@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,10 +22,18 @@ from elasticsearch import (
     NotFoundError,
 )
 
-from driftline.core.timespan import Window
-from driftline.elastic import results
-from driftline.elastic.snapshots import manifests
-from driftline.pipeline.jobs import delete, load_job
+from driftline.core.analysis import Analysis
+from driftline.core.job import Job
+from driftline.core.results import Maker
+from driftline.core.rules import Calendar
+from driftline.core.timespan import Window, iso
+from driftline.elastic import results, state
+from driftline.elastic.indices import SNAPSHOTS
+from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
+from driftline.pipeline.calendars import change
+from driftline.pipeline.calendars import delete as remove
+from driftline.pipeline.calendars import save as store
+from driftline.pipeline.jobs import delete, delete_analysis, load_job, save, save_analysis
 from driftline.pipeline.unfinished import listed
 
 if TYPE_CHECKING:
@@ -32,7 +41,6 @@ if TYPE_CHECKING:
 
     from elasticsearch._sync.client.ml import MlClient
 
-    from driftline.core.job import Job
     from driftline.core.results import Document
 
 COUNTED = {"bucket_span": "1h", "detectors": [{"function": "count", "partition_field_name": "url"}], "influencers": ["ip"]}
@@ -215,8 +223,6 @@ def _runs(es: Elasticsearch, dag_id: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def more(client: Elasticsearch, explored: Job) -> Iterator[list[float]]:
     """Records of other scores beside the spike's, all with their own time; the scores."""
-    from driftline.core.results import Maker
-
     scores, maker, window = [12.0, 88.0, 45.0, 3.0], Maker(explored, "record", {}), Window(START, START + 10 * HOUR)
 
     def documents() -> Iterator[Document]:
@@ -240,14 +246,18 @@ def test_records_are_filtered_sorted_and_paged(asking: MlClient, explored: Job, 
     (spike,) = asking.get_records(job_id=explored.job_id, start=SPIKE_TIME, end=SPIKE_TIME + 1, exclude_interim=True)["records"]
     assert (spike["timestamp"], spike["partition_field_value"], spike["result_type"]) == (SPIKE_TIME, SPIKE[1], "record")
     every = sorted([*more, spike["record_score"]])
-    assert scores() == every
-    assert scores(desc=True) == every[::-1]
-    assert scores(sort="timestamp") == [*more, spike["record_score"]]
-    assert scores(record_score=45) == every[2:]
-    assert scores(start=str(START + HOUR), end=int((START + 3 * HOUR).timestamp() * 1000), sort="timestamp") == more[1:3]
-    assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[1:3]
+    assert scores() == scores(desc=True) == every[::-1]
+    assert scores(desc=False) == every
+    assert scores(sort="timestamp", desc=False) == [*more, spike["record_score"]]
+    assert scores(sort="timestamp") == [*more, spike["record_score"]][::-1]
+    assert scores(record_score=45) == every[:1:-1]
+    assert scores(start=str(START + HOUR), end=int((START + 3 * HOUR).timestamp() * 1000), sort="timestamp") == more[2:0:-1]
+    assert scores(from_=1, size=2) == scores(page={"from": 1, "size": 2}) == every[-2:-4:-1]
     assert found(size=1)["count"] == len(every)
     assert scores(end=str(START)) == []
+    path, accept = f"/_ml/anomaly_detectors/{explored.job_id}/results/records", {"accept": "application/json"}
+    said = asking.perform_request("GET", path, params={"desc": "", "record_score": min(more)}, headers=accept)
+    assert [each["record_score"] for each in said["records"]] == every[::-1], "named is yes"
 
 
 @pytest.mark.parametrize(
@@ -275,13 +285,15 @@ def test_buckets_are_told_with_their_records_when_expanded(asking: MlClient, exp
     assert SPIKE[1] in [each["partition_field_value"] for each in spike["records"]]
     times = [each["timestamp"] for each in asking.get_buckets(job_id=explored.job_id, desc=True)["buckets"]]
     assert times == sorted(times, reverse=True)
+    assert [each["timestamp"] for each in asking.get_buckets(job_id=explored.job_id)["buckets"]] == sorted(times)
     assert "records" not in asking.get_buckets(job_id=explored.job_id, timestamp=str(SPIKE_TIME))["buckets"][0]
     with pytest.raises(NotFoundError, match="No bucket with timestamp"):
         asking.get_buckets(job_id=explored.job_id, timestamp="2001-01-01")
 
 
 def test_influencers_and_overall_buckets_are_told(asking: MlClient, explored: Job, module_prefix: str) -> None:
-    found = asking.get_influencers(job_id=explored.job_id, sort="influencer_score", desc=True)["influencers"]
+    found = asking.get_influencers(job_id=explored.job_id)["influencers"]
+    assert found == asking.get_influencers(job_id=explored.job_id, sort="influencer_score", desc=True)["influencers"]
     assert found[0]["influencer_field_name"] == "ip"
     overall = asking.get_overall_buckets(job_id=f"{module_prefix}expl*", overall_score=50)
     assert SPIKE_TIME in [each["timestamp"] for each in overall["overall_buckets"]]
@@ -305,12 +317,92 @@ def test_jobs_are_named_by_lists_patterns_and_all(asking: MlClient, explored: Jo
         asking.get_jobs(job_id="no-such-*", allow_no_match=False)
     with pytest.raises(NotFoundError, match="No known job with id 'no-such-job'"):
         asking.get_jobs(job_id=f"{explored.job_id},no-such-job")
+    for name in (f"{explored.job_id[:-1]}?", f"[{explored.job_id[0]}]{explored.job_id[1:]}"):
+        with pytest.raises(NotFoundError, match="No known job"):
+            asking.get_jobs(job_id=name)
     stats = asking.get_job_stats(job_id=explored.job_id)["jobs"][0]
     assert stats["data_counts"]["bucket_count"] == 3 * 24
     assert stats["model_size_stats"]["total_partition_field_count"] == 4
     assert stats["forecasts_stats"]["total"] == 1
     generated = asking.get_jobs(job_id=explored.job_id, exclude_generated=True)["jobs"][0]
     assert "job_type" not in generated
+
+
+def test_a_job_that_elastic_has_no_words_for_takes_nothing_away_from_the_others(
+    asking: MlClient, ml: MlClient, client: Elasticsearch, name: str, explored: Job, index: str
+) -> None:
+    ratio = {"function": "high_count", "query": {"term": {"url": "/cart"}}, "per": {"function": "count"}}
+    mine = {"job_id": name, "detectors": [ratio], "datafeed": {"indices": index}, "time_field": "@timestamp"}
+    save(client, Job.parse(mine, where=name))
+    assert {name, explored.job_id} <= {each["job_id"] for each in asking.get_jobs()["jobs"]}
+    (shown,) = asking.get_jobs(job_id=name)["jobs"][0]["analysis_config"]["detectors"]
+    told = 'high_count where {"term":{"url":"/cart"}} per count'
+    assert shown == {"function": "high_count", "detector_description": told, "detector_index": 0}
+    assert asking.get_records(job_id=name)["count"] == 0
+    assert ml.close_job(job_id=explored.job_id)["closed"] is True
+
+
+def test_an_id_that_something_has_is_given_to_nothing_else(
+    ml: MlClient, client: Elasticsearch, name: str, explored: Job, index: str
+) -> None:
+    about = {"analysis_config": COUNTED, "data_description": ABOUT}
+    for datafeed_id, told in ((f"datafeed-{explored.job_id}", "already exists"), (["x"], "Invalid datafeed_id")):
+        with pytest.raises(BadRequestError, match=told):
+            ml.put_job(job_id=name, datafeed_config={"indices": [index], "datafeed_id": datafeed_id}, **about)
+    ml.put_job(job_id=name, datafeed_config={"indices": [index]}, **about)
+    with pytest.raises(BadRequestError, match="keeps its id"):
+        ml.perform_request(
+            "POST",
+            f"/_ml/datafeeds/datafeed-{name}/_update",
+            headers={"accept": "application/json", "content-type": "application/json"},
+            body={"datafeed_id": f"datafeed-{explored.job_id}"},
+        )
+    ml.delete_job(job_id=name)
+    spent = {
+        "analytics_id": name,
+        "source": {"index": index},
+        "dest": {"index": f"{name}-out"},
+        "analysis": {"outlier_detection": {}},
+    }
+    save_analysis(client, Analysis.parse(spent, where=name))
+    for feed in ({"datafeed_config": {"indices": [index]}}, {}):
+        with pytest.raises(BadRequestError, match="resource_already_exists_exception"):
+            ml.put_job(job_id=name, **feed, **about)
+    delete_analysis(client, name)
+
+
+def test_a_job_that_gets_another_datafeed_is_otherwise_what_it_was(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    ratio = {"function": "high_count", "query": {"term": {"url": "/pay"}}, "per": {"function": "count"}}
+    feed = {"indices": index, "query": {"term": {"url": "/cart"}}}
+    own = {"training": {"window": "8w"}, "time_zone": "Europe/Berlin", "time_field": "@timestamp", "detectors": [ratio]}
+    before = Job.parse({"job_id": name, **own, "datafeed": {**feed, "start": "2026-01-01"}}, where=name)
+    save(client, before)
+    ml.delete_datafeed(datafeed_id=f"datafeed-{name}")
+    assert ml.update_job(job_id=name, description="Refusals")["description"] == "Refusals"
+    ml.put_datafeed(datafeed_id=f"datafeed-{name}", job_id=name, indices=[index], query_delay="2m")
+    after = load_job(name, client)
+    assert (after.training, after.time_zone, after.detectors) == (before.training, before.time_zone, before.detectors)
+    assert (after.description, after.paused, after.datafeed.start) == ("Refusals", True, before.datafeed.start)
+    assert (after.datafeed.query, after.datafeed.query_delay.total_seconds()) == ({"match_all": {}}, 120)
+    ml.delete_datafeed(datafeed_id=f"datafeed-{name}")
+    ml.put_datafeed(datafeed_id=f"datafeed-{name}", job_id=name, **{**feed, "indices": [index]})
+    assert load_job(name, client).version == before.version, "with the datafeed that it had its models are in force again"
+
+
+def test_a_detector_is_changed_by_the_number_that_its_records_have(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    detectors = [{"function": "metric", "field_name": "bytes"}, {"function": "count", "partition_field_name": "url"}]
+    feed = {"indices": [index]}
+    made = ml.put_job(job_id=name, analysis_config={"detectors": detectors}, data_description=ABOUT, datafeed_config=feed)
+    assert [each["detector_index"] for each in made["analysis_config"]["detectors"]] == [0, 3]
+    ml.update_job(job_id=name, detectors=[
+        {"detector_index": 3, "description": "Each page"}, {"detector_index": 1, "description": "Sizes"},
+    ])  # fmt: skip
+    job = load_job(name, client)
+    assert [each.detector_description for each in job.detectors] == ["Sizes"] * 3 + ["Each page"]
 
 
 def test_what_is_wrong_with_a_job_is_said(asking: MlClient, ml: MlClient, name: str) -> None:
@@ -380,6 +472,37 @@ def test_calendars_are_about_jobs_and_have_events(ml: MlClient, asking: MlClient
         asking.get_calendars(calendar_id=name)
 
 
+def test_what_comes_again_and_again_is_told_of_some_years_only(
+    asking: MlClient, client: Elasticsearch, module_prefix: str
+) -> None:
+    name = f"{module_prefix}nightly"
+    nightly = {"description": "backup", "start_time": "2026-03-01", "end_time": "2026-03-01T01:00Z", "every": "day"}
+    store(client, Calendar.parse({"calendar_id": name, "events": [nightly], "holidays": ["DE"]}, where=name))
+    with pytest.raises(BadRequestError, match="ask for 3653 days at most"):
+        asking.get_calendar_events(calendar_id=name, start="2026-01-01", end="3026-01-01")
+    for edges, count in ((("0001-01-01", "0001-02-01"), 0), (("9999-12-01", "9999-12-31"), 0), (("2026-12-25", "2026-12-26"), 2)):
+        assert asking.get_calendar_events(calendar_id=name, start=edges[0], end=edges[1])["count"] == count
+    with pytest.raises(BadRequestError, match="lies before the start"):
+        asking.get_calendar_events(calendar_id=name, start="2026-01-02", end="2026-01-01")
+    remove(client, "calendar", name)
+
+
+def test_of_two_who_change_a_calendar_at_once_none_loses_the_change(
+    ml: MlClient, client: Elasticsearch, module_prefix: str
+) -> None:
+    name = f"{module_prefix}shared"
+    ml.put_calendar(calendar_id=name, job_ids=["one"])
+
+    def changed(calendar: Calendar) -> dict[str, Any]:
+        if calendar.job_ids == ["one"]:
+            ml.put_calendar_job(calendar_id=name, job_id="two")  # somebody else is faster
+        return {**calendar.as_dict(), "job_ids": [*calendar.job_ids, "three"]}
+
+    assert change(client, Calendar, name, changed).job_ids == ["one", "two", "three"]
+    assert ml.get_calendars(calendar_id=name)["calendars"][0]["job_ids"] == ["one", "two", "three"]
+    ml.delete_calendar(calendar_id=name)
+
+
 def test_filters_are_kept_and_not_deleted_while_a_job_needs_them(
     ml: MlClient, asking: MlClient, module_prefix: str, name: str, index: str
 ) -> None:
@@ -404,7 +527,17 @@ def test_snapshots_are_listed_described_reverted_to_and_kept_while_in_force(
     ml: MlClient, asking: MlClient, explored: Job, client: Elasticsearch
 ) -> None:
     (one,) = manifests(client, explored.job_id)
-    found = asking.get_model_snapshots(job_id=explored.job_id, desc=True, sort="timestamp")
+    former = {
+        **one,
+        "snapshot_id": "0-former",
+        "created": "2026-01-01T00:00:00Z",
+        "detail": {"valid": [], "chunks": 0, "writing": ""},
+    }
+    client.index(index=SNAPSHOTS, id=manifest_id(explored.job_id, "0-former"), document=former, refresh=True)
+    ids = [each["snapshot_id"] for each in asking.get_model_snapshots(job_id=explored.job_id)["model_snapshots"]]
+    assert ids == [one["snapshot_id"], "0-former"], "the newest first"
+    assert ml.delete_model_snapshot(job_id=explored.job_id, snapshot_id="0-former")["acknowledged"] is True
+    found = asking.get_model_snapshots(job_id=explored.job_id)
     assert (found["count"], found["model_snapshots"][0]["snapshot_id"]) == (1, one["snapshot_id"])
     id_ = {"job_id": explored.job_id, "snapshot_id": one["snapshot_id"]}
     changed = ml.update_model_snapshot(**id_, description="before the move", retain=True)["model"]
@@ -416,6 +549,25 @@ def test_snapshots_are_listed_described_reverted_to_and_kept_while_in_force(
         ml.revert_model_snapshot(job_id=explored.job_id, snapshot_id="no-such")
     with pytest.raises(ApiError, match="no empty snapshot"):
         ml.revert_model_snapshot(job_id=explored.job_id, snapshot_id="empty")
+
+
+def test_what_is_deleted_when_a_job_is_reverted_is_scored_again(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    save(client, Job.parse({"job_id": name, "detectors": [{"function": "count"}], "datafeed": {"indices": index}}, where=name))
+    job, window, learned = load_job(name, client), Window(START, START + 4 * HOUR), START + 2 * HOUR
+    detail = {"valid": [{"from": iso(learned)}], "chunks": 0, "writing": ""}
+    one = new_manifest(name, job.version, START - 24 * HOUR, learned) | {"trained": 1, "state": "promoted", "detail": detail}
+    client.index(index=SNAPSHOTS, id=manifest_id(name, one["snapshot_id"]), document=one, refresh=True)
+    state.advance(client, job, window)
+    kinds = ("record", "category_definition")
+    makers = [(Maker(job, kind, {}), int((START + n * HOUR).timestamp() * 1000)) for kind in kinds for n in range(4)]
+    documents = [(maker.id(time), time, orjson.dumps(maker.document(time))) for maker, time in makers]
+    results.replace(client, job, window, documents, types=list(kinds))
+    ml.revert_model_snapshot(job_id=name, snapshot_id=one["snapshot_id"], delete_intervening_results=True)
+    assert state.progress(client, job).window == Window(START, learned)
+    left = [hit["_source"]["result_type"] for hit in results.scan(client, {"term": {"job_id": name}})]
+    assert Counter(left) == {"record": 2, "category_definition": 4}, "the kinds of messages are the snapshot's"
 
 
 def test_forecasts_are_deleted_by_their_id_or_that_of_their_run(ml: MlClient, explored: Job, client: Elasticsearch) -> None:

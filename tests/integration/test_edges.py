@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import orjson
 import pytest
 
 from driftline.core.job import Job
+from driftline.core.results import Maker
+from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
+from driftline.pipeline.crowd import view_rare
 from driftline.pipeline.jobs import reset
 from driftline.pipeline.read import read_series
 from driftline.pipeline.score import score
 from driftline.pipeline.train import train
+from driftline.pipeline.view import documents
 from driftline.scoring.settings import ALARM_SCORE
 
 if TYPE_CHECKING:
@@ -90,6 +95,30 @@ VALUES = [
     "../../etc/passwd",
     "%s%n",
 ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ({"type": "long"}, lambda moment: int(moment.timestamp() * 1000)),
+        ({"type": "date", "format": "epoch_second"}, lambda moment: int(moment.timestamp())),
+        ({"type": "date", "format": "dd/MM/yyyy HH:mm"}, lambda moment: f"{moment:%d/%m/%Y %H:%M}"),
+    ],
+)
+def test_what_is_behind_an_anomaly_is_found_however_times_are_written(client, prefix, kind, written):
+    name, window = f"{prefix}times", Window(START + 2 * HOUR, START + 3 * HOUR)
+    client.indices.create(index=name, mappings={"properties": {"at": kind, "who": {"type": "keyword"}}})
+    bulk(client, (index_action(name, None, {"at": written(START + n * HOUR), "who": "a"}) for n in range(6)))
+    client.indices.refresh(index=name)
+    job = job_of(name, time_field="at", detectors=[{"function": "rare", "by_field_name": "who"}])
+    key, time = SeriesKey(0, None, "a"), int(window.start.timestamp() * 1000)
+    maker = Maker(job, "record", {"sentence": "a is rare"})
+    record = {**maker.document(time, key), "record_score": 50.0}
+    results.replace(client, job, window, [(maker.id(time, key), time, orjson.dumps(record))], types=["record"])
+    assert documents(client, job, key, window)["total"] == 1
+    (seen,) = view_rare(client, job, key, window)["values"]
+    assert (seen["before"], seen["inside"], seen["count"]) == (2, 1, 3)
+    reset(client, name)
 
 
 def test_any_partition_value_is_a_value(client, prefix):

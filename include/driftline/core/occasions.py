@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Occasion = tuple[str, datetime, datetime]
 DAY = timedelta(days=1)
+_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _ENDLESS = re.compile(r"FREQ=(?:SECOND|MINUTE)LY|INTERVAL=(?!0*[1-9])", re.IGNORECASE)
 
 
@@ -21,7 +22,7 @@ def parse_ical(text: str) -> icalendar.Calendar:
     """The calendar of an iCalendar's text.
 
     Raises:
-        ValueError: It is none, or an event of it comes more often than anything could look at.
+        ValueError: It is none, or an event of it comes more often than anything could look at, or never.
     """
     import icalendar
     import recurring_ical_events
@@ -30,13 +31,23 @@ def parse_ical(text: str) -> icalendar.Calendar:
         found = icalendar.Calendar.from_ical(text)
         # these would be counted for ever, so before anything is
         endless = [rule for rule in _rules(found) if _ENDLESS.search(rule)]
-        if not endless:
+        never = [rule for rule in _rules(found) if _never(rule)]
+        if not endless and not never:
             recurring_ical_events.of(found).at(2000)
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
         raise ValueError(f"not an iCalendar: {error}; it begins with BEGIN:VCALENDAR") from None
     if endless:
         raise ValueError(f"RRULE '{endless[0]}' comes too often: INTERVAL is 1 or more, and FREQ HOURLY or rarer")
+    if never:
+        raise ValueError(f"RRULE '{never[0]}' never comes: no month of it has such a day")
     return found
+
+
+def _never(rule: str) -> bool:
+    """Whether it names days that none of its months has: they would be looked for until the end of all years."""
+    parts = dict(part.upper().partition("=")[::2] for part in rule.split(";"))
+    days, months = ([int(each) for each in re.findall(r"\d+", parts.get(name, ""))] for name in ("BYMONTHDAY", "BYMONTH"))
+    return bool(days) and min(days) > max(_DAYS.get(month, 31) for month in months or [1])
 
 
 def _rules(found: icalendar.Calendar) -> list[str]:
@@ -45,7 +56,7 @@ def _rules(found: icalendar.Calendar) -> list[str]:
 
 
 def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list[Occasion]:
-    """The events between two times; those that name no zone are in `zone`."""
+    """The events between two times that were not cancelled; those that name no zone are in `zone`."""
     if text is None:
         return []
     import recurring_ical_events
@@ -55,7 +66,8 @@ def of_ical(text: str | None, start: datetime, end: datetime, zone: str) -> list
     for event in recurring_ical_events.of(parse_ical(text)).between(start - DAY, end + DAY):
         first = _moment(event.start, zone)
         last = max(_moment(event.end, zone), first + timedelta(seconds=1))
-        if first < end and start < last:
+        cancelled = str(event.get("STATUS") or "").upper() == "CANCELLED"
+        if first < end and start < last and not cancelled:
             found.append((str(event.get("SUMMARY") or "event"), first, last))
     return found
 

@@ -27,6 +27,7 @@ Identifier = Annotated[str, AfterValidator(identifier)]
 _OPERATORS = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 ITEMS_MOST = 10_000  # of a filter: Elastic's limit
 ALL = "_all"
+MILLISECONDS = 1e11  # as many seconds are thousands of years
 MONTH = 30 * 86_400
 EVERY = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 
@@ -37,6 +38,12 @@ class Condition(Definition):
     applies_to: Quantity = Field(description="What is compared; diff_from_typical without its sign, time as epoch seconds.")
     operator: Operator
     value: float
+
+    @model_validator(mode="after")
+    def _time_is_in_seconds(self) -> Condition:
+        if self.applies_to == "time" and abs(self.value) >= MILLISECONDS:
+            raise ValueError(f"a time is in epoch seconds; {self.value:g} is beyond all times: are these milliseconds?")
+        return self
 
     def holds(self, given: Any) -> Any:  # noqa: ANN401 - numbers or arrays
         """Whether a number, or each of an array, is so; NaN never is."""

@@ -26,7 +26,12 @@ def parse_span(text: str | int | float | timedelta) -> timedelta:
     """
     if isinstance(text, timedelta):
         return text
-    compact = str(text).replace(" ", "").lower()
+    compact = str(text).replace(" ", "")
+    if re.search(r"\dM(?![sS])", compact):  # it is no minute to Elasticsearch
+        raise WindowError(
+            f"'{text}' is not a span", expected="no months, which have no fixed length", fix="Use 30d, or m: minutes."
+        )
+    compact = compact.lower()
     if re.fullmatch(r"\d+(\.\d+)?", compact):
         compact += "s"
     parts = _SPAN.findall(compact)
@@ -76,7 +81,8 @@ def _time(text: str | int | float | datetime, now: datetime | None) -> datetime:
         moment = now or datetime.now(UTC)
         if amount:
             moment += parse_span(amount) * (-1 if sign == "-" else 1)
-        return floor_time(moment, parse_span(f"1{unit}")) if unit else moment
+        monday = timedelta(days=3 if unit == "w" else 0)  # when weeks begin; the epoch was a Thursday
+        return floor_time(moment + monday, parse_span(f"1{unit}")) - monday if unit else moment
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -187,6 +187,11 @@ def between(field: str, window: Window) -> dict[str, Any]:
     return {"range": {field: edges}}
 
 
+def before(field: str, end: datetime) -> dict[str, Any]:
+    """The query clause for a time field before a time."""
+    return {"range": {field: {"lt": int(end.timestamp() * 1000), "format": "epoch_millis"}}}
+
+
 def composite(job: Job, split: Split, window: Window, after: dict[str, Any] | None) -> dict[str, Any]:
     """The search body for one page: buckets of (time, partition, by), each with the detectors' metrics.
 

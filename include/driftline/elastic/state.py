@@ -103,6 +103,35 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
         return
 
 
+@talks_to_cluster
+def rewind(client: Elasticsearch, job: Owner, until: datetime) -> None:
+    """Takes back what this version of the job has scored from a time on: its results go, and the next run scores it again."""
+    name = _name(job.job_id, job.version)
+    for _ in range(ATTEMPTS):
+        try:
+            stored = client.get(index=STATE, id=name)
+        except NotFoundError:
+            return
+        known = _scored(stored["_source"])
+        if known.window.end <= until:
+            return
+        gap = Window(known.gap.start, min(known.gap.end, until)) if known.gap and known.gap.start < until else None
+        document = {field: value for field, value in stored["_source"].items() if field not in ("gap", "detail")}
+        document |= {"scored_from": iso(min(known.window.start, until)), "scored_until": iso(until)}
+        document |= {"gap": gap.as_dict()} if gap else {}
+        try:
+            client.index(
+                index=STATE,
+                id=name,
+                document=document,
+                if_seq_no=stored["_seq_no"],
+                if_primary_term=stored["_primary_term"],
+            )
+        except ConflictError:
+            continue
+        return
+
+
 def _gap(known: Scored, window: Window) -> Window | None:
     """What lies between what was scored and what is scored now, and was not: of several gaps all between their ends."""
     gap = known.gap

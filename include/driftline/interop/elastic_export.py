@@ -44,8 +44,23 @@ def to_elastic(job: Job) -> dict[str, Any]:
     return body
 
 
-def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
+def shown(job: Job) -> dict[str, Any]:
+    """A job for who looks at it, not to be made elsewhere: with all its detectors, each by the number that its records have."""
+    body, _ = exported(job, whole=True)
+    return body
+
+
+def numbers(job: Job) -> list[list[int]]:
+    """Of each detector that is shown, the detectors of ours that it stands for; the first is the number that it is shown by."""
+    return [ours for _, ours in _said(job, [], whole=True)]
+
+
+def exported(job: Job, *, whole: bool = False) -> tuple[dict[str, Any], list[str]]:
     """A job as Elastic's API takes it, and what of it is different there or missing.
+
+    Args:
+        job: The job.
+        whole: Whether it is only looked at: with the detectors that Elastic has no word for, and their numbers.
 
     Raises:
         DefinitionError: It has no word for any of the detectors.
@@ -63,7 +78,7 @@ def exported(job: Job) -> tuple[dict[str, Any], list[str]]:
         **({"model_plot_config": {"enabled": job.model_plot_config.enabled, **plot}} if plot else {}),
         "analysis_config": {
             "bucket_span": format_span(job.bucket_span),
-            "detectors": _detectors(job, notes),
+            "detectors": _detectors(job, notes, whole),
             "influencers": job.influencers,
             **{name: written[name] for name in _ANALYSIS if name in written},
             **_partitions(job),
@@ -94,23 +109,36 @@ def _partitions(job: Job) -> dict[str, Any]:
     return {PARTITIONS: said} if said else {}
 
 
-def _detectors(job: Job, notes: list[str]) -> list[dict[str, Any]]:
-    detectors: list[dict[str, Any]] = []
-    extras = job.elastic.get("detectors", [])
-    if len(extras) != len(job.detectors):  # its detectors were changed since
-        extras = [{}] * len(job.detectors)
-    for number, (detector, extra) in enumerate(zip(job.detectors, extras, strict=True)):
-        if ours := [name for name in _OUR_DETECTOR if getattr(detector, name) is not None]:
-            notes.append(f"detectors.{number} is not exported: Elastic has no {' and no '.join(ours)} of a detector")
-            continue
-        said = {**detector.model_dump(mode="json", exclude_defaults=True), **_function(detector, number, notes), **_taken(extra)}
-        detectors += [said] if said not in detectors else []  # what was one `metric` is one again
-    if not detectors:
+def _detectors(job: Job, notes: list[str], whole: bool) -> list[dict[str, Any]]:
+    said = _said(job, notes, whole)
+    if not said:
         raise DefinitionError(
             "Elastic has none of what the job's detectors look for, so nothing is left to export",
             where=f"job {job.job_id}, detectors",
             expected=f"a detector without {', '.join(_OUR_DETECTOR)}",
         )
+    return [{**each, "detector_index": ours[0]} if whole else each for each, ours in said]
+
+
+def _said(job: Job, notes: list[str], whole: bool) -> list[tuple[dict[str, Any], list[int]]]:
+    """Detectors in Elastic's words, each with the numbers of those that it stands for: what was one `metric` is one again."""
+    detectors: list[tuple[dict[str, Any], list[int]]] = []
+    extras = job.elastic.get("detectors", [])
+    if len(extras) != len(job.detectors):  # its detectors were changed since
+        extras = [{}] * len(job.detectors)
+    for number, (detector, extra) in enumerate(zip(job.detectors, extras, strict=True)):
+        ours = [name for name in _OUR_DETECTOR if getattr(detector, name) is not None]
+        if ours and not whole:
+            notes.append(f"detectors.{number} is not exported: Elastic has no {' and no '.join(ours)} of a detector")
+            continue
+        plain = detector.model_dump(mode="json", exclude_defaults=True, exclude=set(_OUR_DETECTOR))
+        said = {**plain, **_function(detector, number, notes), **_taken(extra)}
+        if ours:
+            detectors.append(({**said, "detector_description": detector.description}, [number]))
+        elif same := next((those for each, those in detectors if each == said), None):
+            same.append(number)
+        else:
+            detectors.append((said, [number]))
     return detectors
 
 

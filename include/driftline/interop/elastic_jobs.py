@@ -226,11 +226,11 @@ def _datafeed(
     feed = dict(mapping({} if found.datafeed is None else found.datafeed, "datafeed"))
     feed.pop("job_id", None)
     named = feed.get("indices") or feed.get("indexes") or index_pattern or []
-    indices = named.split(",") if isinstance(named, str) else _listed(named, "datafeed.indices")
+    indices = _names(named) if isinstance(named, str) else _listed(named, "datafeed.indices")
     if INDEX_PLACEHOLDER in indices:
         if index_pattern is None:
             refused.append(f"datafeed.indices: '{INDEX_PLACEHOLDER}' stands for an index; give it with --index-pattern")
-        pattern = (index_pattern or INDEX_PLACEHOLDER).split(",")
+        pattern = _names(index_pattern or INDEX_PLACEHOLDER)
         indices = [each for name in indices for each in (pattern if name == INDEX_PLACEHOLDER else [name])]
     if found.datafeed is None:
         notes.append("there is no datafeed: all documents of the index pattern are read")
@@ -248,6 +248,11 @@ def _datafeed(
     if idle:
         kept["datafeed"] = {**kept.get("datafeed", {}), **idle}
     return {**read, "indices": indices}
+
+
+def _names(text: str) -> list[str]:
+    """What a text names with commas between."""
+    return [name for each in text.split(",") if (name := each.strip())]
 
 
 def _counts(analysis: Mapping[str, Any]) -> bool:
@@ -294,6 +299,10 @@ def _old_rule(given: Mapping[str, Any], place: str, refused: list[str]) -> list[
     """One rule, or one for each condition where any of them is enough."""
     action = given.get("rule_action") or given.get("actions") or ["filter_results"]
     actions = [_OLD_ACTIONS.get(str(each), each) for each in ([action] if isinstance(action, str) else _listed(action, place))]
+    if target := given.get("target_field_name") or given.get("target_field_value"):
+        refused.append(
+            f"{place}a rule about '{target}' alone (target_field_name, target_field_value) is not supported; use a scope"
+        )
     parts: list[dict[str, Any]] = []
     for one in _listed(given.get("rule_conditions") or given.get("conditions"), f"{place}rule_conditions"):
         condition = mapping(one, f"{place}rule_conditions")

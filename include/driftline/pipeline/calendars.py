@@ -7,10 +7,10 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
-from elasticsearch import NotFoundError
+from elasticsearch import ConflictError, NotFoundError
 
 from driftline.core.definition import from_yaml
 from driftline.core.errors import DefinitionError
@@ -23,7 +23,7 @@ from driftline.elastic.client import explained
 from driftline.elastic.indices import JOBS, ensure_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from elasticsearch import Elasticsearch
@@ -34,6 +34,8 @@ Kind = Literal["calendar", "filter"]
 MODELS: dict[Kind, type[Calendar | Filter]] = {"calendar": Calendar, "filter": Filter}
 FOLDERS = {"calendar": calendars_dir, "filter": filters_dir}
 MOST = 10_000
+ATTEMPTS = 10  # somebody else changed it in between
+C = TypeVar("C", Calendar, Filter)
 _OF_ELASTIC = {"event_id", "calendar_id"}  # in its scheduled events
 
 
@@ -153,6 +155,34 @@ def save(client: Elasticsearch, one: Calendar | Filter) -> str:
     with explained(f"{kind} {name}"):
         client.index(index=JOBS, id=f"{kind}:{name}", document=document, refresh="wait_for")
     return name
+
+
+def change(client: Elasticsearch, model: type[C], name: str, changed: Callable[[C], dict[str, Any]]) -> C:
+    """Changes a calendar or filter of the index, also while others do.
+
+    Args:
+        client: The cluster.
+        model: Which of the two.
+        name: Its identifier.
+        changed: Gives the new definition; asked again where somebody else's change came first.
+
+    Raises:
+        DefinitionError: There is none, or its new definition is wrong, or others change it all the time.
+    """
+    kind = next(kind for kind, each in MODELS.items() if each is model)
+    with explained(f"{kind} {name}"):
+        for _ in range(ATTEMPTS):
+            try:
+                found = client.get(index=JOBS, id=f"{kind}:{name}")
+            except NotFoundError:
+                raise DefinitionError(f"there is no {kind} '{name}'") from None
+            before = model.parse(found["_source"]["definition"], where=f"{JOBS}/{kind}:{name}")
+            one = model.parse(changed(before), where=kind)
+            unchanged = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+            with contextlib.suppress(ConflictError):
+                client.index(index=JOBS, id=found["_id"], document=as_document(one), refresh="wait_for", **unchanged)
+                return one
+    raise DefinitionError(f"{kind} '{name}' is changed by others all the time", fix="Try again.")
 
 
 def as_document(one: Calendar | Filter) -> dict[str, Any]:

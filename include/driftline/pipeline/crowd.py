@@ -18,7 +18,7 @@ from driftline.elastic import lanes
 from driftline.elastic.client import explained
 from driftline.elastic.fields import data_range
 from driftline.elastic.lanes import Chosen
-from driftline.elastic.query import searched, splits
+from driftline.elastic.query import before, between, searched, splits
 from driftline.pipeline.categories import in_force
 from driftline.pipeline.compared import KINDS
 from driftline.pipeline.feedback import with_verdicts
@@ -207,7 +207,7 @@ def _counted(client: Elasticsearch, job: Job, number: int, rare: list[dict[str, 
     end = min(data.end, window.end)
     buckets = max(1.0, (end - data.start) / job.bucket_span)
     every = job.span_seconds * max(1, round(-(-buckets // TICKS)))
-    inside = {"range": {time: {"gte": iso(window.start), "lt": iso(window.end)}}}
+    inside = between(time, window)
     own = {
         "first": {"min": {"field": time}},
         "last": {"max": {"field": time}},
@@ -217,10 +217,10 @@ def _counted(client: Elasticsearch, job: Job, number: int, rare: list[dict[str, 
     aggs: dict[str, Any] = {}
     for place, each in enumerate(rare):
         clause = narrowed(job, SeriesKey(number, each["partition"], each["value"], each["over"])).datafeed.query
-        before = {"filter": {"range": {time: {"lt": iso(datetime.fromtimestamp(each["at"] / 1000, UTC))}}}}
-        aggs[f"v{place}"] = {"filter": clause, "aggs": {**own, "before": before}}
+        former = {"filter": before(time, datetime.fromtimestamp(each["at"] / 1000, UTC))}
+        aggs[f"v{place}"] = {"filter": clause, "aggs": {**own, "before": former}}
     wanted = sorted({each["value"] for each in rare})
-    clauses: list[dict[str, Any]] = [job.datafeed.query, {"range": {time: {"lt": iso(window.end)}}}]
+    clauses: list[dict[str, Any]] = [job.datafeed.query, before(time, window.end)]
     if "" not in wanted:  # which is what documents without the field have
         clauses.append({"terms": {detector.by_field_name: wanted}})
     with explained(f"job {job.job_id}, datafeed.indices"):

@@ -12,14 +12,14 @@ from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SnapshotError, SourceIndexError, WindowError
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
-from driftline.core.timespan import Window, floor_time, iso, parse_time
+from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import lanes, snapshots, state
 from driftline.elastic.annotations import of_job
 from driftline.elastic.client import explained, talks_to_cluster
 from driftline.elastic.fields import data_range
 from driftline.elastic.indices import FORECASTS
 from driftline.elastic.lanes import Chosen, of_jobs, result_range
-from driftline.elastic.query import SPLITS, splits
+from driftline.elastic.query import SPLITS, between, splits
 from driftline.elastic.read import read_cells
 from driftline.elastic.results import of_type, scan
 from driftline.models.trained import Trained
@@ -291,8 +291,7 @@ def documents(
     """
     clauses = category_clauses(client, job, key)
     job = narrowed(job, key)
-    edges = {"gte": iso(window.start), "lt": iso(window.end)}
-    query = {"bool": {"filter": [job.datafeed.query, {"range": {job.time_field: edges}}, *clauses]}}
+    query = {"bool": {"filter": [job.datafeed.query, between(job.time_field, window), *clauses]}}
     runtime: dict[str, Any] = {"runtime_mappings": job.datafeed.runtime_mappings} if job.datafeed.runtime_mappings else {}
     with explained(f"job {job.job_id}, datafeed.indices"):
         found = client.search(

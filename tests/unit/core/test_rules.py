@@ -113,6 +113,10 @@ def test_a_filter_that_is_not_there_is_named():
         ({"actions": ["force_time_shift"], "conditions": [{"applies_to": "time", "operator": "gt", "value": 1}]},
          "time_shift_amount"),
         ({"conditions": [{"applies_to": "actuals", "operator": "lt", "value": 1}]}, "custom_rules.0.conditions.0.applies_to"),
+        *(
+            ({"conditions": [{"applies_to": "time", "operator": "lt", "value": value}]}, "a time is in epoch seconds")
+            for value in (1000 * START, -1e300)
+        ),
     ],
 )  # fmt: skip
 def test_rules_that_make_no_sense_are_refused(rule, message):
@@ -169,6 +173,15 @@ def test_an_ical_recurs_by_its_own_clock():
     assert (day.start_time, day.end_time) == (datetime(2026, 5, 1, 4, tzinfo=UTC), datetime(2026, 5, 2, 4, tzinfo=UTC))
 
 
+def test_what_was_cancelled_is_no_event():
+    repeated = ("DTEND:20260101T010000Z", "RRULE:FREQ=DAILY;COUNT=3", "END:VEVENT", "BEGIN:VEVENT", "UID:1")
+    once = (*repeated, "RECURRENCE-ID:20260102T000000Z", "STATUS:CANCELLED", "DTSTART:20260102T000000Z", "DTEND:20260102T010000Z")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    left = calendar(ical=ical(*once)).between(start, start + timedelta(days=9))
+    assert [event.start_time.day for event in left] == [1, 3]
+    assert calendar(ical=ical("STATUS:cancelled")).between(start, start + timedelta(days=9)) == []
+
+
 def test_holidays_are_days_by_the_clock_of_the_calendar():
     zone = calendar(holidays=["DE-BY"], time_zone="Europe/Berlin")
     (event,) = zone.between(datetime(2026, 1, 5, 20, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
@@ -185,6 +198,8 @@ def test_holidays_are_days_by_the_clock_of_the_calendar():
         ({"ical": ical("RRULE:FREQ=DAILY", "RRULE:FREQ=DAILY;INTERVAL=-1")}, "comes too often"),
         ({"ical": ical("RRULE;VALUE=TEXT:freq=secondly")}, "comes too often"),
         ({"ical": ical("RRULE:FREQ=MINUTELY")}, "comes too often"),
+        ({"ical": ical("RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30,-31")}, "never comes"),
+        ({"ical": ical("RRULE:FREQ=DAILY;BYMONTH=4,6;BYMONTHDAY=31")}, "never comes"),
         ({"ical": ical("DURATION:P99999999D")}, "not an iCalendar"),
         *(
             ({"holidays": [name]}, f"no holidays are known of '{name}'")

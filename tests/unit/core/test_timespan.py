@@ -22,6 +22,13 @@ def test_what_is_no_span_is_refused_with_what_was_expected(text):
         parse_span(text)
 
 
+@pytest.mark.parametrize("text", ["1M", "6 M", "1d1M"])
+def test_a_month_is_no_span_and_no_minute(text):
+    with pytest.raises(WindowError, match="months, which have no fixed length"):
+        parse_span(text)
+    assert parse_span("500MS") == parse_span("0.5S")
+
+
 def test_a_span_without_end_is_refused():
     with pytest.raises(WindowError, match="'9999999999999d' is too long for a span"):
         parse_span("9999999999999d")
@@ -50,6 +57,9 @@ NOW = datetime(2026, 3, 18, 10, 7, 9, tzinfo=UTC)
         ("now", "2026-03-18T10:07:09Z"),
         ("now-1h", "2026-03-18T09:07:09Z"),
         ("now-7d/d", "2026-03-11T00:00:00Z"),
+        ("now/w", "2026-03-16T00:00:00Z"),
+        ("now-3d/w", "2026-03-09T00:00:00Z"),
+        ("now-2d/w", "2026-03-16T00:00:00Z"),
         (datetime(2026, 3, 1), "2026-03-01T00:00:00Z"),
     ],
 )

@@ -17,7 +17,7 @@ from driftline.core.errors import DefinitionError
 from driftline.core.functions import FUNCTIONS
 from driftline.core.job import Job
 from driftline.core.paths import ROOT
-from driftline.interop.elastic_export import exported, to_elastic
+from driftline.interop.elastic_export import exported, numbers, shown, to_elastic
 from driftline.interop.elastic_files import find_jobs
 from driftline.interop.elastic_jobs import to_job
 from driftline.pipeline.imports import export_job, import_jobs
@@ -158,6 +158,20 @@ def test_a_detector_that_elastic_cannot_have_is_left_out_and_named_rather_than_m
         exported(job(detectors=[mine]))
     with pytest.raises(DefinitionError, match=f"detectors.0: {name}"):
         export_job(job(detectors=[mine]), "loudml")
+
+
+def test_who_looks_at_a_job_sees_each_of_its_detectors_by_its_number():
+    ratio = {"function": "high_count", "per": {"function": "sum", "field_name": "b"}}
+    made = [ratio, *({"function": each, "field_name": "b"} for each in ("min", "max", "mean"))]
+    metric = {"function": "metric"}
+    looked = job(detectors=[*made, {"function": "count"}], elastic={"detectors": [{}, metric, metric, metric, {}]})
+    assert shown(looked)["analysis_config"]["detectors"] == [
+        {"function": "high_count", "detector_description": "high_count per sum(b)", "detector_index": 0},
+        {"function": "metric", "field_name": "b", "detector_index": 1},
+        {"function": "count", "detector_index": 4},
+    ]
+    assert numbers(looked) == [[0], [1, 2, 3], [4]]
+    assert [each["function"] for each in to_elastic(looked)["analysis_config"]["detectors"]] == ["metric", "count"]
 
 
 def test_the_functions_are_elastics_but_for_those_that_are_named():

@@ -75,6 +75,24 @@ def test_placeholders_are_the_index_pattern_or_a_refusal(tmp_path):
     assert refused.notes == ["datafeed.indices: 'INDEX_PATTERN_NAME' stands for an index; give it with --index-pattern"]
 
 
+def test_names_of_indices_may_have_spaces_between(tmp_path):
+    (found,), _ = find_jobs([write(tmp_path, web=JOB, datafeed_web={**FEED, "indices": "a, b"})])
+    assert to_job(found).job.datafeed.indices == ["a", "b"]
+    (found,), _ = find_jobs([write(tmp_path, web=JOB, datafeed_web={**FEED, "indices": ["INDEX_PATTERN_NAME"]})])
+    assert to_job(found, index_pattern="c, d").job.datafeed.indices == ["c", "d"]
+
+
+def test_an_old_rule_about_one_series_is_not_made_one_about_all():
+    old = {"target_field_name": "host", "target_field_value": "web1", "rule_conditions": [
+        {"condition_type": "numerical_actual", "condition": {"operator": "lt", "value": "10"}},
+    ]}  # fmt: skip
+    ruled = {"function": "count", "partition_field_name": "host", "detector_rules": [old]}
+    made = to_job(Found(Path("web.json"), {**JOB, "analysis_config": {"detectors": [ruled]}}, "web", datafeed=FEED))
+    assert made.status == "refused"
+    (note,) = made.notes
+    assert note.startswith("detectors.0.detector_rules.0: a rule about 'host' alone (target_field_name, target_field_value)")
+
+
 @pytest.mark.parametrize("feed", ["abc", [1], 5, []])
 def test_a_datafeed_that_is_no_mapping_is_refused(feed):
     refused = to_job(Found(Path("web.json"), JOB, "web", datafeed=feed))

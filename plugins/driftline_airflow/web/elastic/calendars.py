@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path
@@ -15,12 +17,13 @@ from driftline_airflow.web.access import ClusterDep, ReaderDep, asks
 from driftline_airflow.web.elastic import known
 from driftline_airflow.web.elastic.making import named
 from driftline_airflow.web.elastic.names import Names, every, matching, one
-from driftline_airflow.web.elastic.shape import Elastic, Moment, Paged, asked, missing, moment, wrong
+from driftline_airflow.web.elastic.shape import Elastic, Moment, Paged, asked, missing, moment, whole, wrong
 
 router = APIRouter(prefix="/_ml/calendars", route_class=Elastic)
 CalendarId = Annotated[str, Path(max_length=1000)]
 Given = Annotated[dict[str, Any], Body()]
 FIELDS = {"calendar_id", "description", "job_ids"}  # of a calendar of Elastic's; the rest of ours stays as it is
+LONGEST = timedelta(days=3653)  # of what comes again, in one answer
 SAID, OURS = ("skip_result", "skip_model_update"), ("force_time_shift", "partitions", "detectors", "every")
 
 
@@ -59,10 +62,9 @@ def _all(client: ClusterDep) -> dict[str, Calendar]:
     return {name: each for name, each in found.items() if isinstance(each, Calendar)}
 
 
-def _changeable(client: ClusterDep, name: str) -> Calendar:
-    found = known.changeable(client, "calendar", name).definition
-    assert isinstance(found, Calendar)
-    return found
+def _changed(client: ClusterDep, name: str, changed: Callable[[Calendar], dict[str, Any]]) -> Calendar:
+    known.changeable(client, "calendar", name)
+    return stored.change(client, Calendar, name, lambda calendar: {**calendar.as_dict(), **changed(calendar)})
 
 
 @router.put("/{calendar_id}")
@@ -101,39 +103,37 @@ def delete(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId) -> dict
 @router.put("/{calendar_id}/jobs/{job_id}")
 def put_job(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId, job_id: Names) -> dict[str, Any]:
     """Makes a calendar be about jobs; ids or groups with commas between."""
-    calendar = _changeable(client, calendar_id)
-    fresh = [name for name in job_id.split(",") if name and name not in calendar.job_ids]
-    return _with_jobs(client, calendar, [*calendar.job_ids, *fresh])
+    fresh = [name for name in job_id.split(",") if name]
+    return _shown(_changed(client, calendar_id, lambda one: {"job_ids": list(dict.fromkeys([*one.job_ids, *fresh]))}))
 
 
 @router.delete("/{calendar_id}/jobs/{job_id}")
 def delete_job(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId, job_id: Names) -> dict[str, Any]:
     """Makes a calendar be about some jobs no more."""
-    calendar = _changeable(client, calendar_id)
     gone = [name for name in job_id.split(",") if name]
-    if unknown := [name for name in gone if name not in calendar.job_ids]:
-        raise missing(f"Calendar [{calendar_id}] is not about job or group [{unknown[0]}]")
-    return _with_jobs(client, calendar, [name for name in calendar.job_ids if name not in gone])
 
+    def without(calendar: Calendar) -> dict[str, Any]:
+        if unknown := [name for name in gone if name not in calendar.job_ids]:
+            raise missing(f"Calendar [{calendar_id}] is not about job or group [{unknown[0]}]")
+        return {"job_ids": [name for name in calendar.job_ids if name not in gone]}
 
-def _with_jobs(client: ClusterDep, calendar: Calendar, job_ids: list[str]) -> dict[str, Any]:
-    made = known.change(client, "calendar", {**calendar.as_dict(), "job_ids": job_ids})
-    assert isinstance(made, Calendar)
-    return _shown(made)
+    return _shown(_changed(client, calendar_id, without))
 
 
 @router.post("/{calendar_id}/events")
 def post_events(client: ClusterDep, user: ReaderDep, calendar_id: CalendarId, body: Given) -> dict[str, Any]:
     """Adds events to a calendar."""
-    calendar, given = _changeable(client, calendar_id), body.get("events")
+    given = body.get("events")
     if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
         raise wrong("[events] at least one event is required")
     ours = [{name: value for name, value in each.items() if name not in ("calendar_id", "event_id")} for each in given]
     fresh = [ScheduledEvent.parse(each, where="events") for each in ours]
-    there = {each.id for each in calendar.events}
-    added = [each.as_dict() for each in fresh if each.id not in there]
-    definition = calendar.as_dict()
-    known.change(client, "calendar", {**definition, "events": [*definition.get("events", []), *added]})
+
+    def added(calendar: Calendar) -> dict[str, Any]:
+        events = {each.id: each.as_dict() for each in (*calendar.events, *fresh)}
+        return {"events": list(events.values())}
+
+    _changed(client, calendar_id, added)
     return {"events": [_event(calendar_id, each) for each in fresh]}
 
 
@@ -163,9 +163,14 @@ def _concerns(client: ClusterDep, user: Any, calendar: Calendar, name: str) -> b
 
 def _between(calendar: Calendar, how: Events) -> list[ScheduledEvent]:
     start, end = (moment(name, each) if each else None for name, each in (("start", how.start), ("end", how.end)))
-    if start and end:
-        window = Window(start, end)
-        return calendar.between(window.start, window.end)
+    if start and end and (calendar.ical or calendar.holidays or any(each.every for each in calendar.events)):
+        given, ever = Window(start, end), whole(None, None)
+        start, end = max(given.start, ever.start), min(given.end, ever.end)
+        if end - start > LONGEST:
+            raise wrong(
+                f"[end] events of calendar [{calendar.calendar_id}] come again and again: ask for {LONGEST.days} days at most"
+            )
+        return calendar.between(start, end) if start < end else []
     return [each for each in calendar.events if (not end or each.start_time < end) and (not start or start < each.end_time)]
 
 
@@ -174,11 +179,14 @@ def delete_event(
     client: ClusterDep, user: ReaderDep, calendar_id: CalendarId, event_id: Annotated[str, Path(max_length=100)]
 ) -> dict[str, Any]:
     """Deletes an event."""
-    calendar = _changeable(client, calendar_id)
-    kept = [each for each in calendar.events if each.id != event_id]
-    if len(kept) == len(calendar.events):
-        raise missing(f"No event with id [{event_id}] in calendar [{calendar_id}]")
-    known.change(client, "calendar", {**calendar.as_dict(), "events": [each.as_dict() for each in kept]})
+
+    def without(calendar: Calendar) -> dict[str, Any]:
+        kept = [each.as_dict() for each in calendar.events if each.id != event_id]
+        if len(kept) == len(calendar.events):
+            raise missing(f"No event with id [{event_id}] in calendar [{calendar_id}]")
+        return {"events": kept}
+
+    _changed(client, calendar_id, without)
     return {"acknowledged": True}
 
 

@@ -13,7 +13,7 @@ from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, asks
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import making, running
 from driftline_airflow.web.elastic.names import Held, Names, changing, every, feeds, of, unknown
-from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, Which, asked, conflict, missing, moment, taken, wrong
+from driftline_airflow.web.elastic.shape import Asked, Elastic, Moment, Which, asked, conflict, missing, moment, wrong
 
 router = APIRouter(prefix="/_ml/datafeeds", route_class=Elastic)
 FeedId = Annotated[str, Path(max_length=1000)]
@@ -71,10 +71,8 @@ def _changing(client: ClusterDep, user: Any, datafeed_id: str) -> Held:  # noqa:
 @router.put("/{datafeed_id}")
 def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """Gives a job its datafeed; its DAGs appear within seconds, paused."""
-    making.named(datafeed_id, body, "datafeed_id")
     there = every(client, user)
-    if any(each.datafeed_id == datafeed_id for each in there.values()):
-        raise taken(f"A datafeed with id [{datafeed_id}] already exists")
+    making.fresh_feed(datafeed_id, body, there)
     job_id = body.get("job_id")
     held = there.get(str(job_id))
     if held is None:
@@ -82,7 +80,8 @@ def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotate
     changing(user, [held])
     if held.feed is not None:
         raise conflict(f"A datafeed [{held.datafeed_id}] already exists for job [{job_id}]")
-    job = making.made(held.job_id, held.body, {**body, "datafeed_id": datafeed_id})
+    feed = {**body, "datafeed_id": datafeed_id}
+    job = making.made(held.job_id, held.body, feed) if held.job is None else making.refed(held.job, feed, anew=True)
     making.save(client, job)
     return of(job).feed or {}
 
@@ -179,6 +178,8 @@ def update(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annot
     held = _changing(client, user, datafeed_id).changeable()
     if body.get("job_id", held.job_id) != held.job_id:
         raise wrong("[job_id] a datafeed stays with its job")
+    if body.get("datafeed_id", datafeed_id) != datafeed_id:
+        raise wrong("[datafeed_id] a datafeed keeps its id")
     job = making.refed(held.runnable(), body)
     making.save(client, job)
     return of(job).feed or {}

@@ -62,13 +62,16 @@ def update(
     client: ClusterDep, user: ReaderDep, filter_id: FilterId, how: Annotated[Changed, Depends(asked(Changed))]
 ) -> dict[str, Any]:
     """Adds and removes items."""
-    one = known.changeable(client, "filter", filter_id).definition
-    assert isinstance(one, Filter)
-    if unknown := [each for each in how.remove_items if each not in one.items]:
-        raise wrong(f"Cannot remove item [{unknown[0]}] as it is not present in filter [{filter_id}]")
-    items = [each for each in dict.fromkeys([*one.items, *how.add_items]) if each not in how.remove_items]
-    described = one.description if how.description is None else how.description
-    return _shown(known.change(client, "filter", {"filter_id": filter_id, "description": described, "items": items}))
+
+    def changed(one: Filter) -> dict[str, Any]:
+        if unknown := [each for each in how.remove_items if each not in one.items]:
+            raise wrong(f"Cannot remove item [{unknown[0]}] as it is not present in filter [{filter_id}]")
+        items = [each for each in dict.fromkeys([*one.items, *how.add_items]) if each not in how.remove_items]
+        described = one.description if how.description is None else how.description
+        return {"filter_id": filter_id, "description": described, "items": items}
+
+    known.changeable(client, "filter", filter_id)
+    return _shown(stored.change(client, Filter, filter_id, changed))
 
 
 @router.delete("/{filter_id}")

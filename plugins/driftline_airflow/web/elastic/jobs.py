@@ -42,12 +42,15 @@ DeletedDep = Annotated[Deleted, Depends(asked(Deleted))]
 def shown(held: Held, *, generated: bool = True) -> dict[str, Any]:
     """A job as Elastic's API gives it."""
     body = {**held.body, "job_id": held.job_id}
-    if not generated:
-        return body | ({"datafeed_config": held.feed} if held.feed else {})
-    analysis = dict(body["analysis_config"])
-    analysis["detectors"] = [{**each, "detector_index": n} for n, each in enumerate(analysis.get("detectors", []))]
-    about = {"time_field": "time", "time_format": "epoch_ms", **body.get("data_description", {})}
     feed = {"datafeed_config": held.feed} if held.feed else {}
+    if not generated:
+        return body | feed
+    analysis = dict(body["analysis_config"])
+    analysis["detectors"] = [
+        {**each, "detector_index": each.get("detector_index", n) if held.job else n}  # the number that its records have
+        for n, each in enumerate(analysis.get("detectors", []))
+    ]
+    about = {"time_field": "time", "time_format": "epoch_ms", **body.get("data_description", {})}
     return {**ALWAYS, **body, "analysis_config": analysis, "data_description": about, **feed}
 
 
@@ -59,8 +62,8 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
 
     making.named(job_id, body, "job_id")
     there = every(client, user)
-    # broken ones are there, too
-    if job_id in there or any((each.kind, each.id) == ("job", job_id) for each in list_definitions(client)):
+    # broken ones are there, too, and an analysis or signatures of that id would have no DAGs any more
+    if job_id in there or any(each.id == job_id and each.kind != "source" for each in list_definitions(client)):
         raise taken(f"The job cannot be created with the Id '{job_id}'. The Id is already used.")
     plain = {name: value for name, value in body.items() if name != "datafeed_config"}
     feed = body.get("datafeed_config")
@@ -72,7 +75,9 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
         raise wrong("[datafeed_config] a mapping was expected")
     from driftline_airflow.web.elastic.names import of
 
-    job = making.made(job_id, plain, {"datafeed_id": f"datafeed-{job_id}", **feed})
+    datafeed_id = str(feed.get("datafeed_id") or f"datafeed-{job_id}")
+    making.fresh_feed(datafeed_id, feed, there)
+    job = making.made(job_id, plain, {**feed, "datafeed_id": datafeed_id})
     making.save(client, job)
     return shown(of(job))
 
@@ -124,7 +129,11 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
         making.made(held.job_id, fresh, None, index_pattern=making.ANY)
         keep(client, held.job_id, fresh)
         return shown(Held(held.job_id, None, fresh, None, "index"))
-    job = making.updated(held.runnable(), body)
+    job = making.updated(held.job, body)
+    if held.feed is None:
+        fresh = of(job).body
+        keep(client, held.job_id, fresh, former=job)
+        return shown(Held(held.job_id, job, fresh, None, "index"))
     making.save(client, job)
     return shown(of(job))
 

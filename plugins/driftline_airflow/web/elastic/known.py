@@ -37,11 +37,6 @@ def make(client: ClusterDep, kind: stored.Kind, name: str, definition: dict[str,
     """
     if name in listed(client, kind):
         raise taken(f"Cannot create {kind} with id [{name}] as it already exists")
-    return change(client, kind, definition)
-
-
-def change(client: ClusterDep, kind: stored.Kind, definition: dict[str, Any]) -> Calendar | Filter:
-    """Stores a definition."""
     one = stored.MODELS[kind].parse(definition, where=kind)
     stored.save(client, one)
     return one

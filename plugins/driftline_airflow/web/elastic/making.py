@@ -11,7 +11,7 @@ from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline_airflow.web.access import ClusterDep
 from driftline_airflow.web.elastic.names import Held
-from driftline_airflow.web.elastic.shape import wrong
+from driftline_airflow.web.elastic.shape import taken, wrong
 
 # Fields of a job and of a datafeed that are ours as well; the others are kept as they are said, without effect.
 JOB = {"description", "groups", "model_plot_config", "model_prune_window", "model_snapshot_retention_days",
@@ -32,6 +32,13 @@ def named(name: str, body: dict[str, Any], field: str) -> None:
         raise wrong(
             f"Inconsistent {field}; '{body[field]}' specified in the body differs from '{name}' specified as a URL argument."
         )
+
+
+def fresh_feed(datafeed_id: str, body: dict[str, Any], there: dict[str, Held]) -> None:
+    """Refuses a new datafeed by an id that is none, or that one has already."""
+    named(datafeed_id, body, "datafeed_id")
+    if any(each.datafeed_id == datafeed_id for each in there.values()):
+        raise taken(f"A datafeed with id [{datafeed_id}] already exists")
 
 
 def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, index_pattern: str | None = None) -> Job:
@@ -55,7 +62,7 @@ def updated(job: Job, changes: dict[str, Any]) -> Job:
     kept = dict(definition.get("elastic") or {})
     for name, value in changes.items():
         if name == "detectors":
-            definition["detectors"] = _detectors(definition["detectors"], value)
+            definition["detectors"] = _detectors(job, definition["detectors"], value)
         elif name in JOB:
             definition[name] = _plot(value, kept) if name == "model_plot_config" else value
         else:
@@ -70,8 +77,10 @@ def _plot(value: object, kept: dict[str, Any]) -> dict[str, Any]:
     return {"enabled": value.get("enabled", False)}
 
 
-def _detectors(detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
-    out = [dict(each) for each in detectors]
+def _detectors(job: Job, detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
+    from driftline.interop.elastic_export import numbers
+
+    out, together = [dict(each) for each in detectors], numbers(job)
     for change in changes if isinstance(changes, list) else [changes]:
         index = change.get("detector_index") if isinstance(change, dict) else None
         if not isinstance(index, int) or not 0 <= index < len(out):
@@ -79,16 +88,20 @@ def _detectors(detectors: list[dict[str, Any]], changes: object) -> list[dict[st
         if unknown := change.keys() - {"detector_index", "description", "custom_rules"}:
             raise DefinitionError(f"detectors: {', '.join(sorted(unknown))} cannot be changed")
         names = {"description": "detector_description", "custom_rules": "custom_rules"}
-        out[index] |= {names[name]: value for name, value in change.items() if name in names}
+        for number in next(each for each in together if index in each):  # the three of a `metric` are one there
+            out[number] |= {names[name]: value for name, value in change.items() if name in names}
     return out
 
 
-def refed(job: Job, changes: dict[str, Any]) -> Job:
-    """A job with its datafeed changed."""
+def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
+    """A job with its datafeed changed; `anew` with another one, paused, of which what Elastic has no word for is the former's."""
     definition = job.as_dict()
     feed, kept = dict(definition["datafeed"]), dict(definition.get("elastic") or {})
+    idle = kept.get("datafeed", {})
+    if anew:
+        definition["paused"], feed, kept["datafeed"] = True, {name: feed[name] for name in feed.keys() - FEED}, {}
     for name, value in ((SPELLINGS.get(name, name), value) for name, value in changes.items()):
-        if name in FEED:
+        if name in FEED and idle.get(name) != value:
             feed[name] = value
         elif name != "job_id":
             kept["datafeed"] = {**kept.get("datafeed", {}), name: value}

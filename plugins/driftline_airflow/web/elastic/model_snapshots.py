@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 
 from driftline.core.results import milliseconds
-from driftline.core.timespan import iso, parse_time
-from driftline.elastic import results, snapshots
+from driftline.core.timespan import floor_time, iso, parse_time
+from driftline.elastic import results, snapshots, state
 from driftline.elastic.indices import RESULTS
 from driftline_airflow.web.access import ClusterDep, asks
 from driftline_airflow.web.airflow import AirflowDep
@@ -20,6 +20,12 @@ from driftline_airflow.web.elastic.shape import Asked, Elastic, Ranged, absent, 
 router = APIRouter(prefix="/_ml/anomaly_detectors/{job_id}/model_snapshots", route_class=Elastic)
 SnapshotId = Annotated[str, Path(max_length=100)]
 SORTS = {"timestamp", "min_version", "description", "snapshot_id", "latest_record_time_stamp", "latest_result_time_stamp"}
+
+
+class Listed(Ranged):
+    """Which snapshots."""
+
+    desc: bool = True
 
 
 class Changed(Asked):
@@ -35,7 +41,7 @@ class Reverted(Asked):
     delete_intervening_results: bool = False
 
 
-RangedDep = Annotated[Ranged, Depends(asked(Ranged))]
+ListedDep = Annotated[Listed, Depends(asked(Listed))]
 
 
 def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -66,16 +72,16 @@ def _one(client: ClusterDep, held: Held, snapshot_id: str) -> dict[str, Any]:
 
 @router.api_route("", methods=["GET", "POST"])
 @asks
-def get_all(client: ClusterDep, held: HeldDep, how: RangedDep) -> dict[str, Any]:
+def get_all(client: ClusterDep, held: HeldDep, how: ListedDep) -> dict[str, Any]:
     """All snapshots of a job."""
     return get(client, held, "_all", how)
 
 
 @router.api_route("/{names}", methods=["GET", "POST"])
 @asks
-def get(client: ClusterDep, held: HeldDep, names: Names, how: RangedDep) -> dict[str, Any]:
+def get(client: ClusterDep, held: HeldDep, names: Names, how: ListedDep) -> dict[str, Any]:
     """Some snapshots of a job."""
-    sort = how.sort or "snapshot_id"
+    sort = how.sort or "timestamp"
     if sort not in SORTS:
         raise wrong(f"[sort] snapshots cannot be sorted by '{sort}'")
     there = {each["snapshot_id"]: _shown(each) for each in snapshots.manifests(client, held.job_id)}
@@ -117,6 +123,8 @@ def revert(
     how: Annotated[Reverted, Depends(asked(Reverted))],
 ) -> dict[str, Any]:
     """Puts a snapshot in force from where its data ends, until a newer one is promoted."""
+    from driftline.pipeline.versions import COUNTED
+
     if snapshot_id == "empty":
         raise absent("There is no empty snapshot here: _reset forgets all that a job has learned.")
     found = _one(client, held, snapshot_id)
@@ -125,6 +133,8 @@ def revert(
     job, end = held.runnable(), parse_time(found["training_end"])
     snapshots.revert(client, held.job_id, snapshot_id, end, version=job.version)
     if how.delete_intervening_results:
-        later = results.interval(job, whole(iso(end), None))
+        since = floor_time(end, job.bucket_span)
+        state.rewind(client, job, since)  # first: what is left of a half deletion is scored again, too
+        later = [*results.interval(job, whole(iso(since), None)), {"terms": {"result_type": list(COUNTED)}}]
         results.delete(client, f"{RESULTS}-*", {"bool": {"filter": later}})
     return {"model": _shown(_one(client, held, snapshot_id))}

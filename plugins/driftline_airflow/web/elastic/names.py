@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -65,9 +66,9 @@ class Held:
 
 def of(job: Job, origin: Literal["file", "index"] = "index") -> Held:
     """A job that has a datafeed."""
-    from driftline.interop.elastic_export import to_elastic
+    from driftline.interop.elastic_export import shown
 
-    body = to_elastic(job)
+    body = shown(job)
     feed = body.pop("datafeed_config")
     feed = {"datafeed_id": f"datafeed-{job.job_id}", **feed, "job_id": job.job_id}
     return Held(job.job_id, job, body, feed, origin)
@@ -78,11 +79,12 @@ def every(client: ClusterDep, user: Any) -> dict[str, Held]:  # noqa: ANN401 - t
     from driftline.pipeline.jobs import list_definitions
     from driftline.pipeline.unfinished import listed
 
-    found = {name: Held(name, each.former, each.body, None, "index") for name, each in listed(client).items()}
+    there = {name: each for name, each in listed(client).items() if may(user, "GET", of_job(name))}
+    found = {name: Held(name, each.former, each.body, None, "index") for name, each in there.items()}
     for entry in list_definitions(client):
-        if entry.kind == "job" and entry.text is not None:
+        if entry.kind == "job" and entry.text is not None and may(user, "GET", of_job(entry.id)):
             found[entry.id] = of(Job.model_validate(orjson.loads(entry.text)), entry.origin)
-    return {name: found[name] for name in sorted(found) if may(user, "GET", of_job(name))}
+    return {name: found[name] for name in sorted(found)}
 
 
 def one(client: ClusterDep, user: Any, job_id: str) -> Held:  # noqa: ANN401
@@ -139,7 +141,7 @@ def matching(
         return list(things.values())
     chosen: set[str] = set()
     for name in filter(None, expression.split(",")):
-        pattern = "*" if name == "_all" else name
+        pattern = "*" if name == "_all" else re.sub(r"[?[]", r"[\g<0>]", name)  # only stars stand for anything
         found = {id_ for id_ in things if any(fnmatchcase(each, pattern) for each in (id_, *groups.get(id_, ())))}
         if not found and ("*" not in pattern or not allow_no_match):
             raise missing(f"{what} '{name}'")

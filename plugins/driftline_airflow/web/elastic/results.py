@@ -25,6 +25,7 @@ SORTED = {name for name, about in MAPPINGS[RESULTS].items() if about.get("enable
 class Records(Ranged):
     """Which records."""
 
+    desc: bool = True
     record_score: Score = 0.0
 
 
@@ -38,6 +39,7 @@ class Buckets(Ranged):
 class Influencers(Ranged):
     """Which influencers."""
 
+    desc: bool = True
     influencer_score: Score = 0.0
 
 

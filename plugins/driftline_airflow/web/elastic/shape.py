@@ -149,9 +149,11 @@ class Which(Named):
 
 def asked(model: type[A]) -> Callable[..., A]:
     """A dependency: parameters of the query or, before them, of the body."""
+    flags = {name for name, field in model.model_fields.items() if field.annotation is bool}
 
     def read(request: Request, user: GetUserDep, body: Annotated[dict[str, Any] | None, Body()] = None) -> A:
-        given = {name: value for name, value in request.query_params.items() if name not in COMMON}
+        asked = {name: value for name, value in request.query_params.items() if name not in COMMON}
+        given = {name: "true" if name in flags and not value else value for name, value in asked.items()}  # ?force
         try:
             return model.model_validate({**given, **(body or {})})
         except ValidationError as error:

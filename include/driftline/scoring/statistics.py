@@ -192,7 +192,7 @@ def clock_moves(times: NDArray[np.datetime64], local: NDArray[np.datetime64], wi
 
 def _same_time(moves: Moves, lag: int) -> Moves:
     """(T - lag,) the buckets that lie so many before those from `lag` on by the clock; the first one where there is none."""
-    return np.maximum(np.arange(len(moves) - lag) + moves[lag:] - moves[:-lag], 0)
+    return np.asarray(np.maximum(np.arange(len(moves) - lag) + moves[lag:] - moves[:-lag], 0), dtype=np.intp)
 
 
 def unforeseen(z: Matrix, shape: Matrix, windows: Windows) -> NDArray[np.bool_]:

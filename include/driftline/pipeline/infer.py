@@ -137,7 +137,9 @@ def _predicted(found: Found) -> dict[str, int]:
 def _done(
     client: Elasticsearch, analysis: Analysis, run: str, started: datetime, outcome: dict[str, Any], word: str
 ) -> dict[str, Any]:
-    state.reach(client, state.INFERRED, analysis.analytics_id, parse_time(outcome["end"]))
+    window, last = Window.parse(outcome["start"], outcome["end"]), state.reached(client, state.INFERRED, analysis.analytics_id)
+    if last is None or window.start <= last:  # else nobody has predicted what lies between
+        state.reach(client, state.INFERRED, analysis.analytics_id, min(window.end, started))  # what is to come is not done
     state.journal(
         client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word,
         window_start=outcome["start"], window_end=outcome["end"], detail=outcome,

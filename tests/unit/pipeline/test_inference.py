@@ -1,0 +1,52 @@
+"""New documents: which are new, and how they are read, written and told of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from driftline.core.analysis import Analysis
+from driftline.pipeline import infer
+
+ANALYSIS = {
+    "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "out"},
+    "analysis": {"classification": {"dependent_variable": "tag"}}, "inference": {"dest": "tagged", "index": "new"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Predicts at a time, in a cluster whose index has no document: gives the interval."""
+    marks: dict[str, datetime] = {}
+
+    def reach(client, kind, name, until):
+        marks[name] = max(marks.get(name, until), until)
+
+    monkeypatch.setattr(infer.state, "reached", lambda client, kind, name: marks.get(name))
+    monkeypatch.setattr(infer.state, "reach", reach)
+    monkeypatch.setattr(infer.state, "journal", lambda *_, **__: None)
+    monkeypatch.setattr(infer.trained, "list_", lambda *_: [{"model_id": "m", "in_force_since": "2026-01-01T00:00:00Z"}])
+    monkeypatch.setattr(infer.promotion, "load", lambda *_: None)
+    monkeypatch.setattr(infer, "field_types", lambda *_, **__: {"@timestamp": "date"})
+    monkeypatch.setattr(infer.destination, "check", lambda *_: None)
+    monkeypatch.setattr(infer, "count", lambda *_, **__: 0)
+
+    def run(now: str, **asked: str) -> tuple[str, str]:
+        moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+        monkeypatch.setattr(infer, "datetime", type("Clock", (datetime,), {"now": classmethod(lambda *_: moment)}))
+        told = infer.infer(None, Analysis.parse(ANALYSIS, where="t"), **asked)
+        return told["start"], told["end"]
+
+    return run
+
+
+def test_what_nobody_predicted_is_still_new_after_a_later_interval_was_asked_for(at) -> None:
+    at("2026-01-05T00:00")
+    at("2026-01-08T12:00", start="2026-01-08T00:00Z")
+    assert at("2026-01-08T13:00") == ("2026-01-04T23:00:00Z", "2026-01-08T13:00:00Z")
+
+
+def test_an_end_that_is_yet_to_come_leaves_what_comes_until_then_new(at) -> None:
+    at("2026-01-09T00:00", end="2026-02-01T00:00Z")
+    assert at("2026-01-09T01:00") == ("2026-01-08T23:00:00Z", "2026-01-09T01:00:00Z")

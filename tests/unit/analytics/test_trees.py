@@ -98,6 +98,16 @@ def test_numbers_over_many_magnitudes_are_learned_as_their_logarithm() -> None:
     assert np.corrcoef(np.log1p(model.predict(rows)), np.log1p(target))[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("unit", [0.001, 1, 10_000])
+def test_errors_of_few_are_kept_small_by_huber_in_any_unit(unit: float) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(600, 2)).astype(np.float32)
+    target = 2 * rows[:, 0] * unit
+    given = np.where(random.random(600) < 0.03, 100 * unit, target)
+    model = trees.fit(rows, given, settings=Regression(**QUICK, loss_function="huber"), classes=[], categorical=[])
+    assert 1 - np.mean((model.predict(rows) - target) ** 2) / target.var() > 0.9
+
+
 def test_rare_classes_are_favoured_where_that_is_asked() -> None:
     random = np.random.default_rng(3)
     labels = (random.random(3000) < 0.05).astype(int)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.analysis import Classification
-from driftline.core.errors import DriftlineError, SnapshotError
+from driftline.core.errors import DataError, DriftlineError, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,9 +144,17 @@ def fit(
         classes: The names of the classes, empty for a regression.
         categorical: Columns whose numbers are names.
         progress: Told of the search and the fit.
+
+    Raises:
+        DataError: A value has no logarithm, and its loss is wanted.
     """
     log = not classes and getattr(settings, "loss_function", "mse") == "msle"
-    wanted = np.log1p(np.maximum(target, 0)) if log else np.asarray(target, dtype=np.float64)
+    if log and target.min() <= -1:
+        raise DataError(
+            f"'{settings.dependent_variable}' is {target.min():.6g} in a document",
+            expected="more than -1 for msle", fix="Take loss_function mse or huber, or leave such documents out by source.query.",
+        )  # fmt: skip
+    wanted = np.log1p(target) if log else np.asarray(target, dtype=np.float64)
     fixed = _fixed(settings, classes, wanted)
     order = np.random.default_rng(settings.randomize_seed).permutation(len(rows))
     best, searched = _search(rows, wanted, order, fixed, settings, categorical, progress)

@@ -17,7 +17,7 @@ from driftline.analytics.leaks import told_alone
 from driftline.analytics.model import Model
 from driftline.analytics.treetext import checked
 from driftline.core.analysis import Classification, Regression
-from driftline.core.errors import SnapshotError
+from driftline.core.errors import DataError, SnapshotError
 
 QUICK = {"dependent_variable": "y", "max_optimization_rounds_per_hyperparameter": 0}
 
@@ -96,6 +96,12 @@ def test_numbers_over_many_magnitudes_are_learned_as_their_logarithm() -> None:
     target = np.exp(3 * rows[:, 0])
     model = trees.fit(rows, target, settings=Regression(**QUICK, loss_function="msle"), classes=[], categorical=[])
     assert np.corrcoef(np.log1p(model.predict(rows)), np.log1p(target))[0, 1] > 0.98
+
+
+def test_numbers_without_a_logarithm_are_refused_where_its_loss_is_wanted() -> None:
+    settings = Regression(**QUICK, loss_function="msle")
+    with pytest.raises(DataError, match="'y' is -7 in a document; expected more than -1"):
+        trees.fit(np.zeros((60, 1)), np.linspace(-7, 7, 60), settings=settings, classes=[], categorical=[])
 
 
 @pytest.mark.parametrize("unit", [0.001, 1, 10_000])

@@ -40,11 +40,15 @@ def usable(client: Elasticsearch, analysis: Analysis) -> tuple[dict[str, str], s
     label = analysis.supervised.dependent_variable if analysis.supervised else None
     kind = _label_type(types, label, analysis, where) if label else None
     families = {label, f"{label}.keyword", (label or "").removesuffix(".keyword")} if label else set()
-    wanted = analysis.wanted([name for name in types if name not in families and not _below(name, analysis.dest.results_field)])
-    # a text that has a keyword beside it is the same twice
-    found = {
-        name: types[name] for name in wanted if types[name] in USED and not (types[name] in TEXTS and f"{name}.keyword" in types)
+    # all fields of the index may be named, also those that nothing is learned from
+    wanted = {
+        name: types[name]
+        for name in analysis.wanted(list(types))
+        if types[name] in USED and name not in families and not _below(name, analysis.dest.results_field)
     }
+    # a text that has a keyword beside it is the same twice; who excludes the keyword means both
+    beside = wanted if analysis.analyzed_fields.includes else types
+    found = {name: kind for name, kind in wanted.items() if not (kind in TEXTS and f"{name}.keyword" in beside)}
     ours = f"{analysis.dest.results_field}.{MODEL_ID}" in types  # what a prediction at ingest left; it is replaced
     if _below_any(types, analysis.dest.results_field) and not ours:
         raise SourceIndexError(

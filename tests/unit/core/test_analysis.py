@@ -7,6 +7,7 @@ import pytest
 from driftline.core.analysis import Analysis
 from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.interop.elastic_analytics import to_analysis
+from driftline.pipeline import documents
 
 BASE = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "requests-out"},
@@ -84,6 +85,34 @@ def test_elastics_analysis_is_taken_over() -> None:
     assert [each.split(":")[0] for each in notes] == [
         "its id is 'web-tags' here", "create_time, model_memory_limit, version", "alpha", "training_percent",
     ]  # fmt: skip
+
+
+def test_a_seed_of_elastics_may_be_any_long() -> None:
+    config = {**BASE, "analysis": {"classification": {"dependent_variable": "tag", "randomize_seed": -2744578391624501234}}}
+    config["id"] = config.pop("analytics_id")
+    analysis, notes = to_analysis(config)
+    assert analysis.seed == -2744578391624501234 % 2**31
+    assert "instead of -2744578391624501234" in notes[0]
+
+
+FIELDS = {"size": "long", "said": "text", "said.keyword": "keyword", "tag": "text", "tag.keyword": "keyword"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "usable"),
+    [
+        pytest.param({}, ["size", "said.keyword"], id="a text is the same as its keyword"),
+        pytest.param({"includes": ["said", "size"]}, ["size", "said"], id="a text that is asked for"),
+        pytest.param({"excludes": ["said.keyword"]}, ["size"], id="a keyword that is excluded, and so its text"),
+        pytest.param({"includes": ["tag.keyword", "size"]}, ["size"], id="what is predicted is among them, as Elastic has it"),
+        pytest.param({"excludes": ["tag"]}, ["size", "said.keyword"], id="the other reading of what is predicted"),
+    ],
+)
+def test_fields_that_are_named_are_those_of_the_index(monkeypatch, fields: dict, usable: list[str]) -> None:
+    monkeypatch.setattr(documents, "field_types", lambda *_, **__: dict(FIELDS))
+    kind = {"classification": {"dependent_variable": "tag.keyword"}}
+    made = Analysis.parse({**BASE, "dest": {"index": "o"}, "analysis": kind, "analyzed_fields": fields}, where="t")
+    assert list(documents.usable(None, made)[0]) == usable
 
 
 @pytest.mark.parametrize(

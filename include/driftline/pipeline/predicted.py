@@ -191,7 +191,7 @@ def _hits(
 ) -> list[dict[str, Any]]:  # fmt: skip
     body = client.search(
         index=analysis.dest.index, query=query, size=size, sort=sort, ignore_unavailable=True,
-        docvalue_fields=[{"field": name} for name in fields], source=bool(source), source_includes=source,
+        fields=[{"field": name} for name in fields], source=bool(source), source_includes=source,
     ).body  # fmt: skip
     hits: list[dict[str, Any]] = body["hits"]["hits"]
     return hits

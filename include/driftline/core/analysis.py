@@ -161,6 +161,12 @@ class Inference(Definition):
         return [value] if isinstance(value, str) else value
 
 
+def _covered(index: str, read: list[str]) -> bool:
+    """Whether an index is among those that are read, or would be once it is there; `-pattern` takes out."""
+    without = [each[1:] for each in read if each.startswith("-")]
+    return any(fnmatchcase(index, each) for each in read) and not any(fnmatchcase(index, each) for each in without)
+
+
 class Analysis(Definition):
     """A data-frame analytics job. `include/analytics/*.yaml` holds one a file."""
 
@@ -179,7 +185,7 @@ class Analysis(Definition):
     def _consistent(self) -> Analysis:
         places = {"dest.index": self.dest.index, **({"inference.dest": self.inference.dest} if self.inference else {})}
         for place, index in places.items():
-            if index in self.source.index or (self.inference and index in self.inference.index):
+            if _covered(index, self.source.index) or (self.inference and _covered(index, self.inference.index)):
                 raise ValueError(f"{place}: '{index}' is read from; results go into an index of their own")
         if self.inference is not None and self.supervised is None:
             raise ValueError("inference: outlier detection makes no model that new documents could be given to")

@@ -19,6 +19,8 @@ BASE = {
     ("changed", "told"),
     [
         ({"dest": {"index": "requests"}}, "results go into an index of their own"),
+        ({"source": {"index": "requests*"}}, "'requests-out' is read from"),
+        ({"inference": {"dest": "new-tagged", "index": ["other", "new-*"]}}, "'new-tagged' is read from"),
         ({"analysis": {}}, "one of classification, regression and outlier_detection"),
         (
             {"analysis": {"classification": {"dependent_variable": "tag", "training_percent": 0}}},
@@ -40,6 +42,11 @@ BASE = {
 def test_mistakes_are_explained(changed: dict, told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         Analysis.parse({**BASE, **changed}, where="web.yaml")
+
+
+def test_a_destination_that_a_pattern_leaves_out_is_not_read_from() -> None:
+    made = Analysis.parse({**BASE, "source": {"index": ["requests*", "-requests-out*"]}}, where="t")
+    assert made.dest.index == "requests-out"
 
 
 def test_only_what_is_learned_makes_a_new_version() -> None:

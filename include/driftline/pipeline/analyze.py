@@ -182,7 +182,8 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
         rows, labels.values[learned], settings=analysis.supervised, classes=labels.classes,
         categorical=encoder.categorical, progress=progress,
     )  # fmt: skip
-    model = Model(encoder, fitted, drift.profile(rows, encoder.categorical))
+    # as new documents will be read: they have no label that would be left out of what is known of their values
+    model = Model(encoder, fitted, drift.profile(encoder.encode(part), encoder.categorical))
     with whole(out) as file:
         file.write(model.dumps())
     return {**made, "learned": int(learned.sum()), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}

@@ -250,9 +250,9 @@ def write(
     Returns:
         `written`, `removed`, `model_id`, `promoted`, `reason`, `evaluation`.
     """
-    index = analysis.dest.index
-    destination.prepare(client, analysis, index, analysis.source.index)
-    written = destination.write(client, analysis, index, handle["uri"], result["uri"], progress=progress)
+    index, origin = analysis.dest.index, analysis.source.index
+    destination.prepare(client, analysis, index, origin)
+    written = destination.write(client, analysis, index, origin, handle["uri"], result["uri"], progress=progress)
     removed = destination.remove_others(client, analysis, index, result["model_id"])
     found = orjson.loads(next(read_lines(result["facts"])))
     if result["model"]:

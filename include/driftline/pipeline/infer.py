@@ -102,9 +102,10 @@ def infer(
     found = Found(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), nothing, nothing, description["model_id"])
     moved = drift.moved(found.rows, model.profile, model.encoder.categorical, model.encoder.names)
     verdict = _gate(client, analysis, window, model, known, moved, table.num_rows, run)
-    found.stage(f"{place}/results.parquet", progress)
+    results = f"{place}/results.parquet"
+    found.stage(results, progress)
     destination.prepare(client, analysis, settings.dest, index, place="inference.dest")
-    written = destination.write(client, analysis, settings.dest, handle["uri"], f"{place}/results.parquet", progress=progress)
+    written = destination.write(client, analysis, settings.dest, index, handle["uri"], results, progress=progress)
     facts = {"documents": handle["rows"], "written": written.total, "predicted": _predicted(found), "moved": moved[:10]}
     return {**_done(client, analysis, run, started, {**told, **facts}, verdict["verdict"]), "quality": verdict}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from driftline.core.analysis import Analysis
-from driftline.pipeline import infer
+from driftline.pipeline import destination, infer
 
 ANALYSIS = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "out"},
@@ -50,3 +53,21 @@ def test_what_nobody_predicted_is_still_new_after_a_later_interval_was_asked_for
 def test_an_end_that_is_yet_to_come_leaves_what_comes_until_then_new(at) -> None:
     at("2026-01-09T00:00", end="2026-02-01T00:00Z")
     assert at("2026-01-09T01:00") == ("2026-01-08T23:00:00Z", "2026-01-09T01:00:00Z")
+
+
+def written(folder, read: list[str], *origins: str) -> list[str]:
+    """The ids under which documents `a`, `b` … of indices are written."""
+    one, other = str(folder / "documents.parquet"), str(folder / "results.parquet")
+    empty = pa.array([b"{}"] * len(origins), pa.binary())
+    pq.write_table(pa.table({"_id": list("abc"[: len(origins)]), "_index": list(origins), "_source": empty}), one)
+    pq.write_table(pa.table({"result": empty}), other)
+    return [
+        orjson.loads(each.splitlines()[0])["index"]["_id"] for each in destination._actions("ml", "out", read, one, other, None)
+    ]
+
+
+def test_a_document_is_written_under_the_same_id_whatever_others_are_read_with_it(tmp_path) -> None:
+    today, both = written(tmp_path, ["web-*"], "web-1", "web-1"), written(tmp_path, ["web-*"], "web-1", "web-1", "web-2")
+    assert today == both[:2] != ["a", "b"]
+    assert written(tmp_path, ["web-1", "web-2"], "web-1") == today[:1]
+    assert written(tmp_path, ["web-1"], "web-1", "web-1") == ["a", "b"]

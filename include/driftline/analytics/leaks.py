@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,17 +27,22 @@ def told_alone(rows: NDArray[np.float32], target: NDArray[Any], encoder: Encoder
         seed: The same seed, the same answer.
 
     Returns:
-        Field → 0 (nothing) to 1 (all): of classes the share of the errors that it saves, of values the share of the variance.
+        Field → 0 (nothing) to 1 (all): of classes the share of the errors that it saves, of values that of the variance of their
+        ranks.
     """
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+    if not classes:
+        target = rankdata(target)  # by their size a few great values would be all that counts, and those no tree can tell
     chosen = np.random.default_rng(seed).permutation(len(rows))[:LOOKED_AT]
     learn, hold = chosen[::2], chosen[1::2]
     told = {}
     for name in encoder.fields:
         mine = [place for place, column in enumerate(encoder.columns) if column.field == name]
         make = DecisionTreeClassifier if classes else DecisionTreeRegressor
-        tree = make(max_leaf_nodes=LEAVES, min_samples_leaf=2, random_state=seed).fit(rows[learn][:, mine], target[learn])
+        tree = make(max_leaf_nodes=LEAVES, min_samples_leaf=2 if classes else 1, random_state=seed).fit(
+            rows[learn][:, mine], target[learn]
+        )
         found = tree.predict(rows[hold][:, mine])
         told[name] = _share(found, target[hold], target[learn], classes)
     return told

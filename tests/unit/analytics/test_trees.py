@@ -18,6 +18,7 @@ from driftline.analytics.model import Model
 from driftline.analytics.treetext import checked
 from driftline.core.analysis import Classification, Regression
 from driftline.core.errors import DataError, SnapshotError
+from driftline.quality.documents import TELLS_ALL
 
 QUICK = {"dependent_variable": "y", "max_optimization_rounds_per_hyperparameter": 0}
 
@@ -216,6 +217,13 @@ def test_a_field_that_equals_the_label_is_told_and_one_that_helps_is_not() -> No
     assert told["copy"] == 1
     assert 0.3 < told["helps"] < 0.8
     assert told["noise"] < 0.1
+
+
+@pytest.mark.parametrize("rows", [60, 2000])
+def test_a_copy_of_a_number_is_told_though_few_are_much_greater_than_all_others(rows: int) -> None:
+    target = np.random.default_rng(0).pareto(1.5, rows)
+    encoder = Encoder([Column("copy", "copy", "number")], {"copy": "double"})
+    assert told_alone(target[:, None], target, encoder, classes=0, seed=1)["copy"] > TELLS_ALL
 
 
 def test_columns_that_moved_are_told() -> None:

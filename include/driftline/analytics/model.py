@@ -39,7 +39,7 @@ class Model:
     trees: Trees
     profile: list[dict[str, list[float]]]
 
-    def predict(self, table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def predict(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The rows of documents, and their probabilities or values."""
         rows = self.encoder.encode(table)
         return rows, self.trees.predict(rows)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
     Floats = NDArray[np.float64]
-    Matrix = NDArray[np.float32]
+    Matrix = NDArray[np.float64]
 
 SEARCHED_ROWS = 40_000  # a search over more finds the same settings, later
 MOST_TREES = 2000

@@ -177,9 +177,8 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     places = split.places(ids, analysis.seed + 1)[learned]
     target = Target.of(labels.values[learned], labels.classes, places)
     encoder = learn(part, handle["fields"], target=target)
-    rows = encoder.encode(part, own=target)
     fitted = trees.fit(
-        rows, labels.values[learned], settings=analysis.supervised, classes=labels.classes,
+        encoder.encode(part, own=target), labels.values[learned], settings=analysis.supervised, classes=labels.classes,
         categorical=encoder.categorical, progress=progress,
     )  # fmt: skip
     # as new documents will be read: they have no label that would be left out of what is known of their values
@@ -210,7 +209,7 @@ def _outliers(analysis: Analysis, handle: Handle, table: pa.Table, out: str, mod
     settings = analysis.analysis.outlier_detection
     assert settings is not None
     encoder = learn(table, handle["fields"], ordered=True)
-    found = detect(encoder.encode(table).astype(np.float64), settings=settings)
+    found = detect(encoder.encode(table), settings=settings)
     evaluated.stage_outliers(found.scores, found.influence, encoder.names, settings, model_id, out)
     return {"columns": encoder.names, "facts": evaluated.outlier_facts(found.scores)}
 

@@ -155,7 +155,7 @@ class Found:
         ]  # fmt: skip
 
 
-def _explained(model: Model, rows: NDArray[np.float32], many: int) -> Iterator[list[dict[str, Any]]]:
+def _explained(model: Model, rows: NDArray[np.float64], many: int) -> Iterator[list[dict[str, Any]]]:
     names, classes = model.encoder.names, model.trees.classes
     for found in model.trees.contributions(rows):
         if found.ndim == 1:

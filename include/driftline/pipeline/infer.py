@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 STAGE = "infer"
+BOOLEANS = {"true": 1.0, "false": 0.0}  # as the index takes them, too
 LATE = timedelta(hours=1)  # what was predicted in it already is replaced by the same
 
 
@@ -152,8 +154,11 @@ def table_of(model: Model, documents: list[dict[str, Any]], *, strict: bool = Tr
     """Documents that somebody sends, as a table: nested objects or dotted names, times as ISO 8601 or epoch milliseconds.
 
     Raises:
-        DefinitionError: A value is none of its field's type, and `strict`; else it is missing.
+        DefinitionError: A document is no object; or a value is none of its field's type, and `strict`; else it is missing.
     """
+    for row, each in enumerate(documents):
+        if not isinstance(each, dict):
+            raise DefinitionError(f"{each!r:.80} is no document", where=f"docs.{row}", expected="an object of fields")
     columns = {}
     for name, kind in model.encoder.types.items():
         values = [_known(each, name) for each in documents]
@@ -171,12 +176,13 @@ def _known(document: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JS
 
 
 def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
-    """A field of a document: `a.b` may be a key, or the key `b` of an object `a`."""
+    """A field of a document, or of the first of several that has it: `a.b` may be a key, or the key `b` of an object `a`."""
+    if isinstance(document, list):
+        return next((found for each in document if (found := _value(each, name)) is not None), None)
     if not isinstance(document, dict):
         return None
     if name in document:
-        found = document[name]
-        return found[0] if isinstance(found, list) and found else None if isinstance(found, list) else found
+        return _first(document[name])
     head, _, rest = name.partition(".")
     while rest:
         if head in document and (found := _value(document[head], rest)) is not None:
@@ -186,18 +192,29 @@ def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     return None
 
 
+def _first(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The first of several values, as the index has them: what is null is not there."""
+    if isinstance(value, list):
+        return next((found for each in value if (found := _first(each)) is not None), None)
+    return value
+
+
 def _typed(value: Any, kind: str, name: str, row: int, strict: bool) -> float | str | None:  # noqa: ANN401 - any JSON
     if value is None:
         return None
+    wanted = "a time" if kind in DATES else "a number" if kind in NUMBERS else "a text"
     try:
+        if isinstance(value, dict):
+            raise TypeError
         if kind in DATES:
             return parse_time(value).timestamp() * 1000
         if kind in NUMBERS:
-            return float(value)
-    except (TypeError, ValueError):
+            number = float(BOOLEANS.get(value, value) if kind == "boolean" else value)
+            if not isfinite(number):
+                raise ValueError
+            return number
+    except (TypeError, ValueError, OverflowError):
         if not strict:
             return None
-        raise DefinitionError(
-            f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected="a time" if kind in DATES else "a number"
-        ) from None
+        raise DefinitionError(f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected=wanted) from None
     return label_text(value)

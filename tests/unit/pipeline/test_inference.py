@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from driftline.analytics.features import NUMBERS, Column, Encoder
+from driftline.analytics.model import Model
 from driftline.core.analysis import Analysis
+from driftline.core.errors import DefinitionError
 from driftline.pipeline import destination, infer
 
 ANALYSIS = {
@@ -71,3 +74,44 @@ def test_a_document_is_written_under_the_same_id_whatever_others_are_read_with_i
     assert today == both[:2] != ["a", "b"]
     assert written(tmp_path, ["web-1", "web-2"], "web-1") == today[:1]
     assert written(tmp_path, ["web-1"], "web-1", "web-1") == ["a", "b"]
+
+
+TYPES = {"tags": "keyword", "n": "long", "ok": "boolean", "at": "date", "o.k": "keyword"}
+
+
+@pytest.mark.parametrize(
+    ("document", "read"),
+    [
+        pytest.param({"tags": [None, "web", "api"]}, {"tags": "web"}, id="the first of several values"),
+        pytest.param({"o": [{"j": 1}, {"k": ["x"]}, {"k": "y"}]}, {"o.k": "x"}, id="the first of several objects"),
+        pytest.param({"ok": "true", "n": "7"}, {"ok": 1, "n": 7}, id="texts that the index takes for values"),
+        pytest.param({"ok": "false"}, {"ok": 0}, id="false as a text"),
+        pytest.param({"ok": [], "tags": [None]}, {}, id="nothing"),
+    ],
+)
+def test_documents_that_are_sent_are_read_as_the_index_would(document: dict, read: dict) -> None:
+    told = infer.table_of(model_of(TYPES), [document]).to_pylist()[0]
+    assert {name: value for name, value in told.items() if value is not None} == read
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        pytest.param({"n": 10**400}, "docs.0.n: 1000", id="a number beyond all"),
+        pytest.param({"n": "nan"}, "'nan' is no long; expected a number", id="a number that is none"),
+        pytest.param({"tags": {"a": 1}}, "is no keyword; expected a text", id="an object as a text"),
+        pytest.param({"at": {"a": 1}}, "is no date; expected a time", id="an object as a time"),
+        pytest.param(["text"], r"docs.0: \['text'\] is no document", id="a list"),
+        pytest.param("text", "is no document; expected an object", id="a text"),
+    ],
+)
+def test_documents_that_are_sent_and_cannot_be_read_are_told(document: object, told: str) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        infer.table_of(model_of(TYPES), [document])
+    if isinstance(document, dict):  # a row that is ingested is kept without what cannot be read
+        assert not any(infer.table_of(model_of(TYPES), [document], strict=False).to_pylist()[0].values())
+
+
+def model_of(types: dict[str, str]) -> Model:
+    columns = [Column(name, name, "number" if kind in NUMBERS else "category") for name, kind in types.items()]
+    return Model(Encoder(columns, types), None, [])

@@ -172,20 +172,22 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     if analysis.supervised is None:
         return {**made, **_outliers(analysis, handle, table, out, model_id)}
     labels, learned, ids = _sides(analysis, handle, table)
-    part = table.filter(pa.array(learned))
     # by another seed than the sides, which would leave some of the parts empty
-    places = split.places(ids, analysis.seed + 1)[learned]
-    target = Target.of(labels.values[learned], labels.classes, places)
+    places = split.places(ids, analysis.seed + 1)
+    chosen = np.flatnonzero(learned)
+    chosen = chosen[np.argsort(places[chosen], kind="stable")]  # an index gives them in one order today and in another tomorrow
+    part, values = table.take(chosen), labels.values[chosen]
+    target = Target.of(values, labels.classes, places[chosen])
     encoder = learn(part, handle["fields"], target=target)
     fitted = trees.fit(
-        encoder.encode(part, own=target), labels.values[learned], settings=analysis.supervised, classes=labels.classes,
+        encoder.encode(part, own=target), values, settings=analysis.supervised, classes=labels.classes,
         categorical=encoder.categorical, progress=progress,
     )  # fmt: skip
     # as new documents will be read: they have no label that would be left out of what is known of their values
     model = Model(encoder, fitted, drift.profile(encoder.encode(part), encoder.categorical))
     with whole(out) as file:
         file.write(model.dumps())
-    return {**made, "learned": int(learned.sum()), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
+    return {**made, "learned": len(chosen), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
 
 
 def _sides(analysis: Analysis, handle: Handle, table: pa.Table) -> tuple[Labels, NDArray[np.bool_], list[str]]:

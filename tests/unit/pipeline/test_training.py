@@ -43,3 +43,15 @@ def test_documents_that_were_learned_from_are_like_what_was_learned(tmp_path) ->
     assert "ip:rate of attack" in model.encoder.names
     told = drift.moved(model.encoder.encode(table), model.profile, model.encoder.categorical, model.encoder.names)
     assert [each["name"] for each in told if each["drifted"]] == []
+
+
+def test_the_same_documents_in_another_order_give_the_same_model(tmp_path) -> None:
+    table = addresses(900).append_column("size", pa.array(np.random.default_rng(2).normal(size=900)))
+    table = table.append_column("_id", pa.array([f"d{n}" for n in range(900)]))
+    settings = analysis_of(max_trees=20, max_optimization_rounds_per_hyperparameter=1)
+    models = []
+    for order in (np.arange(900), np.random.default_rng(3).permutation(900)):
+        handle = staged(tmp_path, table.take(order), {"ip": "ip", "size": "double"})
+        made = analyze.train(settings, handle, out=str(tmp_path / "model"))
+        models.append(promotion.staged(made["uri"]).dumps())
+    assert models[0] == models[1]

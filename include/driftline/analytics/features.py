@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from driftline.analytics import rates
 from driftline.core.errors import DataError, SnapshotError
@@ -148,8 +149,12 @@ class Encoder:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Encoder:
-        """From JSON data."""
-        return cls([Column(**each) for each in data["columns"]], dict(data["types"]))
+        """From JSON data.
+
+        Raises:
+            ValidationError: A part is missing, or of the wrong type.
+        """
+        return TypeAdapter(cls).validate_python(data)
 
 
 def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:

@@ -160,6 +160,31 @@ def test_trees_that_do_not_fit_their_encoder_are_refused() -> None:
         Model.loads(model_of(width=3).dumps())
 
 
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "evil"}]}, id="a kind that is none"),
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "length"}]}, id="the length of a number"),
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "number", "values": [1]}]}, id="no texts"),
+        pytest.param("encoder", {"types": {"f0": "double"}}, id="a field without a type"),
+        pytest.param("trees", {"weights": [1.0]}, id="fewer weights than classes"),
+        pytest.param("trees", {"weights": ["a", "b", "c"]}, id="weights that are none"),
+    ],
+)
+def test_a_model_from_elsewhere_whose_parts_do_not_fit_is_refused(part: str, changed: dict) -> None:
+    data = orjson.loads(gzip.decompress(model_of().dumps()))
+    data[part] |= changed
+    with pytest.raises(SnapshotError, match=r"no trained model|do not fit"):
+        Model.loads(gzip.compress(orjson.dumps(data)))
+
+
+@pytest.mark.parametrize("profile", [[1, 2], [{"edges": [1.0], "shares": [1.0]}] * 4, [{"shares": [1.0]}] * 4])
+def test_a_model_from_elsewhere_that_does_not_say_what_was_learned_from_is_refused(profile: list) -> None:
+    data = orjson.loads(gzip.decompress(model_of().dumps()))
+    with pytest.raises(SnapshotError, match=r"no trained model|do not fit"):
+        Model.loads(gzip.compress(orjson.dumps({**data, "profile": profile})))
+
+
 def test_trees_from_elsewhere_are_refused_or_harmless_whatever_is_changed_in_them(tmp_path) -> None:
     """LightGBM itself ends the process at about one in eight of such changes."""
     made, *_ = fitted(max_trees=2, num_leaves=6)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 STAGE = "analyze"
+LEAST = 10  # documents to learn from: of fewer nothing is learned, and too few cannot even be cut into parts
 Handle = dict[str, Any]
 
 
@@ -176,6 +177,11 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     places = split.places(ids, analysis.seed + 1)
     chosen = np.flatnonzero(learned)
     chosen = chosen[np.argsort(places[chosen], kind="stable")]  # an index gives them in one order today and in another tomorrow
+    if len(chosen) < LEAST:
+        raise DataError(
+            f"{len(chosen)} documents are left to learn from", where=f"analytics {analysis.analytics_id}",
+            expected=f"at least {LEAST}", fix="Raise training_percent, or label more.",
+        )  # fmt: skip
     part, values = table.take(chosen), labels.values[chosen]
     target = Target.of(values, labels.classes, places[chosen])
     encoder = learn(part, handle["fields"], target=target)

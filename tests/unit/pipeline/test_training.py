@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from driftline.analytics import drift
 from driftline.core.analysis import Analysis
+from driftline.core.errors import DataError
 from driftline.pipeline import analyze, promotion
 
 
@@ -55,3 +57,9 @@ def test_the_same_documents_in_another_order_give_the_same_model(tmp_path) -> No
         made = analyze.train(settings, handle, out=str(tmp_path / "model"))
         models.append(promotion.staged(made["uri"]).dumps())
     assert models[0] == models[1]
+
+
+def test_too_few_documents_to_learn_from_are_told(tmp_path) -> None:
+    handle = staged(tmp_path, addresses(200), {"ip": "ip"})
+    with pytest.raises(DataError, match=r"2 documents are left to learn from; expected at least 10. Raise training_percent"):
+        analyze.train(analysis_of(training_percent=0.1), handle, out=str(tmp_path / "model"))

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from driftline.analytics import drift
 from driftline.analytics.features import DATES, NUMBERS
-from driftline.core.errors import DefinitionError, SnapshotError
+from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window, parse_time
-from driftline.elastic import state, trained
+from driftline.elastic import state
 from driftline.elastic.documents import count, field_types
 from driftline.elastic.query import between
 from driftline.pipeline import destination, promotion
@@ -61,7 +61,9 @@ def infer(
 
     Raises:
         DefinitionError: The analysis has no `inference`.
-        SnapshotError: It has no model yet.
+        NoModelError: It has no model yet.
+        SnapshotError: Its model cannot be used.
+        SourceIndexError: The index has no `time_field`, so that nothing tells which documents are new.
     """
     settings, started = analysis.inference, datetime.now(UTC)
     if settings is None:
@@ -70,19 +72,17 @@ def infer(
             expected="inference: {dest: …}",
             where="inference",
         )
-    description = trained.in_force(trained.list_(client, analysis.analytics_id))
-    if description is None:
-        raise SnapshotError(
-            f"analytics '{analysis.analytics_id}' has no model yet",
-            fix=f"Run it: driftline analytics run {analysis.analytics_id}",
-        )
+    description = promotion.asked(client, analysis)
     window = _window(client, analysis, start, end, started)
     index, where = settings.index or analysis.source.index, f"analytics {analysis.analytics_id}, inference"
     model = promotion.load(client, description)
     types = field_types(client, index, where=where)
-    query = {
-        "bool": {"filter": [settings.query, *([between(settings.time_field, window)] if settings.time_field in types else [])]}
-    }
+    if settings.time_field not in types:
+        raise SourceIndexError(
+            f"no field '{settings.time_field}' in the index", where=f"{where}.time_field",
+            expected="the field that tells which documents are new",
+        )  # fmt: skip
+    query = {"bool": {"filter": [settings.query, between(settings.time_field, window)]}}
     destination.check(client, analysis, settings.dest, index, "inference.dest")
     told: dict[str, Any] = {"model_id": description["model_id"], **window.as_dict()}
     if count(client, index, query, where=where) == 0:

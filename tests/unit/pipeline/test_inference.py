@@ -12,8 +12,9 @@ import pytest
 from driftline.analytics.features import NUMBERS, Column, Encoder
 from driftline.analytics.model import Model
 from driftline.core.analysis import Analysis
-from driftline.core.errors import DefinitionError
-from driftline.pipeline import destination, infer
+from driftline.core.errors import DefinitionError, NoModelError, SnapshotError, SourceIndexError
+from driftline.elastic import trained
+from driftline.pipeline import destination, infer, promotion, trainedmodels
 
 ANALYSIS = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "out"},
@@ -32,16 +33,17 @@ def at(monkeypatch):
     monkeypatch.setattr(infer.state, "reached", lambda client, kind, name: marks.get(name))
     monkeypatch.setattr(infer.state, "reach", reach)
     monkeypatch.setattr(infer.state, "journal", lambda *_, **__: None)
-    monkeypatch.setattr(infer.trained, "list_", lambda *_: [{"model_id": "m", "in_force_since": "2026-01-01T00:00:00Z"}])
+    monkeypatch.setattr(infer.promotion, "asked", lambda *_: {"model_id": "m"})
     monkeypatch.setattr(infer.promotion, "load", lambda *_: None)
     monkeypatch.setattr(infer, "field_types", lambda *_, **__: {"@timestamp": "date"})
     monkeypatch.setattr(infer.destination, "check", lambda *_: None)
     monkeypatch.setattr(infer, "count", lambda *_, **__: 0)
 
-    def run(now: str, **asked: str) -> tuple[str, str]:
+    def run(now: str, *, time_field: str = "@timestamp", **asked: str) -> tuple[str, str]:
         moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
         monkeypatch.setattr(infer, "datetime", type("Clock", (datetime,), {"now": classmethod(lambda *_: moment)}))
-        told = infer.infer(None, Analysis.parse(ANALYSIS, where="t"), **asked)
+        wanted = {**ANALYSIS["inference"], "time_field": time_field}
+        told = infer.infer(None, Analysis.parse({**ANALYSIS, "inference": wanted}, where="t"), **asked)
         return told["start"], told["end"]
 
     return run
@@ -56,6 +58,35 @@ def test_what_nobody_predicted_is_still_new_after_a_later_interval_was_asked_for
 def test_an_end_that_is_yet_to_come_leaves_what_comes_until_then_new(at) -> None:
     at("2026-01-09T00:00", end="2026-02-01T00:00Z")
     assert at("2026-01-09T01:00") == ("2026-01-08T23:00:00Z", "2026-01-09T01:00:00Z")
+
+
+def test_a_time_field_that_the_index_has_not_is_told(at) -> None:
+    with pytest.raises(SourceIndexError, match="no field '@timestmap' in the index"):
+        at("2026-01-05T00:00", time_field="@timestmap")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"analysis_type": "regression", "dependent_variable": "tag"}, "is a regression of 'tag'; expected a classification"),
+        ({"analysis_type": "classification", "dependent_variable": "size"}, "of 'size'; expected a classification of 'tag'"),
+    ],
+)
+def test_a_model_that_predicts_something_else_is_not_asked(monkeypatch, model: dict, told: str) -> None:
+    analysis, description = Analysis.parse(ANALYSIS, where="t"), {"model_id": "m", "analytics_id": "web", **model}
+    monkeypatch.setattr(trained, "list_", lambda *_: [{**description, "in_force_since": "2026-01-01T00:00:00Z"}])
+    with pytest.raises(SnapshotError, match=told):
+        promotion.asked(None, analysis)
+    monkeypatch.setattr(trained, "describe", lambda *_: description)
+    monkeypatch.setattr(trainedmodels, "list_analyses", lambda *_: [analysis])
+    with pytest.raises(SnapshotError, match=told):
+        trainedmodels.put_in_force(None, "m")
+
+
+def test_an_analysis_that_was_not_run_yet_has_no_model(monkeypatch) -> None:
+    monkeypatch.setattr(trained, "list_", lambda *_: [])
+    with pytest.raises(NoModelError, match="has no model yet"):
+        promotion.asked(None, Analysis.parse(ANALYSIS, where="t"))
 
 
 def written(folder, read: list[str], *origins: str) -> list[str]:

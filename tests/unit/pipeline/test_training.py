@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from driftline.analytics import drift
 from driftline.core.analysis import Analysis
 from driftline.core.errors import DataError
-from driftline.pipeline import analyze, promotion
+from driftline.pipeline import analyze, promotion, trainedmodels
 
 
 def analysis_of(kind: str = "classification", **settings: Any) -> Analysis:
@@ -63,3 +65,12 @@ def test_too_few_documents_to_learn_from_are_told(tmp_path) -> None:
     handle = staged(tmp_path, addresses(200), {"ip": "ip"})
     with pytest.raises(DataError, match=r"2 documents are left to learn from; expected at least 10. Raise training_percent"):
         analyze.train(analysis_of(training_percent=0.1), handle, out=str(tmp_path / "model"))
+
+
+def test_a_file_whose_trees_are_of_another_kind_than_its_analysis_is_refused(tmp_path, monkeypatch) -> None:
+    made = analyze.train(analysis_of(max_trees=2), staged(tmp_path, addresses(200), {"ip": "ip"}), out=str(tmp_path / "model"))
+    definition = orjson.loads(gzip.decompress(promotion.staged(made["uri"]).dumps()))
+    description = {"model_id": "m", "detail": {"analysis": analysis_of("regression").as_dict()}}
+    data = {"format": trainedmodels.FORMAT, "description": description, "definition": definition}
+    with pytest.raises(DataError, match="the trees are none of a regression"):
+        trainedmodels.imported(None, gzip.compress(orjson.dumps(data)))

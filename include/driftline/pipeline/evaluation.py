@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.analytics import evaluate as measures
+from driftline.analytics.features import NUMBERS
 from driftline.core.analysis import MAX_CLASSES
 from driftline.core.errors import DataError, DefinitionError, SourceIndexError
 from driftline.elastic.client import explained
@@ -44,7 +45,7 @@ def evaluate(
         The measures of `analytics.evaluate`; of classes without areas, as one field holds no probabilities.
 
     Raises:
-        SourceIndexError: A field is not there.
+        SourceIndexError: A field is not there, or holds no numbers where there must be some.
         DataError: No document has both.
         DefinitionError: There are more classes than make sense.
     """
@@ -53,6 +54,9 @@ def evaluate(
     for name in (actual, predicted):
         if name not in types:
             raise SourceIndexError(f"no field '{name}' in the index", where=where)
+    for name in {"regression": (actual, predicted), "outlier_detection": (predicted,), "classification": ()}[kind]:
+        if types[name] not in NUMBERS:
+            raise SourceIndexError(f"'{name}' is of type {types[name]}", where=where, expected=f"a number, for {kind}")
     body = {"query": query or {"match_all": {}}, "_source": False, "docvalue_fields": [actual, predicted]}
     pairs = []
     with explained(where):

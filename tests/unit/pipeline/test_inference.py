@@ -14,7 +14,7 @@ from driftline.analytics.model import Model
 from driftline.core.analysis import Analysis
 from driftline.core.errors import DefinitionError, NoModelError, SnapshotError, SourceIndexError
 from driftline.elastic import trained
-from driftline.pipeline import destination, infer, promotion, trainedmodels
+from driftline.pipeline import destination, evaluation, infer, promotion, trainedmodels
 
 ANALYSIS = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "out"},
@@ -146,3 +146,10 @@ def test_documents_that_are_sent_and_cannot_be_read_are_told(document: object, t
 def model_of(types: dict[str, str]) -> Model:
     columns = [Column(name, name, "number" if kind in NUMBERS else "category") for name, kind in types.items()]
     return Model(Encoder(columns, types), None, [])
+
+
+@pytest.mark.parametrize(("kind", "field"), [("regression", "tag"), ("outlier_detection", "ml.tag_prediction")])
+def test_names_are_not_evaluated_as_numbers(monkeypatch, kind: str, field: str) -> None:
+    monkeypatch.setattr(evaluation, "field_types", lambda *_, **__: {"tag": "keyword", "ml.tag_prediction": "keyword"})
+    with pytest.raises(SourceIndexError, match=f"'{field}' is of type keyword; expected a number"):
+        evaluation.evaluate(None, ["out"], kind, "tag", "ml.tag_prediction")

@@ -16,6 +16,9 @@ from driftline.core.source import IndexName
 AnalysisType = Literal["classification", "regression", "outlier_detection"]
 MAX_CLASSES = 100  # Elastic's limit
 WEEKLY = "0 3 * * 0"
+WRITTEN = {
+    "prediction_probability", "prediction_score", "top_classes", "feature_importance", "is_training", "model_id", "driftline",
+}  # fmt: skip
 NOT_READ = {"_id", "_index", "_source"}
 
 _MEANT = {"analytics_id", "source", "analysis", "analyzed_fields"}
@@ -83,6 +86,13 @@ class _Supervised(Definition):
             raise ValueError(
                 f"{value:g} leaves nothing to {'learn from' if value <= 0 else 'evaluate with'}; between 0 and 100 is expected"
             )
+        return value
+
+    @field_validator("prediction_field_name")
+    @classmethod
+    def _free(cls, value: str | None) -> str | None:
+        if value is not None and value.partition(".")[0] in WRITTEN:
+            raise ValueError(f"'{value}' is written beside the prediction; another name is expected")
         return value
 
     @property

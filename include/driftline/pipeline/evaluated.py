@@ -225,8 +225,4 @@ def outlier_facts(scores: Floats) -> dict[str, Any]:
 
 
 def _spread(values: Floats) -> dict[str, float]:
-    return {
-        "mean_magnitude": number(np.abs(values).mean()),
-        "min": number(values.min(initial=0.0)),
-        "max": number(values.max(initial=0.0)),
-    }
+    return {"mean_magnitude": number(np.abs(values).mean()), "min": number(values.min()), "max": number(values.max())}

@@ -32,6 +32,10 @@ BASE = {
         ),
         ({"analysis": {"classification": {}}}, "dependent_variable: required"),
         ({"analysis": {"classification": {"dependent_variable": "_id"}}}, "no field of documents"),
+        (
+            {"analysis": {"classification": {"dependent_variable": "tag", "prediction_field_name": "model_id"}}},
+            "'model_id' is written beside the prediction",
+        ),
         ({"analysis": {"classification": {"dependent_variable": "tag", "etta": 1}}}, "did you mean 'eta'"),
         ({"analysis": {"outlier_detection": {}}, "inference": {"dest": "new"}}, "outlier detection makes no model"),
         ({"inference": {"dest": "requests-out"}}, "predictions go elsewhere"),

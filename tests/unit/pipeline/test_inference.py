@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +13,9 @@ import pytest
 from driftline.analytics.features import NUMBERS, Column, Encoder
 from driftline.analytics.model import Model
 from driftline.core.analysis import Analysis
-from driftline.core.errors import DefinitionError, NoModelError, SnapshotError, SourceIndexError
+from driftline.core.errors import DataError, DefinitionError, NoModelError, SnapshotError, SourceIndexError
 from driftline.elastic import trained
-from driftline.pipeline import destination, evaluation, infer, promotion, trainedmodels
+from driftline.pipeline import destination, evaluated, evaluation, infer, predicted, promotion, trainedmodels
 
 ANALYSIS = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "out"},
@@ -153,3 +154,33 @@ def test_names_are_not_evaluated_as_numbers(monkeypatch, kind: str, field: str) 
     monkeypatch.setattr(evaluation, "field_types", lambda *_, **__: {"tag": "keyword", "ml.tag_prediction": "keyword"})
     with pytest.raises(SourceIndexError, match=f"'{field}' is of type keyword; expected a number"):
         evaluation.evaluate(None, ["out"], kind, "tag", "ml.tag_prediction")
+
+
+def test_what_was_held_back_is_found_though_the_label_has_points_in_its_name(monkeypatch) -> None:
+    asked = []
+
+    def pages(client, index, body, **_):
+        asked.append(body["query"]["bool"]["filter"][1]["bool"]["should"])
+        return iter([])
+
+    types = {"event.outcome": "keyword", "ml.event.outcome_prediction": "keyword"}
+    monkeypatch.setattr(evaluation, "field_types", lambda *_, **__: types)
+    monkeypatch.setattr(evaluation, "pages", pages)
+    with pytest.raises(DataError, match="no document has both"):
+        evaluation.evaluate(None, ["out"], "classification", *types, held_back=True)
+    assert {"term": {"ml.is_training": False}} in asked[0]
+
+
+def test_points_of_a_sample_are_of_the_documents_that_are_named(monkeypatch) -> None:
+    hits = [
+        {"_id": "new", "fields": {"ml.y_prediction": [5.0]}},
+        {"_id": "known", "fields": {"ml.y_prediction": [7.0], "y": [8.0]}},
+    ]
+    monkeypatch.setattr(predicted, "_hits", lambda *_, **__: hits)
+    analysis = {**ANALYSIS, "analysis": {"regression": {"dependent_variable": "y"}}}
+    told = predicted.sample(None, Analysis.parse(analysis, where="t"), predicted.Wanted())
+    assert told == {"ids": ["known"], "predicted": [7.0], "actual": [8.0]}
+
+
+def test_the_least_that_a_column_did_need_not_be_nothing() -> None:
+    assert evaluated._spread(np.array([0.2, 0.5])) == {"mean_magnitude": 0.35, "min": 0.2, "max": 0.5}

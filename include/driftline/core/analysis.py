@@ -171,10 +171,11 @@ class Inference(Definition):
         return [value] if isinstance(value, str) else value
 
 
-def _covered(index: str, read: list[str]) -> bool:
-    """Whether an index is among those that are read, or would be once it is there; `-pattern` takes out."""
-    without = [each[1:] for each in read if each.startswith("-")]
-    return any(fnmatchcase(index, each) for each in read) and not any(fnmatchcase(index, each) for each in without)
+def _covered(index: str, read: list[str]) -> str | None:
+    """By which name or pattern an index is read, or would be once it is there; `-pattern` takes out."""
+    if any(fnmatchcase(index, each[1:]) for each in read if each.startswith("-")):
+        return None
+    return next((each for each in read if fnmatchcase(index, each)), None)
 
 
 class Analysis(Definition):
@@ -195,8 +196,9 @@ class Analysis(Definition):
     def _consistent(self) -> Analysis:
         places = {"dest.index": self.dest.index, **({"inference.dest": self.inference.dest} if self.inference else {})}
         for place, index in places.items():
-            if _covered(index, self.source.index) or (self.inference and _covered(index, self.inference.index)):
-                raise ValueError(f"{place}: '{index}' is read from; results go into an index of their own")
+            for read in (self.source.index, self.inference.index if self.inference else []):
+                if by := _covered(index, read):
+                    raise ValueError(f"{place}: '{index}' is read from (by '{by}'); results go into an index of their own")
         if self.inference is not None and self.supervised is None:
             raise ValueError("inference: outlier detection makes no model that new documents could be given to")
         if self.inference is not None and self.inference.dest == self.dest.index:

@@ -19,7 +19,7 @@ BASE = {
     ("changed", "told"),
     [
         ({"dest": {"index": "requests"}}, "results go into an index of their own"),
-        ({"source": {"index": "requests*"}}, "'requests-out' is read from"),
+        ({"source": {"index": "requests*"}}, r"'requests-out' is read from \(by 'requests\*'\)"),
         ({"inference": {"dest": "new-tagged", "index": ["other", "new-*"]}}, "'new-tagged' is read from"),
         ({"analysis": {}}, "one of classification, regression and outlier_detection"),
         (

@@ -316,6 +316,14 @@ def test_the_list_and_the_models_tell_how_good_they_are(page: Page, classified: 
     accessible(page)
 
 
+def test_of_a_pattern_a_destination_is_proposed_that_it_does_not_cover(editor: Page, index: str) -> None:
+    editor.goto(f"/driftline/new-analysis?index={index}*")
+    editor.get_by_text("This can be created.").wait_for()
+    assert editor.get_by_label("Destination index").input_value() == f"analytics-{index}-classification"
+    editor.get_by_label("Destination index").fill(f"{index}-classification")
+    editor.get_by_text(f"is read from (by '{index}*')").wait_for()
+
+
 def test_the_tutorial_a_labelled_index_becomes_a_model_that_tags_new_data(
     editor: Page, client: Elasticsearch, module_prefix: str, index: str
 ) -> None:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.api.datamodels._generated import AssetEventDagRunReference, DagRun, DagRunState, DagRunType
+from airflow.sdk.exceptions import AirflowSkipException
 from dag_definitions import make_job
 
+from driftline.core.analysis import Analysis
+from driftline.core.errors import NoModelError, SnapshotError
 from driftline.core.timespan import Window
 from driftline.elastic import state
 from driftline.elastic.bulk import bulk, index_action
 from driftline.pipeline.late import look
+from driftline_airflow.operators.analysis import InferOperator
 from driftline_airflow.window import UNTIL, forecast_start, score_window, training_time
 
 if TYPE_CHECKING:
@@ -248,3 +252,26 @@ def test_a_forecast_begins_where_the_data_of_the_newest_snapshot_it_follows_ends
 @pytest.mark.parametrize("events", [(), ({},), ({"from_rest_api": True},)])
 def test_a_forecast_that_is_told_no_start_leaves_it_open(events: Sequence[dict[str, Any]]) -> None:
     assert forecast_start(context(DagRunType.MANUAL, events=events)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "outcome"),
+    [
+        (DagRunType.SCHEDULED, NoModelError("no model yet"), AirflowSkipException),
+        (DagRunType.MANUAL, NoModelError("no model yet"), NoModelError),
+        (DagRunType.SCHEDULED, SnapshotError("a part is missing"), SnapshotError),
+    ],
+)
+def test_predictions_by_the_clock_are_left_out_only_while_there_is_no_model(
+    monkeypatch: pytest.MonkeyPatch, kind: DagRunType, error: Exception, outcome: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("driftline.pipeline.infer.infer", fail)
+    kinds = {"classification": {"dependent_variable": "tag"}}
+    analysis = {"analytics_id": "web", "source": {"index": "in"}, "dest": {"index": "out"}, "analysis": kinds}
+    operator = InferOperator(task_id="infer", analysis=Analysis.parse(analysis, where="t"))
+    monkeypatch.setattr(operator, "progress", lambda: None)
+    with pytest.raises(outcome):
+        operator.work({**context(kind), "run_id": "r"}, None)

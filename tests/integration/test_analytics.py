@@ -17,7 +17,7 @@ from driftline.core.timespan import iso
 from driftline.elastic import trained
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import QUALITY
-from driftline.pipeline import analyze, jobs, trainedmodels
+from driftline.pipeline import analyze, documents, jobs, predicted, trainedmodels
 from driftline.pipeline.evaluation import evaluate
 from driftline.pipeline.infer import infer
 from driftline.pipeline.ingest import ingest
@@ -205,6 +205,52 @@ def test_new_documents_that_are_unlike_what_was_learned_are_told(client, prefix,
     outcome = infer(client, Analysis.parse({**former.as_dict(), "inference": wanted}, where="test"), start=START)
     assert outcome["quality"]["verdict"] == "warn"
     assert any("unlike what the model learned from" in each for each in outcome["quality"]["failed"])
+
+
+def test_what_the_mapping_makes_of_values_is_read_of_any_number_of_fields(client, prefix) -> None:
+    kinds = {
+        "whole": "long", "tiny": "byte", "real": "double", "half": "half_float", "yes": "boolean",
+        "day": "date", "nanos": "date_nanos", "name": "keyword", "where": "ip", "deep.below": "keyword", "said": "text",
+    }  # fmt: skip
+    wide = {**kinds, **{f"f{n}": "long" for n in range(120)}}
+    properties = {**{name: {"type": kind} for name, kind in wide.items()}, "name": {"type": "keyword", "ignore_above": 5}}
+    client.indices.create(index=f"{prefix}wide", mappings={"properties": properties})
+    made = [
+        {
+            "whole": ["7", 3], "tiny": 5.9, "real": "2.5", "half": 0.1, "yes": "true", "day": "2026-03-01",
+            "nanos": "2026-03-01T00:00:00.5Z", "name": ["z", "a"], "where": "2001:DB8::1",
+            "deep": [{"below": "x"}, {"below": "y"}], "said": "hello there", **{f"f{n}": n for n in range(120)},
+        },
+        {"name": "too long", "yes": False, "day": 1_772_323_200_000, "deep.below": "z", "whole": None},
+    ]  # fmt: skip
+    bulk(client, (index_action(f"{prefix}wide", f"d{place}", each) for place, each in enumerate(made)))
+    client.indices.refresh(index=f"{prefix}wide")
+    first, second = (documents.found(client, f"{prefix}wide", f"d{n}", wide, where="t").to_pylist()[0] for n in (0, 1))
+    assert {name: first[name] for name in [*kinds, "f119"]} == {
+        "whole": 7, "tiny": 5, "real": 2.5, "half": pytest.approx(0.1, rel=1e-3), "yes": 1, "day": 1_772_323_200_000,
+        "nanos": 1_772_323_200_500, "name": "z", "where": "2001:db8::1", "deep.below": "x", "said": "hello there",
+        "f119": 119,
+    }  # fmt: skip
+    told = {name: value for name, value in second.items() if value is not None and name not in documents.OWN}
+    assert told == {"yes": 0, "day": 1_772_323_200_000, "deep.below": "z"}
+
+
+def test_an_index_of_more_fields_than_doc_values_may_be_asked_for_is_analysed(client, prefix) -> None:
+    random = np.random.default_rng(1)
+    index = f"{prefix}wide"
+    client.indices.create(
+        index=index, mappings={"properties": {"@timestamp": {"type": "date"}, **{f"f{n}": {"type": "long"} for n in range(120)}}}
+    )
+    made = [{"@timestamp": iso(START), **{f"f{n}": int(random.integers(100)) for n in range(120)}} for _ in range(60)]
+    fill(client, index, made)
+    kind = {"regression": {"dependent_variable": "f0", **QUICK, "max_trees": 2}}
+    analysis = analysis_of(prefix, index, kind, inference={"dest": f"{prefix}wide-new"})
+    assert analyze.run(client, analysis)["written"] == 60
+    assert infer(client, analysis)["written"] == 60
+    assert predicted.explanation(client, analysis, "d0")["features"]
+    strange = analysis_of(prefix, index, {"outlier_detection": {"method": "distance_knn"}}, name=f"{prefix}strange")
+    analyze.run(client, strange)
+    assert len(predicted.sample(client, strange, predicted.Wanted())["columns"]) == 121
 
 
 def test_outliers_are_what_was_planted(client, prefix) -> None:

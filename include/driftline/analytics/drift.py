@@ -16,9 +16,15 @@ MOVED = 0.25  # an index above is commonly taken for a change that asks for a ne
 LEAST = 200  # documents; with fewer, chance alone moves it
 
 
-def profile(rows: NDArray[np.float32], categorical: Sequence[int]) -> list[dict[str, list[float]]]:
+def profile(rows: NDArray[np.float64], categorical: Sequence[int]) -> list[dict[str, list[float]]]:
     """What each column is like: `edges` of its bins (of categories: the frequent ones) and `shares`; the last are missing."""
-    return [_profile(rows[:, place].astype(np.float64), place in categorical) for place in range(rows.shape[1])]
+    return [_profile(_rounded(rows[:, place]), place in categorical) for place in range(rows.shape[1])]
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To seven digits: whether a column moved is no matter of more, and older models know its values no better."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
 
 
 def _profile(values: NDArray[np.float64], named: bool) -> dict[str, list[float]]:
@@ -48,7 +54,7 @@ def _shares(values: NDArray[np.float64], edges: NDArray[np.float64], named: bool
 
 
 def moved(
-    rows: NDArray[np.float32], learned: Sequence[dict[str, list[float]]], categorical: Sequence[int], names: Sequence[str]
+    rows: NDArray[np.float64], learned: Sequence[dict[str, list[float]]], categorical: Sequence[int], names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The stability index of each column, the greatest first; empty for fewer than `LEAST` rows.
 
@@ -59,7 +65,7 @@ def moved(
         return []
     told = []
     for place, (known, name) in enumerate(zip(learned, names, strict=True)):
-        now = _shares(rows[:, place].astype(np.float64), np.asarray(known["edges"]), place in categorical)
+        now = _shares(_rounded(rows[:, place]), np.asarray(known["edges"]), place in categorical)
         psi = stability(np.asarray(known["shares"]), now)
         told.append({"name": name, "psi": psi, "drifted": psi > MOVED})
     return sorted(told, key=lambda each: -each["psi"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from driftline.analytics import rates
 from driftline.core.errors import DataError, SnapshotError
@@ -102,7 +103,7 @@ class Encoder:
         """The places of the columns whose numbers are names."""
         return [place for place, column in enumerate(self.columns) if column.categorical]
 
-    def encode(self, table: pa.Table, *, own: Target | None = None) -> NDArray[np.float32]:
+    def encode(self, table: pa.Table, *, own: Target | None = None) -> NDArray[np.float64]:
         """Documents as rows.
 
         Args:
@@ -112,7 +113,7 @@ class Encoder:
         Returns:
             [n, len(columns)] numbers; NaN where there is none.
         """
-        out = np.full((table.num_rows, len(self.columns)), np.nan, dtype=np.float32, order="F")
+        out = np.full((table.num_rows, len(self.columns)), np.nan, dtype=np.float64, order="F")
         for name in self.fields:
             if name not in table.column_names:
                 continue
@@ -124,14 +125,14 @@ class Encoder:
             else:
                 codes, texts = factorized(table[name])
                 for place in mine:
-                    numbers = np.append(_of_texts(texts, self.columns[place]), np.float32(np.nan))
+                    numbers = np.append(_of_texts(texts, self.columns[place]), np.nan)
                     out[:, place] = numbers[codes]
                 if own is not None:
                     self._without_themselves(out, mine, codes, texts, own)
         return out
 
     def _without_themselves(
-        self, out: NDArray[np.float32], mine: list[int], codes: NDArray[np.int64], texts: pa.Array, own: Target
+        self, out: NDArray[np.float64], mine: list[int], codes: NDArray[np.int64], texts: pa.Array, own: Target
     ) -> None:
         """Puts in what is known of a field's values without the document itself."""
         of = {kind: [place for place in mine if self.columns[place].kind == kind] for kind in ("frequency", "rate")}
@@ -148,8 +149,12 @@ class Encoder:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Encoder:
-        """From JSON data."""
-        return cls([Column(**each) for each in data["columns"]], dict(data["types"]))
+        """From JSON data.
+
+        Raises:
+            ValidationError: A part is missing, or of the wrong type.
+        """
+        return TypeAdapter(cls).validate_python(data)
 
 
 def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
@@ -255,8 +260,7 @@ def _rates(codes: NDArray[np.int64], table: pa.Table, name: str, target: Target)
     values = table["value"].take(pa.array(order)).to_pylist()
     found = np.vstack([rates.rated(counts, sums, target.usual)[order], target.usual])
     return [
-        Column(f"{name}:{each}", name, "rate", values, rates=found[:, place].astype(np.float32).tolist())
-        for place, each in enumerate(target.names)
+        Column(f"{name}:{each}", name, "rate", values, rates=found[:, place].tolist()) for place, each in enumerate(target.names)
     ]
 
 
@@ -273,12 +277,12 @@ def _texts(name: str) -> list[Column]:
     return [Column(f"{name}:{kind}", name, kind) for kind in kinds]
 
 
-def _of_number(values: NDArray[np.float64], kind: Kind) -> NDArray[np.float32]:
+def _of_number(values: NDArray[np.float64], kind: Kind) -> NDArray[np.float64]:
     if kind == "hour":
         values = (values % DAY) / (DAY / 24)
     elif kind == "weekday":
         values = (values // DAY + 3) % 7  # the epoch began on a Thursday; Monday is 0
-    return values.astype(np.float32)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _network(texts: pa.Array) -> pa.Array:
@@ -289,16 +293,16 @@ def _network(texts: pa.Array) -> pa.Array:
     return pc.coalesce(found, texts)
 
 
-def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
+def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float64]:
     """A number for each distinct text."""
     kind = column.kind
     if kind == "network":
         texts = _network(texts)
     if column.categorical:
-        return _place(texts, column).astype(np.float32)
+        return _place(texts, column).astype(np.float64)
     if kind in {"frequency", "rate"}:
         known = column.rates if kind == "rate" else np.log1p(np.array([*column.counts, 0], dtype=np.float64))
-        told: NDArray[np.float32] = np.asarray(known, dtype=np.float32)[_place(texts, column)]
+        told: NDArray[np.float64] = np.asarray(known, dtype=np.float64)[_place(texts, column)]
         return told
     if kind == "private":
         found = pc.match_substring_regex(texts, PRIVATE).cast(pa.int8())
@@ -306,5 +310,5 @@ def _of_texts(texts: pa.Array, column: Column) -> NDArray[np.float32]:
         found = pc.utf8_length(texts)
     else:
         found = pc.count_substring_regex(texts, TEXT_COUNTS[kind])
-    numbers: NDArray[np.float32] = found.to_numpy(zero_copy_only=False).astype(np.float32)
+    numbers: NDArray[np.float64] = found.to_numpy(zero_copy_only=False).astype(np.float64)
     return numbers

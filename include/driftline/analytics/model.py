@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
-from driftline.analytics.features import Encoder
+from driftline.analytics.features import DATES, NUMBERS, Encoder
 from driftline.analytics.trees import Trees
 from driftline.analytics.treetext import checked
 from driftline.core.errors import SnapshotError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**30  # bytes of a model when unpacked; a file from elsewhere may be made to fill the memory
 FORMAT = 1
+OF_NUMBERS = {"number", "hour", "weekday"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Model:
     trees: Trees
     profile: list[dict[str, list[float]]]
 
-    def predict(self, table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def predict(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The rows of documents, and their probabilities or values."""
         rows = self.encoder.encode(table)
         return rows, self.trees.predict(rows)
@@ -68,11 +70,14 @@ class Model:
             data = orjson.loads(plain)
             if data["format"] != FORMAT:
                 raise SnapshotError(f"the model is of format {data['format']!r}", where="trained model", expected=str(FORMAT))
-            model = cls(Encoder.of(data["encoder"]), Trees(**data["trees"]), list(data["profile"]))
+            trees = TypeAdapter(Trees).validate_python(data["trees"])
+            profile = TypeAdapter(list[dict[str, list[float]]]).validate_python(data["profile"])
+            model = cls(Encoder.of(data["encoder"]), trees, profile)
             if foreign:
                 text = checked(model.trees.text, columns=len(model.encoder.columns), classes=len(model.trees.classes))
                 model = replace(model, trees=replace(model.trees, text=text))
-        except (zlib.error, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            model._check()
+        except (zlib.error, orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
             raise SnapshotError(
                 f"this is no trained model ({type(error).__name__})",
                 where="trained model", expected="what 'driftline models export' writes",
@@ -83,6 +88,20 @@ class Model:
                 f"the trees are of {width} columns, the encoder of {len(model.encoder.columns)}", where="trained model"
             )
         return model
+
+    def _check(self) -> None:
+        """Refuses what no documents could be given to."""
+        types = self.encoder.types
+        of_fields = all(
+            column.field in types and (column.kind in OF_NUMBERS) == (types[column.field] in NUMBERS | DATES)
+            for column in self.encoder.columns
+        )
+        bins = all(set(each) == {"edges", "shares"} and len(each["shares"]) == len(each["edges"]) + 2 for each in self.profile)
+        if not of_fields or not bins or len(self.trees.weights) != len(self.trees.classes):
+            raise SnapshotError(
+                "its columns, classes and fields do not fit one another",
+                where="trained model", expected="what 'driftline models export' writes",
+            )  # fmt: skip
 
 
 def top(contributions: NDArray[np.float64], names: Sequence[str], many: int) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ outliers`, samples of 256 to 1024 rows with 12 to 40 neighbours, and other ways 
 differ by 0.002: nothing hangs on these numbers."""
 TREES = 100
 WIDE = 30.0  # standardised values beyond grow by their logarithm, lest one value drowns what a row's others say
+MOST = 1e100  # squares of much more are infinite
 CLEAR = 5.0  # log-odds beyond grow by their logarithm, lest all that is far away has a score of 1
 OUTLIERS = (3.0, 2.0)
 """Centre and spread of outliers' surprise, where that of the others has 0 and 1: it is 0.5 likely to be one at 2.7, if one row
@@ -84,7 +85,7 @@ def standardised(matrix: Floats, *, scale: bool = True) -> tuple[Singles, NDArra
     """
     columns, varying = [], np.zeros(matrix.shape[1], dtype=bool)
     for number, column in enumerate(matrix.T):
-        finite = column[np.isfinite(column)]
+        finite = np.clip(column[np.isfinite(column)], -MOST, MOST)
         if not len(finite) or finite.min() == finite.max():
             continue
         varying[number] = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.core.analysis import Classification
-from driftline.core.errors import DriftlineError, SnapshotError
+from driftline.core.errors import DataError, DriftlineError, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
     Floats = NDArray[np.float64]
-    Matrix = NDArray[np.float32]
+    Matrix = NDArray[np.float64]
 
 SEARCHED_ROWS = 40_000  # a search over more finds the same settings, later
 MOST_TREES = 2000
@@ -144,10 +144,18 @@ def fit(
         classes: The names of the classes, empty for a regression.
         categorical: Columns whose numbers are names.
         progress: Told of the search and the fit.
+
+    Raises:
+        DataError: A value has no logarithm, and its loss is wanted.
     """
-    fixed = _fixed(settings, classes, len(rows))
     log = not classes and getattr(settings, "loss_function", "mse") == "msle"
-    wanted = np.log1p(np.maximum(target, 0)) if log else np.asarray(target, dtype=np.float64)
+    if log and target.min() <= -1:
+        raise DataError(
+            f"'{settings.dependent_variable}' is {target.min():.6g} in a document",
+            expected="more than -1 for msle", fix="Take loss_function mse or huber, or leave such documents out by source.query.",
+        )  # fmt: skip
+    wanted = np.log1p(target) if log else np.asarray(target, dtype=np.float64)
+    fixed = _fixed(settings, classes, wanted)
     order = np.random.default_rng(settings.randomize_seed).permutation(len(rows))
     best, searched = _search(rows, wanted, order, fixed, settings, categorical, progress)
     chosen = {**DEFAULTS, **fixed, **best, "learning_rate": settings.eta or ETA}
@@ -171,9 +179,10 @@ def _lightgbm() -> Any:  # noqa: ANN401 - a module
     return lightgbm
 
 
-def _fixed(settings: Supervised, classes: list[str], rows: int) -> dict[str, Any]:
+def _fixed(settings: Supervised, classes: list[str], target: Floats) -> dict[str, Any]:
     """What is not searched for."""
-    objective = {0: "huber" if getattr(settings, "loss_function", "") == "huber" else "regression", 2: "binary"}
+    huber = getattr(settings, "loss_function", "") == "huber"
+    objective = {0: "huber" if huber else "regression", 2: "binary"}
     given = {ours: getattr(settings, name) for name, ours in GIVEN.items()}
     many = {"num_class": len(classes)} if len(classes) > 2 else {}
     return {
@@ -181,13 +190,20 @@ def _fixed(settings: Supervised, classes: list[str], rows: int) -> dict[str, Any
         "seed": settings.randomize_seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": threads(rows),
+        "num_threads": threads(len(target)),
         "bagging_freq": 1,
         "verbosity": -1,
         "feature_pre_filter": False,
         **many,
+        **({"alpha": _spread(target)} if huber else {}),
         **{name: value for name, value in given.items() if value is not None},
     }
+
+
+def _spread(target: Floats) -> float:
+    """From which error on Huber's loss grows no faster than the error: in the unit of what is predicted."""
+    away = np.abs(target - np.median(target))
+    return float(np.median(away) or away.mean() or 1.0)
 
 
 def _dataset(rows: Matrix, target: Floats, categorical: list[int], *, of: Any = None) -> Any:  # noqa: ANN401 - LightGBM's

@@ -176,8 +176,7 @@ def evaluate(
 
     if kind not in {"classification", "regression", "outlier_detection"}:
         raise typer.BadParameter("classification, regression or outlier_detection", param_hint="--kind")
-    query: dict[str, Any] | None = {"term": {f"{predicted.rpartition('.')[0]}.is_training": False}} if held_back else None
-    found = run_evaluate(connect(), [index], kind, actual, predicted, query=query)  # type: ignore[arg-type]
+    found = run_evaluate(connect(), [index], kind, actual, predicted, held_back=held_back)  # type: ignore[arg-type]
     return emit(found) if json else _tell(found)
 
 

@@ -16,6 +16,9 @@ from driftline.core.source import IndexName
 AnalysisType = Literal["classification", "regression", "outlier_detection"]
 MAX_CLASSES = 100  # Elastic's limit
 WEEKLY = "0 3 * * 0"
+WRITTEN = {
+    "prediction_probability", "prediction_score", "top_classes", "feature_importance", "is_training", "model_id", "driftline",
+}  # fmt: skip
 NOT_READ = {"_id", "_index", "_source"}
 
 _MEANT = {"analytics_id", "source", "analysis", "analyzed_fields"}
@@ -83,6 +86,13 @@ class _Supervised(Definition):
             raise ValueError(
                 f"{value:g} leaves nothing to {'learn from' if value <= 0 else 'evaluate with'}; between 0 and 100 is expected"
             )
+        return value
+
+    @field_validator("prediction_field_name")
+    @classmethod
+    def _free(cls, value: str | None) -> str | None:
+        if value is not None and value.partition(".")[0] in WRITTEN:
+            raise ValueError(f"'{value}' is written beside the prediction; another name is expected")
         return value
 
     @property
@@ -161,6 +171,13 @@ class Inference(Definition):
         return [value] if isinstance(value, str) else value
 
 
+def _covered(index: str, read: list[str]) -> str | None:
+    """By which name or pattern an index is read, or would be once it is there; `-pattern` takes out."""
+    if any(fnmatchcase(index, each[1:]) for each in read if each.startswith("-")):
+        return None
+    return next((each for each in read if fnmatchcase(index, each)), None)
+
+
 class Analysis(Definition):
     """A data-frame analytics job. `include/analytics/*.yaml` holds one a file."""
 
@@ -179,8 +196,9 @@ class Analysis(Definition):
     def _consistent(self) -> Analysis:
         places = {"dest.index": self.dest.index, **({"inference.dest": self.inference.dest} if self.inference else {})}
         for place, index in places.items():
-            if index in self.source.index or (self.inference and index in self.inference.index):
-                raise ValueError(f"{place}: '{index}' is read from; results go into an index of their own")
+            for read in (self.source.index, self.inference.index if self.inference else []):
+                if by := _covered(index, read):
+                    raise ValueError(f"{place}: '{index}' is read from (by '{by}'); results go into an index of their own")
         if self.inference is not None and self.supervised is None:
             raise ValueError("inference: outlier detection makes no model that new documents could be given to")
         if self.inference is not None and self.inference.dest == self.dest.index:

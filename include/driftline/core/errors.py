@@ -115,6 +115,10 @@ class SnapshotError(DriftlineError):
     """A model snapshot that does not exist or cannot be used for what was asked."""
 
 
+class NoModelError(SnapshotError):
+    """An analysis that was not run yet, so that no model can be asked."""
+
+
 class SnapshotPartError(SnapshotError):
     """A snapshot of which parts are missing. Who trained it again meanwhile put others there: trying again may help."""
 

@@ -23,6 +23,7 @@ OF_ITS_TREES = {
     "feature_processors",
 }  # fmt: skip
 REFUSED = {"runtime_mappings", "_source"}
+SEEDS = 2**31  # Elastic takes any long, and makes one up where none is given
 OBJECTIVE = "class_assignment_objective"
 
 
@@ -84,6 +85,10 @@ def _kind(analysis: Any, notes: list[str]) -> dict[str, Any]:  # noqa: ANN401 - 
         notes.append(f"{', '.join(dropped)}: of Elastic's own trees; left out, LightGBM's settings are searched for")
     if kind == "classification":
         kept.setdefault(OBJECTIVE, "maximize_minimum_recall")  # what Elastic does where nothing is said
+    seed = kept.get("randomize_seed")
+    if isinstance(seed, int) and not 0 <= seed < SEEDS:
+        kept["randomize_seed"] = seed % SEEDS
+        notes.append(f"randomize_seed: {seed % SEEDS} instead of {seed}, as the trees take no other")
     if kept.get("training_percent") == 100:
         kept["training_percent"] = 80
         notes.append("training_percent: 80 instead of 100, so that there is something to evaluate with")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 STAGE = "analyze"
+LEAST = 10  # documents to learn from: of fewer nothing is learned, and too few cannot even be cut into parts
 Handle = dict[str, Any]
 
 
@@ -172,20 +173,27 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
     if analysis.supervised is None:
         return {**made, **_outliers(analysis, handle, table, out, model_id)}
     labels, learned, ids = _sides(analysis, handle, table)
-    part = table.filter(pa.array(learned))
     # by another seed than the sides, which would leave some of the parts empty
-    places = split.places(ids, analysis.seed + 1)[learned]
-    target = Target.of(labels.values[learned], labels.classes, places)
+    places = split.places(ids, analysis.seed + 1)
+    chosen = np.flatnonzero(learned)
+    chosen = chosen[np.argsort(places[chosen], kind="stable")]  # an index gives them in one order today and in another tomorrow
+    if len(chosen) < LEAST:
+        raise DataError(
+            f"{len(chosen)} documents are left to learn from", where=f"analytics {analysis.analytics_id}",
+            expected=f"at least {LEAST}", fix="Raise training_percent, or label more.",
+        )  # fmt: skip
+    part, values = table.take(chosen), labels.values[chosen]
+    target = Target.of(values, labels.classes, places[chosen])
     encoder = learn(part, handle["fields"], target=target)
-    rows = encoder.encode(part, own=target)
     fitted = trees.fit(
-        rows, labels.values[learned], settings=analysis.supervised, classes=labels.classes,
+        encoder.encode(part, own=target), values, settings=analysis.supervised, classes=labels.classes,
         categorical=encoder.categorical, progress=progress,
     )  # fmt: skip
-    model = Model(encoder, fitted, drift.profile(rows, encoder.categorical))
+    # as new documents will be read: they have no label that would be left out of what is known of their values
+    model = Model(encoder, fitted, drift.profile(encoder.encode(part), encoder.categorical))
     with whole(out) as file:
         file.write(model.dumps())
-    return {**made, "learned": int(learned.sum()), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
+    return {**made, "learned": len(chosen), "trees": fitted.trees, "hyperparameters": fitted.hyperparameters}
 
 
 def _sides(analysis: Analysis, handle: Handle, table: pa.Table) -> tuple[Labels, NDArray[np.bool_], list[str]]:
@@ -209,7 +217,7 @@ def _outliers(analysis: Analysis, handle: Handle, table: pa.Table, out: str, mod
     settings = analysis.analysis.outlier_detection
     assert settings is not None
     encoder = learn(table, handle["fields"], ordered=True)
-    found = detect(encoder.encode(table).astype(np.float64), settings=settings)
+    found = detect(encoder.encode(table), settings=settings)
     evaluated.stage_outliers(found.scores, found.influence, encoder.names, settings, model_id, out)
     return {"columns": encoder.names, "facts": evaluated.outlier_facts(found.scores)}
 
@@ -249,9 +257,9 @@ def write(
     Returns:
         `written`, `removed`, `model_id`, `promoted`, `reason`, `evaluation`.
     """
-    index = analysis.dest.index
-    destination.prepare(client, analysis, index, analysis.source.index)
-    written = destination.write(client, analysis, index, handle["uri"], result["uri"], progress=progress)
+    index, origin = analysis.dest.index, analysis.source.index
+    destination.prepare(client, analysis, index, origin)
+    written = destination.write(client, analysis, index, origin, handle["uri"], result["uri"], progress=progress)
     removed = destination.remove_others(client, analysis, index, result["model_id"])
     found = orjson.loads(next(read_lines(result["facts"])))
     if result["model"]:

@@ -99,14 +99,16 @@ def _results(analysis: Analysis) -> dict[str, Any]:
 
 
 def write(
-    client: Elasticsearch, analysis: Analysis, index: str, documents: str, found: str, *, progress: Progress | None = None
-) -> Outcome:
+    client: Elasticsearch, analysis: Analysis, index: str, read: list[str], documents: str, found: str, *,
+    progress: Progress | None = None,
+) -> Outcome:  # fmt: skip
     """Writes staged documents with what was found for them; a document of the same id is replaced.
 
     Args:
         client: The cluster.
         analysis: Whose.
         index: Where to.
+        read: The indices that were read, as they are configured: only of a single one documents keep their ids.
         documents: The staged documents.
         found: The staged results, in the same order: `result` (JSON).
         progress: Told of documents.
@@ -114,18 +116,17 @@ def write(
     Raises:
         WriteError: Documents were refused.
     """
-    written = bulk(client, _actions(analysis.dest.results_field, index, documents, found, progress), at_once=AT_ONCE)
+    written = bulk(client, _actions(analysis.dest.results_field, index, read, documents, found, progress), at_once=AT_ONCE)
     with explained(f"index {index}"):
         client.indices.refresh(index=index)
     return written
 
 
-def _actions(field: str, index: str, documents: str, found: str, progress: Progress | None) -> Iterator[bytes]:
-    head = b"," + orjson.dumps(field) + b":"
+def _actions(field: str, index: str, read: list[str], documents: str, found: str, progress: Progress | None) -> Iterator[bytes]:
+    head, only = b"," + orjson.dumps(field) + b":", read[0] if len(read) == 1 else None
     with fsspec.open(documents, "rb") as one, fsspec.open(found, "rb") as other:
         left, right = pq.ParquetFile(one), pq.ParquetFile(other)
         total, done = left.metadata.num_rows, 0
-        several = len(set(left.read(["_index"])["_index"].unique().to_pylist())) > 1
         parts = left.iter_batches(batch_size=PAGE, columns=["_id", "_index", "_source"])
         for part, said in zip(parts, right.iter_batches(batch_size=PAGE, columns=["result"]), strict=True):
             rows = zip(
@@ -134,7 +135,8 @@ def _actions(field: str, index: str, documents: str, found: str, progress: Progr
             for id_, origin, source, result in rows:
                 # an object's end is cut off and put on again: parsing and writing it anew would take ten times as long
                 body = source[:-1] + head + result + b"}" if len(source) > 2 else b"{" + head[1:] + result + b"}"
-                yield index_action(index, digest(origin, id_) if several else id_, body)
+                # ids of several indices may be the same; a pattern or an alias is no index's name, whatever it is now
+                yield index_action(index, id_ if origin == only else digest(origin, id_), body)
             done += len(part)
             if progress:
                 progress("documents written", done, total)

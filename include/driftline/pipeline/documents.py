@@ -40,11 +40,15 @@ def usable(client: Elasticsearch, analysis: Analysis) -> tuple[dict[str, str], s
     label = analysis.supervised.dependent_variable if analysis.supervised else None
     kind = _label_type(types, label, analysis, where) if label else None
     families = {label, f"{label}.keyword", (label or "").removesuffix(".keyword")} if label else set()
-    wanted = analysis.wanted([name for name in types if name not in families and not _below(name, analysis.dest.results_field)])
-    # a text that has a keyword beside it is the same twice
-    found = {
-        name: types[name] for name in wanted if types[name] in USED and not (types[name] in TEXTS and f"{name}.keyword" in types)
+    # all fields of the index may be named, also those that nothing is learned from
+    wanted = {
+        name: types[name]
+        for name in analysis.wanted(list(types))
+        if types[name] in USED and name not in families and not _below(name, analysis.dest.results_field)
     }
+    # a text that has a keyword beside it is the same twice; who excludes the keyword means both
+    beside = wanted if analysis.analyzed_fields.includes else types
+    found = {name: kind for name, kind in wanted.items() if not (kind in TEXTS and f"{name}.keyword" in beside)}
     ours = f"{analysis.dest.results_field}.{MODEL_ID}" in types  # what a prediction at ingest left; it is replaced
     if _below_any(types, analysis.dest.results_field) and not ours:
         raise SourceIndexError(
@@ -159,11 +163,9 @@ def arrow_type(kind: str) -> pa.DataType:
 
 
 def _body(query: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    """Doc values are what the mapping makes of a value: a number that came as text is a number. Texts have none."""
-    dates = [{"field": name, "format": "epoch_millis"} for name, kind in fields.items() if kind in DATES]
-    plain = [name for name, kind in fields.items() if kind not in DATES | TEXTS]
-    texts = [name for name, kind in fields.items() if kind in TEXTS]
-    return {"query": query, "_source": True, "docvalue_fields": [*dates, *plain], "fields": texts}
+    """What the mapping makes of values: a number that came as text is a number. Of doc values only a hundred may be asked for."""
+    asked = [{"field": name, **({"format": "epoch_millis"} if kind in DATES else {})} for name, kind in fields.items()]
+    return {"query": query, "_source": True, "fields": asked}
 
 
 def _table(hits: list[dict[str, Any]], schema: pa.Schema, several: dict[str, int]) -> pa.Table:

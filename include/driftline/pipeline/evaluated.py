@@ -155,7 +155,7 @@ class Found:
         ]  # fmt: skip
 
 
-def _explained(model: Model, rows: NDArray[np.float32], many: int) -> Iterator[list[dict[str, Any]]]:
+def _explained(model: Model, rows: NDArray[np.float64], many: int) -> Iterator[list[dict[str, Any]]]:
     names, classes = model.encoder.names, model.trees.classes
     for found in model.trees.contributions(rows):
         if found.ndim == 1:
@@ -225,8 +225,4 @@ def outlier_facts(scores: Floats) -> dict[str, Any]:
 
 
 def _spread(values: Floats) -> dict[str, float]:
-    return {
-        "mean_magnitude": number(np.abs(values).mean()),
-        "min": number(values.min(initial=0.0)),
-        "max": number(values.max(initial=0.0)),
-    }
+    return {"mean_magnitude": number(np.abs(values).mean()), "min": number(values.min()), "max": number(values.max())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.analytics import evaluate as measures
+from driftline.analytics.features import NUMBERS
 from driftline.core.analysis import MAX_CLASSES
 from driftline.core.errors import DataError, DefinitionError, SourceIndexError
 from driftline.elastic.client import explained
@@ -29,6 +30,7 @@ def evaluate(
     predicted: str,
     *,
     query: dict[str, Any] | None = None,
+    held_back: bool = False,
 ) -> dict[str, Any]:
     """Compares two fields of documents.
 
@@ -38,13 +40,14 @@ def evaluate(
         kind: What the fields hold: of outliers `predicted` is a score from 0 to 1, and `actual` says which are (`true`, 1).
         actual: The field with the truth.
         predicted: The field with what was found.
-        query: Which documents, such as those that were held back (`{"term": {"ml.is_training": false}}`).
+        query: Which documents.
+        held_back: Only those of them that were not learned from.
 
     Returns:
         The measures of `analytics.evaluate`; of classes without areas, as one field holds no probabilities.
 
     Raises:
-        SourceIndexError: A field is not there.
+        SourceIndexError: A field is not there, or holds no numbers where there must be some.
         DataError: No document has both.
         DefinitionError: There are more classes than make sense.
     """
@@ -53,7 +56,11 @@ def evaluate(
     for name in (actual, predicted):
         if name not in types:
             raise SourceIndexError(f"no field '{name}' in the index", where=where)
-    body = {"query": query or {"match_all": {}}, "_source": False, "docvalue_fields": [actual, predicted]}
+    for name in {"regression": (actual, predicted), "outlier_detection": (predicted,), "classification": ()}[kind]:
+        if types[name] not in NUMBERS:
+            raise SourceIndexError(f"'{name}' is of type {types[name]}", where=where, expected=f"a number, for {kind}")
+    asked = [query or {"match_all": {}}, *([_held_back(predicted)] if held_back else [])]
+    body = {"query": {"bool": {"filter": asked}}, "_source": False, "docvalue_fields": [actual, predicted]}
     pairs = []
     with explained(where):
         for hits in pages(client, index, body, where=where, answer=["hits.hits.fields"]):
@@ -68,6 +75,13 @@ def evaluate(
         known = np.array([label_text(each).lower() in YES for each in truth])
         return measures.outliers(np.array(found, dtype=float), known)
     return _classes([label_text(each) for each in truth], [label_text(each) for each in found], where)
+
+
+def _held_back(predicted: str) -> dict[str, Any]:
+    """What was not learned from: that is said beside the prediction, or above it where the label's own name has points."""
+    parts = predicted.split(".")
+    names = [".".join([*parts[:above], "is_training"]) for above in range(len(parts))]
+    return {"bool": {"should": [{"term": {name: False}} for name in names]}}
 
 
 def _classes(truth: list[str], found: list[str], where: str) -> dict[str, Any]:

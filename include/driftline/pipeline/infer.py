@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import pyarrow as pa
 
 from driftline.analytics import drift
 from driftline.analytics.features import DATES, NUMBERS
-from driftline.core.errors import DefinitionError, SnapshotError
+from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.paths import staging_uri
 from driftline.core.timespan import Window, parse_time
-from driftline.elastic import state, trained
+from driftline.elastic import state
 from driftline.elastic.documents import count, field_types
 from driftline.elastic.query import between
 from driftline.pipeline import destination, promotion
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 STAGE = "infer"
+BOOLEANS = {"true": 1.0, "false": 0.0}  # as the index takes them, too
 LATE = timedelta(hours=1)  # what was predicted in it already is replaced by the same
 
 
@@ -59,7 +61,9 @@ def infer(
 
     Raises:
         DefinitionError: The analysis has no `inference`.
-        SnapshotError: It has no model yet.
+        NoModelError: It has no model yet.
+        SnapshotError: Its model cannot be used.
+        SourceIndexError: The index has no `time_field`, so that nothing tells which documents are new.
     """
     settings, started = analysis.inference, datetime.now(UTC)
     if settings is None:
@@ -68,19 +72,17 @@ def infer(
             expected="inference: {dest: …}",
             where="inference",
         )
-    description = trained.in_force(trained.list_(client, analysis.analytics_id))
-    if description is None:
-        raise SnapshotError(
-            f"analytics '{analysis.analytics_id}' has no model yet",
-            fix=f"Run it: driftline analytics run {analysis.analytics_id}",
-        )
+    description = promotion.asked(client, analysis)
     window = _window(client, analysis, start, end, started)
     index, where = settings.index or analysis.source.index, f"analytics {analysis.analytics_id}, inference"
     model = promotion.load(client, description)
     types = field_types(client, index, where=where)
-    query = {
-        "bool": {"filter": [settings.query, *([between(settings.time_field, window)] if settings.time_field in types else [])]}
-    }
+    if settings.time_field not in types:
+        raise SourceIndexError(
+            f"no field '{settings.time_field}' in the index", where=f"{where}.time_field",
+            expected="the field that tells which documents are new",
+        )  # fmt: skip
+    query = {"bool": {"filter": [settings.query, between(settings.time_field, window)]}}
     destination.check(client, analysis, settings.dest, index, "inference.dest")
     told: dict[str, Any] = {"model_id": description["model_id"], **window.as_dict()}
     if count(client, index, query, where=where) == 0:
@@ -102,9 +104,10 @@ def infer(
     found = Found(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), nothing, nothing, description["model_id"])
     moved = drift.moved(found.rows, model.profile, model.encoder.categorical, model.encoder.names)
     verdict = _gate(client, analysis, window, model, known, moved, table.num_rows, run)
-    found.stage(f"{place}/results.parquet", progress)
+    results = f"{place}/results.parquet"
+    found.stage(results, progress)
     destination.prepare(client, analysis, settings.dest, index, place="inference.dest")
-    written = destination.write(client, analysis, settings.dest, handle["uri"], f"{place}/results.parquet", progress=progress)
+    written = destination.write(client, analysis, settings.dest, index, handle["uri"], results, progress=progress)
     facts = {"documents": handle["rows"], "written": written.total, "predicted": _predicted(found), "moved": moved[:10]}
     return {**_done(client, analysis, run, started, {**told, **facts}, verdict["verdict"]), "quality": verdict}
 
@@ -137,7 +140,9 @@ def _predicted(found: Found) -> dict[str, int]:
 def _done(
     client: Elasticsearch, analysis: Analysis, run: str, started: datetime, outcome: dict[str, Any], word: str
 ) -> dict[str, Any]:
-    state.reach(client, state.INFERRED, analysis.analytics_id, parse_time(outcome["end"]))
+    window, last = Window.parse(outcome["start"], outcome["end"]), state.reached(client, state.INFERRED, analysis.analytics_id)
+    if last is None or window.start <= last:  # else nobody has predicted what lies between
+        state.reach(client, state.INFERRED, analysis.analytics_id, min(window.end, started))  # what is to come is not done
     state.journal(
         client, run, STAGE, started, job_id=analysis.analytics_id, job_version=analysis.version, verdict=word,
         window_start=outcome["start"], window_end=outcome["end"], detail=outcome,
@@ -149,8 +154,11 @@ def table_of(model: Model, documents: list[dict[str, Any]], *, strict: bool = Tr
     """Documents that somebody sends, as a table: nested objects or dotted names, times as ISO 8601 or epoch milliseconds.
 
     Raises:
-        DefinitionError: A value is none of its field's type, and `strict`; else it is missing.
+        DefinitionError: A document is no object; or a value is none of its field's type, and `strict`; else it is missing.
     """
+    for row, each in enumerate(documents):
+        if not isinstance(each, dict):
+            raise DefinitionError(f"{each!r:.80} is no document", where=f"docs.{row}", expected="an object of fields")
     columns = {}
     for name, kind in model.encoder.types.items():
         values = [_known(each, name) for each in documents]
@@ -168,12 +176,13 @@ def _known(document: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JS
 
 
 def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
-    """A field of a document: `a.b` may be a key, or the key `b` of an object `a`."""
+    """A field of a document, or of the first of several that has it: `a.b` may be a key, or the key `b` of an object `a`."""
+    if isinstance(document, list):
+        return next((found for each in document if (found := _value(each, name)) is not None), None)
     if not isinstance(document, dict):
         return None
     if name in document:
-        found = document[name]
-        return found[0] if isinstance(found, list) and found else None if isinstance(found, list) else found
+        return _first(document[name])
     head, _, rest = name.partition(".")
     while rest:
         if head in document and (found := _value(document[head], rest)) is not None:
@@ -183,18 +192,29 @@ def _value(document: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     return None
 
 
+def _first(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The first of several values, as the index has them: what is null is not there."""
+    if isinstance(value, list):
+        return next((found for each in value if (found := _first(each)) is not None), None)
+    return value
+
+
 def _typed(value: Any, kind: str, name: str, row: int, strict: bool) -> float | str | None:  # noqa: ANN401 - any JSON
     if value is None:
         return None
+    wanted = "a time" if kind in DATES else "a number" if kind in NUMBERS else "a text"
     try:
+        if isinstance(value, dict):
+            raise TypeError
         if kind in DATES:
             return parse_time(value).timestamp() * 1000
         if kind in NUMBERS:
-            return float(value)
-    except (TypeError, ValueError):
+            number = float(BOOLEANS.get(value, value) if kind == "boolean" else value)
+            if not isfinite(number):
+                raise ValueError
+            return number
+    except (TypeError, ValueError, OverflowError):
         if not strict:
             return None
-        raise DefinitionError(
-            f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected="a time" if kind in DATES else "a number"
-        ) from None
+        raise DefinitionError(f"{value!r:.80} is no {kind}", where=f"docs.{row}.{name}", expected=wanted) from None
     return label_text(value)

@@ -150,9 +150,9 @@ def sample(client: Elasticsearch, analysis: Analysis, wanted: Wanted, *, size: i
         if analysis.supervised:
             places = [_place(analysis, analysis.supervised.prediction_field), analysis.supervised.dependent_variable]
             hits = _hits(client, analysis, drawn, places, size)
-            known = [hit["fields"] for hit in hits if set(places) <= set(hit.get("fields", {}))]
-            predicted, actual = ([each[place][0] for each in known] for place in places)
-            return {"ids": [hit["_id"] for hit in hits], "predicted": predicted, "actual": actual}
+            known = [hit for hit in hits if set(places) <= set(hit.get("fields", {}))]
+            predicted, actual = ([hit["fields"][place][0] for hit in known] for place in places)
+            return {"ids": [hit["_id"] for hit in known], "predicted": predicted, "actual": actual}
         return _outermost(client, analysis, drawn, _query(analysis, wanted), size)
 
 
@@ -191,7 +191,7 @@ def _hits(
 ) -> list[dict[str, Any]]:  # fmt: skip
     body = client.search(
         index=analysis.dest.index, query=query, size=size, sort=sort, ignore_unavailable=True,
-        docvalue_fields=[{"field": name} for name in fields], source=bool(source), source_includes=source,
+        fields=[{"field": name} for name in fields], source=bool(source), source_includes=source,
     ).body  # fmt: skip
     hits: list[dict[str, Any]] = body["hits"]["hits"]
     return hits

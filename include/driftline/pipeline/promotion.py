@@ -9,7 +9,7 @@ import fsspec
 import numpy as np
 
 from driftline.analytics.model import Model
-from driftline.core.errors import DataError
+from driftline.core.errors import DataError, NoModelError, SnapshotError
 from driftline.core.timespan import iso
 from driftline.elastic import trained
 
@@ -41,6 +41,39 @@ def staged(uri: str) -> Model:
 def load(client: Elasticsearch, description: dict[str, Any]) -> Model:
     """A model that is kept."""
     return Model.loads(trained.definition(client, description))
+
+
+def asked(client: Elasticsearch, analysis: Analysis) -> dict[str, Any]:
+    """The description of the model in force, which gives an analysis' predictions.
+
+    Raises:
+        NoModelError: There is none yet.
+        SnapshotError: It predicts something else.
+    """
+    description = trained.in_force(trained.list_(client, analysis.analytics_id))
+    if description is None:
+        raise NoModelError(
+            f"analytics '{analysis.analytics_id}' has no model yet",
+            fix=f"Run it: driftline analytics run {analysis.analytics_id}",
+        )
+    check_fits(analysis, description)
+    return description
+
+
+def check_fits(analysis: Analysis, description: dict[str, Any]) -> None:
+    """Refuses a model that predicts something else than an analysis: it was imported, or the analysis was changed since.
+
+    Raises:
+        SnapshotError: What each of them predicts.
+    """
+    wanted = analysis.type, analysis.supervised.dependent_variable if analysis.supervised else None
+    told = description.get("analysis_type"), description.get("dependent_variable")
+    if told != wanted:
+        raise SnapshotError(
+            f"model '{description['model_id']}' is a {told[0]} of '{told[1]}'",
+            where=f"analytics {analysis.analytics_id}", expected=f"a {wanted[0]} of '{wanted[1]}'",
+            fix="Run the analysis, or put another model in force.",
+        )  # fmt: skip
 
 
 def judge(

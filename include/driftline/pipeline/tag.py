@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from driftline.core.errors import DefinitionError, SnapshotError
-from driftline.elastic import trained
+from driftline.core.errors import DefinitionError
 from driftline.pipeline import promotion
 from driftline.pipeline.evaluated import Found
 from driftline.pipeline.infer import table_of
@@ -27,7 +26,8 @@ class Tagger:
 
     Raises:
         DefinitionError: There is no such analysis, or it makes no model.
-        SnapshotError: It has no model yet: better no row now than rows without.
+        NoModelError: It has no model yet: better no row now than rows without.
+        SnapshotError: Its model predicts something else.
     """
 
     def __init__(self, client: Elasticsearch, analytics_id: str) -> None:
@@ -36,11 +36,7 @@ class Tagger:
             raise DefinitionError(
                 f"analytics '{analytics_id}' makes no model", where="predict", expected="one that classifies or predicts"
             )
-        description = trained.in_force(trained.list_(client, analytics_id))
-        if description is None:
-            raise SnapshotError(
-                f"analytics '{analytics_id}' has no model yet", fix=f"Run it: driftline analytics run {analytics_id}"
-            )
+        description = promotion.asked(client, self._analysis)
         self._model, self._model_id = promotion.load(client, description), description["model_id"]
 
     def __call__(self, bodies: list[bytes]) -> list[bytes]:

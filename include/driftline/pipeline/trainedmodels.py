@@ -19,6 +19,7 @@ from driftline.elastic import trained
 from driftline.pipeline import promotion
 from driftline.pipeline.evaluated import Found
 from driftline.pipeline.infer import table_of
+from driftline.pipeline.jobs import list_analyses
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -74,25 +75,30 @@ def imported(client: Elasticsearch, data: bytes, *, analytics_id: str | None = N
         if found["format"] != FORMAT:
             raise KeyError("format")
         name, analysis = str(description["model_id"]), Analysis.parse(description["detail"]["analysis"], where=where)
+        predicted = analysis.supervised
+        if predicted is None:
+            raise KeyError("dependent_variable")
     except (zlib.error, orjson.JSONDecodeError, KeyError, TypeError):
         raise DataError("this is no exported model", where=where, expected="what 'driftline models export' writes") from None
     if not MODEL_ID.fullmatch(name):
         raise DataError(f"'{name[:80]}' is no name of a model", where=where)
     model = Model.loads(gzip.compress(orjson.dumps(definition), mtime=0), foreign=True)
+    if bool(model.trees.classes) != (analysis.type == "classification"):
+        raise DataError(f"the trees are none of a {analysis.type}", where=where)
     model.predict(table_of(model, [{}]))  # what cannot give a prediction is found out here, not in the night
     if any(each["model_id"] == name for each in trained.list_(client)):
         raise DefinitionError(f"there is a model '{name}'", where=where, fix="Delete it first.")
-    kept = {
-        name: description.get(name) for name in ("analysis_type", "dependent_variable", "description", "created", "documents")
-    }
     made = {
-        **kept,
+        **{name: description.get(name) for name in ("description", "created", "documents")},
+        "analysis_type": analysis.type,
+        "dependent_variable": predicted.dependent_variable,
         "model_id": name,
         "analytics_id": analytics_id or analysis.analytics_id,
         "analytics_version": analysis.version,
         "origin": "imported",
         "detail": {**description["detail"], "analysis": analysis.as_dict(), "imported": iso(datetime.now(UTC))},
     }
+    _check_fits(client, made)
     trained.write(client, made, model.dumps())
     return trained.describe(client, name)
 
@@ -127,9 +133,17 @@ def put_in_force(client: Elasticsearch, model_id: str) -> dict[str, Any]:
     """Puts a model in force: also the way back to an older one.
 
     Raises:
-        SnapshotError: There is no such model.
+        SnapshotError: There is no such model, or it predicts something else than its analysis.
     """
+    _check_fits(client, trained.describe(client, model_id))
     return trained.put_in_force(client, model_id)
+
+
+def _check_fits(client: Elasticsearch, description: dict[str, Any]) -> None:
+    """Refuses a model that predicts something else than its analysis, where there is one."""
+    for analysis in list_analyses(client):
+        if analysis.analytics_id == description["analytics_id"]:
+            promotion.check_fits(analysis, description)
 
 
 def delete(client: Elasticsearch, model_id: str) -> None:

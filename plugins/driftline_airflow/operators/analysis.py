@@ -178,7 +178,7 @@ class InferOperator(AnalysisOperator):
 
     def work(self, context: Mapping[str, Any], client: Elasticsearch) -> dict[str, Any]:
         """See the class."""
-        from driftline.core.errors import SnapshotError
+        from driftline.core.errors import NoModelError
         from driftline.pipeline.infer import infer
 
         run, params = context["dag_run"], context["params"]
@@ -190,7 +190,7 @@ class InferOperator(AnalysisOperator):
             outcome = infer(
                 client, self.definition(client), start=start, end=end, run=context["run_id"], progress=self.progress()
             )
-        except SnapshotError as error:
+        except NoModelError as error:
             if run.run_type != SCHEDULED:
                 raise
             raise AirflowSkipException(str(error)) from None

@@ -49,6 +49,12 @@ def test_each_type_of_field_becomes_what_can_be_learned_from() -> None:
     assert np.isnan(column(encoder, rows, "path")[[value is None for value in table["path"].to_pylist()]]).all()
 
 
+def test_numbers_keep_all_their_digits() -> None:
+    values = [1_767_225_600.0, 1_767_225_601.0, 0.1, 1e300]
+    table = pa.table({"size": values})
+    assert learn(table, {"size": "long"}).encode(table)[:, 0].tolist() == values
+
+
 def test_the_weekday_is_that_of_the_calendar() -> None:
     monday = 1_772_409_600_000.0  # 2026-03-02
     table = pa.table({"at": [monday, monday + 86_400_000 * 6]})

@@ -77,6 +77,13 @@ def test_columns_that_say_nothing_and_missing_values_do_no_harm(planted):
     assert not found.influence[:, 4:].any()
 
 
+def test_a_value_whose_square_is_beyond_all_numbers_is_an_outlier(planted):
+    data = planted[0].copy()
+    data[7, 0] = 1e300
+    found = detect(data)
+    assert found.scores.argmax() == 7
+
+
 def test_rows_that_are_there_many_times_are_usual():
     data = np.repeat(np.array([[0.0, 1.0], [5.0, 2.0], [5.0, 2.1]]), 60, axis=0)
     found = detect(np.concatenate([data, [[40.0, -9.0]]]))

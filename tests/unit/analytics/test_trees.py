@@ -17,7 +17,8 @@ from driftline.analytics.leaks import told_alone
 from driftline.analytics.model import Model
 from driftline.analytics.treetext import checked
 from driftline.core.analysis import Classification, Regression
-from driftline.core.errors import SnapshotError
+from driftline.core.errors import DataError, SnapshotError
+from driftline.quality.documents import TELLS_ALL
 
 QUICK = {"dependent_variable": "y", "max_optimization_rounds_per_hyperparameter": 0}
 
@@ -98,6 +99,22 @@ def test_numbers_over_many_magnitudes_are_learned_as_their_logarithm() -> None:
     assert np.corrcoef(np.log1p(model.predict(rows)), np.log1p(target))[0, 1] > 0.98
 
 
+def test_numbers_without_a_logarithm_are_refused_where_its_loss_is_wanted() -> None:
+    settings = Regression(**QUICK, loss_function="msle")
+    with pytest.raises(DataError, match="'y' is -7 in a document; expected more than -1"):
+        trees.fit(np.zeros((60, 1)), np.linspace(-7, 7, 60), settings=settings, classes=[], categorical=[])
+
+
+@pytest.mark.parametrize("unit", [0.001, 1, 10_000])
+def test_errors_of_few_are_kept_small_by_huber_in_any_unit(unit: float) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(600, 2)).astype(np.float32)
+    target = 2 * rows[:, 0] * unit
+    given = np.where(random.random(600) < 0.03, 100 * unit, target)
+    model = trees.fit(rows, given, settings=Regression(**QUICK, loss_function="huber"), classes=[], categorical=[])
+    assert 1 - np.mean((model.predict(rows) - target) ** 2) / target.var() > 0.9
+
+
 def test_rare_classes_are_favoured_where_that_is_asked() -> None:
     random = np.random.default_rng(3)
     labels = (random.random(3000) < 0.05).astype(int)
@@ -141,6 +158,31 @@ def test_what_is_no_model_is_refused(packed: bytes) -> None:
 def test_trees_that_do_not_fit_their_encoder_are_refused() -> None:
     with pytest.raises(SnapshotError, match="columns"):
         Model.loads(model_of(width=3).dumps())
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "evil"}]}, id="a kind that is none"),
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "length"}]}, id="the length of a number"),
+        pytest.param("encoder", {"columns": [{"name": "f0", "field": "f0", "kind": "number", "values": [1]}]}, id="no texts"),
+        pytest.param("encoder", {"types": {"f0": "double"}}, id="a field without a type"),
+        pytest.param("trees", {"weights": [1.0]}, id="fewer weights than classes"),
+        pytest.param("trees", {"weights": ["a", "b", "c"]}, id="weights that are none"),
+    ],
+)
+def test_a_model_from_elsewhere_whose_parts_do_not_fit_is_refused(part: str, changed: dict) -> None:
+    data = orjson.loads(gzip.decompress(model_of().dumps()))
+    data[part] |= changed
+    with pytest.raises(SnapshotError, match=r"no trained model|do not fit"):
+        Model.loads(gzip.compress(orjson.dumps(data)))
+
+
+@pytest.mark.parametrize("profile", [[1, 2], [{"edges": [1.0], "shares": [1.0]}] * 4, [{"shares": [1.0]}] * 4])
+def test_a_model_from_elsewhere_that_does_not_say_what_was_learned_from_is_refused(profile: list) -> None:
+    data = orjson.loads(gzip.decompress(model_of().dumps()))
+    with pytest.raises(SnapshotError, match=r"no trained model|do not fit"):
+        Model.loads(gzip.compress(orjson.dumps({**data, "profile": profile})))
 
 
 def test_trees_from_elsewhere_are_refused_or_harmless_whatever_is_changed_in_them(tmp_path) -> None:
@@ -200,6 +242,13 @@ def test_a_field_that_equals_the_label_is_told_and_one_that_helps_is_not() -> No
     assert told["copy"] == 1
     assert 0.3 < told["helps"] < 0.8
     assert told["noise"] < 0.1
+
+
+@pytest.mark.parametrize("rows", [60, 2000])
+def test_a_copy_of_a_number_is_told_though_few_are_much_greater_than_all_others(rows: int) -> None:
+    target = np.append(np.random.default_rng(0).pareto(1.5, rows - 1), 1e300)
+    encoder = Encoder([Column("copy", "copy", "number")], {"copy": "double"})
+    assert told_alone(target[:, None], target, encoder, classes=0, seed=1)["copy"] > TELLS_ALL
 
 
 def test_columns_that_moved_are_told() -> None:

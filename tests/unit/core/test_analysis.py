@@ -7,6 +7,7 @@ import pytest
 from driftline.core.analysis import Analysis
 from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.interop.elastic_analytics import to_analysis
+from driftline.pipeline import documents
 
 BASE = {
     "analytics_id": "web", "source": {"index": "requests"}, "dest": {"index": "requests-out"},
@@ -18,6 +19,8 @@ BASE = {
     ("changed", "told"),
     [
         ({"dest": {"index": "requests"}}, "results go into an index of their own"),
+        ({"source": {"index": "requests*"}}, r"'requests-out' is read from \(by 'requests\*'\)"),
+        ({"inference": {"dest": "new-tagged", "index": ["other", "new-*"]}}, "'new-tagged' is read from"),
         ({"analysis": {}}, "one of classification, regression and outlier_detection"),
         (
             {"analysis": {"classification": {"dependent_variable": "tag", "training_percent": 0}}},
@@ -29,6 +32,10 @@ BASE = {
         ),
         ({"analysis": {"classification": {}}}, "dependent_variable: required"),
         ({"analysis": {"classification": {"dependent_variable": "_id"}}}, "no field of documents"),
+        (
+            {"analysis": {"classification": {"dependent_variable": "tag", "prediction_field_name": "model_id"}}},
+            "'model_id' is written beside the prediction",
+        ),
         ({"analysis": {"classification": {"dependent_variable": "tag", "etta": 1}}}, "did you mean 'eta'"),
         ({"analysis": {"outlier_detection": {}}, "inference": {"dest": "new"}}, "outlier detection makes no model"),
         ({"inference": {"dest": "requests-out"}}, "predictions go elsewhere"),
@@ -39,6 +46,11 @@ BASE = {
 def test_mistakes_are_explained(changed: dict, told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         Analysis.parse({**BASE, **changed}, where="web.yaml")
+
+
+def test_a_destination_that_a_pattern_leaves_out_is_not_read_from() -> None:
+    made = Analysis.parse({**BASE, "source": {"index": ["requests*", "-requests-out*"]}}, where="t")
+    assert made.dest.index == "requests-out"
 
 
 def test_only_what_is_learned_makes_a_new_version() -> None:
@@ -84,6 +96,34 @@ def test_elastics_analysis_is_taken_over() -> None:
     assert [each.split(":")[0] for each in notes] == [
         "its id is 'web-tags' here", "create_time, model_memory_limit, version", "alpha", "training_percent",
     ]  # fmt: skip
+
+
+def test_a_seed_of_elastics_may_be_any_long() -> None:
+    config = {**BASE, "analysis": {"classification": {"dependent_variable": "tag", "randomize_seed": -2744578391624501234}}}
+    config["id"] = config.pop("analytics_id")
+    analysis, notes = to_analysis(config)
+    assert analysis.seed == -2744578391624501234 % 2**31
+    assert "instead of -2744578391624501234" in notes[0]
+
+
+FIELDS = {"size": "long", "said": "text", "said.keyword": "keyword", "tag": "text", "tag.keyword": "keyword"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "usable"),
+    [
+        pytest.param({}, ["size", "said.keyword"], id="a text is the same as its keyword"),
+        pytest.param({"includes": ["said", "size"]}, ["size", "said"], id="a text that is asked for"),
+        pytest.param({"excludes": ["said.keyword"]}, ["size"], id="a keyword that is excluded, and so its text"),
+        pytest.param({"includes": ["tag.keyword", "size"]}, ["size"], id="what is predicted is among them, as Elastic has it"),
+        pytest.param({"excludes": ["tag"]}, ["size", "said.keyword"], id="the other reading of what is predicted"),
+    ],
+)
+def test_fields_that_are_named_are_those_of_the_index(monkeypatch, fields: dict, usable: list[str]) -> None:
+    monkeypatch.setattr(documents, "field_types", lambda *_, **__: dict(FIELDS))
+    kind = {"classification": {"dependent_variable": "tag.keyword"}}
+    made = Analysis.parse({**BASE, "dest": {"index": "o"}, "analysis": kind, "analyzed_fields": fields}, where="t")
+    assert list(documents.usable(None, made)[0]) == usable
 
 
 @pytest.mark.parametrize(

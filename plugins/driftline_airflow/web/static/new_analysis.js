@@ -58,7 +58,8 @@ function propose() {
   const base = trimmed("index").replace(/[^a-z0-9_-]+/gi, "-").toLowerCase().replace(/^[-_]+|[-_]+$/g, "");
   if (!base) return;
   const name = `${base}-${SUFFIX[type()]}`.slice(0, 64).replace(/[-_]+$/, "");
-  for (const [field, value] of Object.entries({ analytics_id: name, dest: name, new_dest: `${name}-new` })) {
+  const dest = trimmed("index").includes("*") ? `analytics-${name}` : name; // what a pattern covers would be read from
+  for (const [field, value] of Object.entries({ analytics_id: name, dest, new_dest: `${dest}-new` })) {
     if (trimmed(field) === proposed[field]) form.elements[field].value = value;
     proposed[field] = value;
   }

@@ -201,7 +201,12 @@ def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
 
 
 def save(client: Elasticsearch, job: Job) -> None:
-    """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it."""
+    """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it.
+
+    Raises:
+        DefinitionError: There is an analysis of that id, or there are signatures: their DAGs would go.
+    """
+    _refuse_taken(client, job.job_id, lambda entry: entry.kind in ("analytics", "signatures"))
     store(client, "job", job.job_id, job)
 
 
@@ -211,10 +216,16 @@ def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
     Raises:
         DefinitionError: There is a job of that id, or an analysis in a file.
     """
-    for entry in list_definitions(client):
-        if entry.id == analysis.analytics_id and (entry.kind == "job" or (entry.kind, entry.origin) == ("analytics", "file")):
-            raise DefinitionError(f"the id '{entry.id}' is taken", where=entry.where, fix="Choose another.")
+    _refuse_taken(
+        client, analysis.analytics_id, lambda entry: entry.kind == "job" or (entry.kind, entry.origin) == ("analytics", "file")
+    )
     store(client, "analytics", analysis.analytics_id, analysis)
+
+
+def _refuse_taken(client: Elasticsearch, name: str, by: Callable[[Entry], bool]) -> None:
+    for entry in list_definitions(client):
+        if entry.id == name and by(entry):
+            raise DefinitionError(f"the id '{name}' is taken", where=entry.where, fix="Choose another.")
 
 
 def store(client: Elasticsearch, kind: Kind, name: str, definition: Definition) -> None:

@@ -59,17 +59,21 @@ export function tell(text) {
   setTimeout(() => line.remove(), 8000);
 }
 
-/** Fills a place with what a promise gives, or with its error. */
+/** Fills a place with what a promise gives, or with its error, unless the place was to be filled with something else since. */
 export async function fill(place, promise, show) {
+  const mine = (place.asked = Symbol());
   place.classList.add("busy");
   place.setAttribute("aria-busy", "true");
   try {
-    show(await promise);
+    const found = await promise;
+    if (place.asked === mine) show(found);
   } catch (error) {
-    place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
+    if (place.asked === mine) place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
   } finally {
-    place.classList.remove("busy");
-    place.removeAttribute("aria-busy");
+    if (place.asked === mine) {
+      place.classList.remove("busy");
+      place.removeAttribute("aria-busy");
+    }
   }
 }
 

@@ -9,6 +9,7 @@ const CHARTS = 6;
 const choice = { job: state.jobs, min_score: state.min_score || null };
 const chosen = { selected: state.selected, lane: state.lane, sort: "record_score", desc: true, offset: 0, filter: "", influencer: state.influencer };
 let lanes = state.lanes;
+let charting = false; // whether the next page of records is to be drawn, too
 
 function window_() {
   return chosen.selected ? { start: iso(chosen.selected.start), end: iso(chosen.selected.end) } : { start: state.start, end: state.end };
@@ -51,9 +52,11 @@ function refresh() {
 }
 
 function table(charts = false) {
+  charting ||= charts;
   fill($("records"), api("records", { ...asked(), sort: chosen.sort, desc: chosen.desc, limit: PAGE, offset: chosen.offset }), (found) => {
     showRecords(found);
-    if (charts) showCharts(found.records);
+    if (charting) showCharts(found.records);
+    charting = false;
   });
 }
 

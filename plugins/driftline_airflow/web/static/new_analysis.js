@@ -15,6 +15,8 @@ const excluded = new Set();
 let types = {}; // field → type, of the index
 let usable = []; // those that can be looked at
 let asked = 0;
+let looked = 0;
+let saved = null; // what was saved here may be saved anew; any other analysis of its id is somebody else's
 const proposed = { analytics_id: "", dest: "", new_dest: "" };
 const type = () => form.elements.type.value;
 
@@ -27,15 +29,12 @@ async function indices(text) {
 }
 
 async function look() {
+  const mine = ++looked;
   if (!trimmed("index")) return;
-  try {
-    const { fields } = await api("draft/fields", { index: trimmed("index") });
-    types = Object.fromEntries(fields.map((each) => [each.name, each.type]));
-    $("read").textContent = fields.length ? "" : "There is no such index, or it has no field that can be used.";
-  } catch (error) {
-    types = {};
-    $("read").textContent = error.message;
-  }
+  const { fields, error } = await api("draft/fields", { index: trimmed("index") }).catch((error) => ({ fields: [], error }));
+  if (mine !== looked) return; // another index was chosen since
+  types = Object.fromEntries(fields.map((each) => [each.name, each.type]));
+  $("read").textContent = error?.message ?? (fields.length ? "" : "There is no such index, or it has no field that can be used.");
   excluded.clear();
   usable = [];
   labels();
@@ -146,7 +145,8 @@ form.addEventListener("submit", async (event) => {
   const made = definition();
   $("save").disabled = true;
   try {
-    await send("PUT", path(made.analytics_id), made);
+    await send("PUT", `${path(made.analytics_id)}?create=${made.analytics_id !== saved}`, made);
+    saved = made.analytics_id;
   } catch (error) {
     $("save").disabled = false;
     return wrong(error.message);

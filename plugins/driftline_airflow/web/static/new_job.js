@@ -6,6 +6,8 @@ const NUMBERS = new Set(["long", "integer", "short", "byte", "double", "float", 
 const form = $("job");
 let fields = [];
 let asked = 0;
+let looked = 0;
+let saved = null; // what was saved here may be saved anew; any other job of its id is somebody else's
 
 const option = (value, name = value, selected = false) => make("option", { value, selected }, name);
 const named = (types) => fields.filter((field) => !types || types.has(field.type)).map((field) => field.name);
@@ -17,12 +19,13 @@ async function indices(text) {
 
 async function look() {
   const index = form.elements.index.value.trim();
+  const mine = ++looked;
   if (!index) return;
-  try {
-    fields = (await api("draft/fields", { index })).fields;
-  } catch (error) {
-    fields = [];
-    $("fields").textContent = error.message;
+  const found = await api("draft/fields", { index }).catch((error) => ({ fields: [], error }));
+  if (mine !== looked) return; // another index was chosen since
+  ({ fields } = found);
+  if (found.error) {
+    $("fields").textContent = found.error.message;
     return;
   }
   $("fields").textContent = fields.length ? `${fields.length} fields can be used.` : "There is no such index, or it has no field that can be used.";
@@ -144,7 +147,8 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const made = definition();
   try {
-    await send("PUT", `jobs/${encodeURIComponent(made.job_id)}`, made);
+    await send("PUT", `jobs/${encodeURIComponent(made.job_id)}?create=${made.job_id !== saved}`, made);
+    saved = made.job_id;
   } catch (error) {
     return $("problems").replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
   }

@@ -269,3 +269,32 @@ def test_the_view_of_a_series_agrees_with_its_records(page: Page, explored: Job)
     inside = [low <= value <= high for low, value, high in zip(found["lower"], found["actual"], found["upper"], strict=True)]
     assert np.mean(inside) > 0.8
     assert len(found["forecast"]["times"]) == 48
+
+
+def test_incidents_are_those_of_the_values_and_the_severity_that_were_chosen(editor: Page, explored: Job) -> None:
+    def asked(**more: Any) -> list[dict[str, Any]]:
+        parameters = {"job": explored.job_id, "alarms": True, **more}
+        answer = editor.request.get("/driftline/api/v1/events", params=parameters)
+        found: list[dict[str, Any]] = json.loads(answer.text())["events"]
+        return found
+
+    whole = asked(alarms=False)
+    worst = max(whole, key=lambda event: event["anomaly_score"])
+    assert worst["partition_field_value"] == "/cart"
+    for narrowed in ({"partition": "/cart"}, {"influencer": f"ip:{FROM}"}, {"detector": 0}, {"min_score": 75}):
+        assert worst in asked(**narrowed)
+    assert {event["partition_field_value"] for event in asked(partition="/cart", alarms=False)} == {"/cart"}
+    assert worst not in asked(partition="/quiet", alarms=False)
+    assert asked(min_score=worst["anomaly_score"], alarms=False) == [worst]
+    assert asked(influencer="ip:192.0.2.1", alarms=False) == []
+
+
+def test_records_are_found_by_a_part_of_a_value_however_it_is_written(editor: Page, explored: Job) -> None:
+    def asked(path: str = "records", **more: str) -> Any:
+        return editor.request.get(f"/driftline/api/v1/{path}", params={"job": explored.job_id, **more})
+
+    cart = json.loads(asked(partition="/cart").text())
+    assert cart["count"] > 0
+    assert json.loads(asked(q="CAR").text()) == cart
+    assert asked("records.csv", q="CAR").text() == asked("records.csv", partition="/cart").text()
+    assert [json.loads(asked(q=part).text())["count"] for part in ("*c", "?cart", "\\")] == [0, 0, 0]

@@ -45,15 +45,16 @@ function refresh() {
   about.push(...chosen.influencer);
   $("selection").hidden = !about.length;
   $("selection").firstElementChild.textContent = `Selected: ${about.join(" · ")}`;
-  $("csv").href = `${root}api/v1/records.csv?${query({ ...asked(), sort: chosen.sort, desc: chosen.desc })}`;
-  fill($("influencers"), api("influencers", { ...choice, ...window_() }), showInfluencers);
+  fill($("influencers"), api("influencers", asked()), showInfluencers);
   fill($("events"), api("events", { ...asked(), alarms: true }), showEvents);
   table(true);
 }
 
 function table(charts = false) {
   charting ||= charts;
-  fill($("records"), api("records", { ...asked(), sort: chosen.sort, desc: chosen.desc, limit: PAGE, offset: chosen.offset }), (found) => {
+  const of = { ...asked(), q: chosen.filter || null, sort: chosen.sort, desc: chosen.desc };
+  $("csv").href = `${root}api/v1/records.csv?${query(of)}`;
+  fill($("records"), api("records", { ...of, limit: PAGE, offset: chosen.offset }), (found) => {
     showRecords(found);
     if (charting) showCharts(found.records);
     charting = false;
@@ -120,10 +121,8 @@ function showRecords({ count, records }) {
     const sorted = sort !== null && chosen.sort === sort;
     return make("th", { scope: "col", "aria-sort": sorted ? (chosen.desc ? "descending" : "ascending") : null }, sort ? make("button", { type: "button", onclick: () => sortBy(sort) }, `${name}${sorted ? (chosen.desc ? " ↓" : " ↑") : ""}`) : name);
   });
-  const wanted = chosen.filter.toLowerCase();
-  const shown = records.filter((record) => !wanted || foundFor(record).toLowerCase().includes(wanted));
-  $("records").replaceChildren(make("thead", {}, make("tr", {}, head)), make("tbody", {}, shown.map(row)));
-  $("count").textContent = count ? `${count.toLocaleString("en-US")} anomalies` : "Nothing unusual was found here.";
+  $("records").replaceChildren(make("thead", {}, make("tr", {}, head)), make("tbody", {}, records.map(row)));
+  $("count").textContent = count ? `${count.toLocaleString("en-US")} anomalies` : chosen.filter ? "No anomaly has that in a value." : "Nothing unusual was found here.";
   const last = chosen.offset + records.length;
   $("pager").replaceChildren(
     make("button", { type: "button", disabled: !chosen.offset, onclick: () => page(-PAGE) }, "Previous"),
@@ -221,9 +220,14 @@ $("clear").addEventListener("click", () => {
   draw();
   refresh();
 });
+let typing = null;
 $("filter").addEventListener("input", (event) => {
-  chosen.filter = event.target.value;
-  table();
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    chosen.filter = event.target.value.trim();
+    chosen.offset = 0;
+    table();
+  }, 250);
 });
 for (const control of document.querySelectorAll("#choice select")) control.addEventListener("change", () => $("choice").requestSubmit());
 draw();

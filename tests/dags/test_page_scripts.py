@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted import T0, Asked, Script, explorer_page, nothing, record
+from scripted import HOUR, T0, Asked, Script, explorer_page, nothing, record, series_page, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,3 +141,100 @@ def test_a_row_that_was_ticked_while_the_next_page_came_is_not_released(opened: 
     script.tab.get_by_text("a.log:50").wait_for()
     assert script.tab.locator("#selected").inner_text() == "Nothing is selected"
     assert script.tab.get_by_role("button", name="Release").is_disabled()
+
+
+def sent(asked: Asked) -> Any:
+    """Two documents in each bucket but that of 01:00, which has none."""
+    if asked.path.endswith("series/documents"):
+        start = asked.query["start"][0]
+        found = [] if "T01:00" in start else [{"_index": "i", "_id": "1", "_source": {"@timestamp": start, "url": "/a"}}]
+        return {"total": 120 * len(found), "documents": found}
+    return {"series": []} if asked.path.endswith("explain") else nothing(asked)
+
+
+def documents_at(script: Script, at: str) -> None:
+    """Shows the documents of the bucket that holds a moment."""
+    script.tab.locator("#at").fill(at)
+    script.tab.get_by_role("button", name="Raw documents").click()
+
+
+def test_a_time_is_in_utc_wherever_the_browser_is(opened: Callable[..., Script]) -> None:
+    script = opened(sent, zone="Europe/Berlin", **series_page())
+    script.tab.locator("#chart .main-svg").first.wait_for()
+    for text, start in (("2026-03-24 10:20", "10:00"), ("2026-03-24T10:20+02:00", "08:00"), ("2026-03-24", "00:00")):
+        documents_at(script, text)
+        script.tab.locator("#raw-tools", has_text=f"from 2026-03-24 {start}").wait_for()
+    script.tab.evaluate("document.getElementById('chart').emit('plotly_click', {points: [{x: '2026-03-24 15:00'}]})")
+    assert script.tab.locator("#at").input_value() == "2026-03-24T15:00:00Z"
+
+
+def test_documents_after_an_empty_bucket_have_columns_and_a_click_on_the_chart_leaves_them(opened: Callable[..., Script]) -> None:
+    script = opened(sent, **series_page())
+    tab, told = script.tab, script.tab.locator("#raw-tools > span")
+    tab.locator("#chart .main-svg").first.wait_for()
+    documents_at(script, "2026-03-24T01:00Z")
+    tab.get_by_text("0 documents").wait_for()
+    documents_at(script, "2026-03-24T02:00Z")
+    tab.locator("#raw-table td", has_text="/a").wait_for()
+    assert tab.locator("#raw-table th").all_inner_texts() == ["@timestamp", "url"]
+    tab.evaluate("document.getElementById('chart').emit('plotly_click', {points: [{x: '2026-03-24 15:00'}]})")
+    assert tab.locator("#at").input_value() == "2026-03-24T15:00:00Z"
+    tab.locator("#raw-tools summary").click()
+    tab.get_by_label("url", exact=True).last.uncheck()
+    assert "02:00 to 2026-03-24 03:00" in told.inner_text()
+    tab.get_by_label("url", exact=True).last.check()  # the list is still open
+    tab.get_by_role("button", name="Next").click()
+    last = script.of("documents")[-1].query
+    assert (last["start"], last["offset"]) == (["2026-03-24T02:00:00Z"], ["50"])
+
+
+def test_the_filter_looks_at_all_anomalies_once_it_is_typed(opened: Callable[..., Script]) -> None:
+    def answer(asked: Asked) -> Any:
+        if asked.path != "records":
+            return nothing(asked)
+        return {"count": 1 if "q" in asked.query else 300, "records": [record("/p120" if "q" in asked.query else "/other")]}
+
+    script = opened(answer, **explorer_page())
+    script.tab.get_by_role("button", name="Next").click()
+    script.tab.get_by_text("51 to 51").wait_for()
+    script.tab.locator("#filter").press_sequentially("/p120")
+    script.tab.locator("#records td", has_text="/p120").wait_for()
+    assert script.tab.locator("#count").inner_text() == "1 anomalies"
+    assert "q=%2Fp120" in str(script.tab.locator("#csv").get_attribute("href"))
+    filtered = [each.query for each in script.of("records") if "q" in each.query]
+    assert [(each["q"], each["offset"]) for each in filtered] == [(["/p120"], ["0"])]
+
+
+def test_why_is_asked_of_the_whole_series_and_an_error_is_shown_as_it_is(opened: Callable[..., Script]) -> None:
+    told = "a detector that compares is not explained bucket by bucket"
+
+    def answer(asked: Asked) -> Any:
+        return (400, {"message": told}) if asked.path.endswith("explain") else nothing(asked)
+
+    script = opened(answer, **series_page((("partition", "host"), ("by", "url")), partition="A", by="x", detector=0))
+    script.tab.locator("#at").fill("2026-03-24T02:00Z")
+    script.tab.get_by_role("button", name="Why no anomaly here?").click()
+    script.tab.locator("#why-text", has_text=told).wait_for()
+    whole = {"detector": ["0"], "partition": ["A"], "by": ["x"], "at": ["2026-03-24T02:00Z"]}
+    assert [each.query for each in script.of("explain")] == [whole]
+
+
+def test_a_value_without_neighbours_is_drawn_and_a_band_ends_where_nothing_was_expected(opened: Callable[..., Script]) -> None:
+    sparse = view(48, actual=[10.0 if n % 2 == 0 else None for n in range(48)])
+    for name in ("lower", "typical", "upper"):
+        sparse[name][10:38] = [None] * 28
+    script = opened(lambda asked: sparse if asked.path.endswith("series/values") else nothing(asked), **series_page())
+    script.tab.locator("#chart .scatterlayer .points path").nth(23).wait_for()
+    inside = """([at, value]) => {
+        const {xaxis, yaxis} = document.querySelector('#chart')._fullLayout;
+        const point = document.querySelector('#chart svg').createSVGPoint();
+        [point.x, point.y] = [xaxis.d2p(at), yaxis.d2p(value)];
+        return [...document.querySelectorAll('#chart .cartesianlayer .js-fill')].some((band) => band.isPointInFill(point));
+    }"""
+    assert [script.tab.evaluate(inside, [T0 + n * HOUR, 6]) for n in (5, 24, 44)] == [True, False, True]
+    small = """async (view) => {
+        const {plot} = await import('./static/plot.js');
+        const drawn = plot(view);
+        return [drawn.querySelectorAll('.alone').length, drawn.querySelectorAll('.band').length];
+    }"""
+    assert script.tab.evaluate(small, sparse) == [24, 2]

@@ -140,8 +140,16 @@ def documents(
 
 
 @router.get("/explain")
-def explain(client: ClusterDep, job: JobDep, at: Annotated[str, Query(max_length=40)], partition: Value = None) -> dict[str, Any]:
+def explain(
+    client: ClusterDep,
+    job: JobDep,
+    at: Annotated[str, Query(max_length=40)],
+    detector: Annotated[int | None, Query(ge=0, description="Of this one's series alone; by default, `partition`'s.")] = None,
+    partition: Annotated[str | None, Query(max_length=32_766, description="Without a detector: a partition or by value.")] = None,
+    by: Value = None,
+    over: Value = None,
+) -> dict[str, Any]:
     """Why there is an anomaly in a bucket, or none."""
     from driftline.pipeline.explain import explain as why
 
-    return why(client, job, partition, at)
+    return why(client, job, partition, at, key=None if detector is None else key_of(job, detector, partition, by, over))

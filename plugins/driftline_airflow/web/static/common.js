@@ -96,6 +96,17 @@ export function number(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+/** The places of values that are known, those without a gap between them together. */
+export function runs(values) {
+  const found = [];
+  values.forEach((value, n) => {
+    if (value === null || value === undefined) return;
+    if (found.at(-1)?.at(-1) === n - 1) found.at(-1).push(n);
+    else found.push([n]);
+  });
+  return found;
+}
+
 /** The first of Elastic's list of one; places stay as they are. */
 export const first = (value) => (Array.isArray(value) ? (value.length > 1 ? value.map((part) => part.toFixed(3)).join(", ") : number(value[0])) : number(value));
 

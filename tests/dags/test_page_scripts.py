@@ -238,3 +238,92 @@ def test_a_value_without_neighbours_is_drawn_and_a_band_ends_where_nothing_was_e
         return [drawn.querySelectorAll('.alone').length, drawn.querySelectorAll('.band').length];
     }"""
     assert script.tab.evaluate(small, sparse) == [24, 2]
+
+
+def test_two_clicks_start_one_run_and_a_poll_that_fails_is_told_and_repeated(opened: Callable[..., Script]) -> None:
+    dag = {"is_paused": False, "next_run": None, "last_run": None}
+    health = {
+        "dags": dict.fromkeys(("train", "score", "forecast"), dag), "scored_until": None, "problem": None, "lag_seconds": 0,
+        "snapshot": None, "alarms_last_week": 0, "quality": {},
+    }  # fmt: skip
+    job = {"id": "web", "error": None, "description": "", "detectors": "count"}
+    script = opened(
+        lambda asked: health if asked.path.endswith("health") else None,
+        template="jobs.html", jobs=[job], state={"may_edit": True},
+    )  # fmt: skip
+    script.tab.get_by_role("button", name="Train", exact=True).dblclick()
+    script.release({"run_id": "r1"})
+    assert len([each for each in script.asked if each.method == "POST"]) == 1
+    script.release((503, {"message": "Elasticsearch cannot be reached."}))
+    assert "Elasticsearch cannot be reached." in script.tab.locator("[data-of=last]").inner_text()
+    script.release({"state": "running", "progress": 0.2})
+    script.tab.get_by_role("button", name="Cancel").wait_for()
+
+
+def test_more_lanes_are_asked_for_once_and_an_error_is_told(opened: Callable[..., Script]) -> None:
+    script = opened(lambda asked: None if asked.path == "lanes" else nothing(asked), **explorer_page())
+    more = script.tab.locator("#more-lanes button")
+    more.dblclick()
+    script.release({"lanes": [{"key": "/more", "max_score": 50, "cells": [[T0, 50]]}]})
+    assert script.tab.locator("#lanes .name button").all_inner_texts() == ["/a", "/b", "/more"]
+    more.click()
+    script.release((503, {"message": "Elasticsearch is away."}))
+    assert "Elasticsearch is away." in script.tab.locator("#told").inner_text()
+    assert len(script.of("lanes")) == 2
+
+
+def test_one_key_asks_once_however_often_lanes_were_drawn(opened: Callable[..., Script]) -> None:
+    script = opened(nothing, **explorer_page())
+    for _ in range(3):
+        script.tab.locator("#lanes .name button").first.click()
+    before = len(script.of("records"))
+    script.tab.locator(".cell").first.focus()
+    script.tab.keyboard.press("Enter")
+    script.tab.locator("#selection", has_text="Selected: 2026-03-24 00:00").wait_for()
+    assert len(script.of("records")) == before + 1
+
+
+def test_a_bar_is_over_the_hour_that_it_counts(opened: Callable[..., Script]) -> None:
+    found = {
+        "hits": 2400, "start": "2026-03-24T00:00:00Z", "end": "2026-03-25T00:00:00Z", "span": 3600, "clients": None,
+        "bytes": None, "errors": None, "status_by_time": {"2xx": [100] * 24}, "hits_by_time": [100] * 24, "bytes_by_time": [],
+        "times": [T0 + n * HOUR for n in range(24)], "top": {}, "missing": [],
+    }  # fmt: skip
+    state = {"source": "web", "start": "", "end": "", "filters": {}, "names": {}}
+    script = opened(lambda _: found, template="overview.html", sources=["web"], state=state)
+    script.tab.locator("#hits .bars .point path").nth(23).wait_for()
+    covered = """() => {
+        const {x, width} = document.querySelectorAll('#hits .bars .point path')[10].getBBox();
+        const {xaxis} = document.getElementById('hits')._fullLayout;
+        return [xaxis.p2c(x), xaxis.p2c(x + width)];
+    }"""
+    begin, end = ((ms - T0) / HOUR for ms in script.tab.evaluate(covered))
+    assert begin == pytest.approx(10, abs=0.05)
+    assert 10.8 < end < 11
+
+
+def test_a_band_that_begins_at_nothing_is_on_a_linear_axis(opened: Callable[..., Script]) -> None:
+    population = {
+        "times": [T0 + n * HOUR for n in range(24)], "low": [0.0] * 24, "typical": [100.0] * 24, "high": [1000.0] * 24,
+        "members": [50] * 24, "bucket_span": 3600, "records": [], "total": 0, "top": [], "notes": [],
+    }  # fmt: skip
+    page = series_page((("over", "user"),), look="population", partition=None, over="eve")
+    script = opened(lambda asked: population if asked.path.endswith("population") else nothing(asked), **page)
+    script.tab.locator("#crowd .main-svg").first.wait_for()
+    assert script.tab.evaluate("document.querySelector('#crowd .chart')._fullLayout.yaxis.type") == "linear"
+
+
+def test_long_values_that_begin_alike_leave_room_for_the_chart_and_are_rows_of_their_own(opened: Callable[..., Script]) -> None:
+    begin = "powershell -enc " + "QUJD" * 90
+    about = {"partition": None, "over": None, "score": 90, "at": T0, "sentence": "", "first": T0 - HOUR, "times": [T0]}
+    values = [{**about, "value": name, "before": 0, "count": 2, "inside": 1} for name in ("/a", f"{begin}1", f"{begin}2")]
+    window = {"start": "2026-03-24T00:00:00Z", "end": "2026-03-25T00:00:00Z"}
+    rare = {**window, "documents": 9, "bucket_span": 3600, "total": 3, "records": [], "values": values, "notes": []}
+    page = series_page((("by", "process"),), look="rare", partition=None, by="/a")
+    script = opened(lambda asked: rare if asked.path.endswith("rare") else nothing(asked), **page)
+    script.tab.locator("#crowd .main-svg").first.wait_for()
+    width, rows = script.tab.evaluate(
+        "(({_fullLayout: {_size, yaxis}}) => [_size.w, yaxis._categories.length])(document.querySelector('#crowd .chart'))"
+    )
+    assert width > 600
+    assert rows == 3

@@ -59,6 +59,20 @@ export function tell(text) {
   setTimeout(() => line.remove(), 8000);
 }
 
+/** What a button does: once at a time, and what goes wrong is told. */
+export const once = (act) => async (event) => {
+  const button = event.currentTarget;
+  if (button.hasAttribute("aria-busy")) return;
+  button.setAttribute("aria-busy", "true"); // not disabled: that would take the focus from it
+  try {
+    await act();
+  } catch (error) {
+    tell(error.message);
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+};
+
 /** Fills a place with what a promise gives, or with its error, unless the place was to be filled with something else since. */
 export async function fill(place, promise, show) {
   const mine = (place.asked = Symbol());

@@ -1,5 +1,5 @@
 // The explorer: lanes, and under them what the selected stretch of time is about. Its address holds all that is chosen.
-import { $, api, fill, first, iso, make, query, root, seriesOf, severity, severityOf, state, time } from "./common.js";
+import { $, api, fill, first, iso, make, once, query, root, seriesOf, severity, severityOf, state, time } from "./common.js";
 import { verdict } from "./feedback.js";
 import { drawLanes, showSelection } from "./lanes.js";
 import { plot } from "./plot.js";
@@ -205,7 +205,7 @@ function draw() {
   showSelection($("lanes"), lanes, chosen.selected);
   const left = lanes.total - lanes.lanes.length;
   $("more-lanes").replaceChildren();
-  if (left > 0) $("more-lanes").append(`${lanes.lanes.length} of ${lanes.total.toLocaleString("en-US")} lanes, the highest first. `, make("button", { type: "button", onclick: more }, "More"));
+  if (left > 0) $("more-lanes").append(`${lanes.lanes.length} of ${lanes.total.toLocaleString("en-US")} lanes, the highest first. `, make("button", { type: "button", onclick: once(more) }, "More"));
 }
 
 async function more() {

@@ -1,5 +1,5 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, query, root, runs, send, severity, severityOf, state, tell, time } from "./common.js";
+import { $, api, fill, first, iso, make, number, once, query, root, runs, send, severity, severityOf, state, tell, time } from "./common.js";
 import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
 import { crowd } from "./crowd.js";
 import { verdict } from "./feedback.js";
@@ -206,16 +206,12 @@ $("raw").addEventListener("click", () => {
   documents(at, at + view.bucket_span * 1000);
 });
 $("threshold").addEventListener("input", drawChart);
-$("forecast")?.addEventListener("click", async () => {
+$("forecast")?.addEventListener("click", once(async () => {
   const value = key.by ?? key.partition;
-  try {
-    const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
-    tell(`The forecast runs (${run.run_id}); it is shown when it is done.`);
-    await followed(run);
-  } catch (error) {
-    tell(error.message);
-  }
-});
+  const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
+  tell(`The forecast runs (${run.run_id}); it is shown when it is done.`);
+  await followed(run);
+}));
 
 /** Waits for a run, and shows what it has made. */
 async function followed(run) {

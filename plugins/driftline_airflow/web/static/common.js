@@ -121,6 +121,9 @@ export function runs(values) {
   return found;
 }
 
+/** What is to be said where an index has more fields than are offered. */
+export const leftOut = ({ count, fields }) => (count > fields.length ? ` Only the first ${fields.length.toLocaleString("en-US")} by name are offered.` : "");
+
 /** The first of Elastic's list of one; places stay as they are. */
 export const first = (value) => (Array.isArray(value) ? (value.length > 1 ? value.map((part) => part.toFixed(3)).join(", ") : number(value[0])) : number(value));
 

@@ -1,5 +1,5 @@
 // Making an analysis: fields are those of the index, and what is wrong is said as one types.
-import { $, api, make, number, root, send, state } from "./common.js";
+import { $, api, leftOut, make, number, root, send, state } from "./common.js";
 import { path } from "./analysis_parts.js";
 
 const WHOLE = new Set(["num_leaves", "max_trees", "n_neighbors", "randomize_seed", "max_optimization_rounds_per_hyperparameter", "num_top_feature_importance_values"]);
@@ -31,10 +31,11 @@ async function indices(text) {
 async function look() {
   const mine = ++looked;
   if (!trimmed("index")) return;
-  const { fields, error } = await api("draft/fields", { index: trimmed("index") }).catch((error) => ({ fields: [], error }));
+  const found = await api("draft/fields", { index: trimmed("index") }).catch((error) => ({ fields: [], error }));
   if (mine !== looked) return; // another index was chosen since
+  const { fields, error } = found;
   types = Object.fromEntries(fields.map((each) => [each.name, each.type]));
-  $("read").textContent = error?.message ?? (fields.length ? "" : "There is no such index, or it has no field that can be used.");
+  $("read").textContent = error?.message ?? (fields.length ? leftOut(found) : "There is no such index, or it has no field that can be used.");
   excluded.clear();
   usable = [];
   labels();

@@ -1,5 +1,5 @@
 // Making a job: fields are those of the index, what is wrong is said as one types, and what it would have found is drawn.
-import { $, api, fill, make, query, root, send, state, tell } from "./common.js";
+import { $, api, fill, leftOut, make, query, root, send, state, tell } from "./common.js";
 import { plot } from "./plot.js";
 
 const NUMBERS = new Set(["long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long"]);
@@ -28,7 +28,7 @@ async function look() {
     $("fields").textContent = found.error.message;
     return;
   }
-  $("fields").textContent = fields.length ? `${fields.length} fields can be used.` : "There is no such index, or it has no field that can be used.";
+  $("fields").textContent = fields.length ? `${found.count.toLocaleString("en-US")} fields can be used.${leftOut(found)}` : "There is no such index, or it has no field that can be used.";
   const dates = named(new Set(["date", "date_nanos"]));
   form.elements.time_field.replaceChildren(...dates.map((name) => option(name, name, name === "@timestamp")));
   form.elements.influencers.replaceChildren(...named(new Set(["keyword", "ip", "boolean"])).map((name) => option(name)));

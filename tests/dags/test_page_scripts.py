@@ -42,7 +42,8 @@ NEW_ANALYSIS = {
 
 
 def keywords(*names: str) -> dict[str, Any]:
-    return {"fields": [{"name": "@timestamp", "type": "date"}, *({"name": name, "type": "keyword"} for name in names)]}
+    fields = [{"name": "@timestamp", "type": "date"}, *({"name": name, "type": "keyword"} for name in names)]
+    return {"count": len(fields), "fields": fields}
 
 
 def test_a_new_job_takes_no_id_that_is_taken_and_may_be_saved_again(opened: Callable[..., Script]) -> None:
@@ -327,3 +328,41 @@ def test_long_values_that_begin_alike_leave_room_for_the_chart_and_are_rows_of_t
     )
     assert width > 600
     assert rows == 3
+
+
+def test_fields_that_are_not_offered_are_told(opened: Callable[..., Script]) -> None:
+    many = {**keywords("url"), "count": 12_000}
+    script = opened(lambda asked: many if asked.path == "draft/fields" else nothing(asked), **NEW_JOB)
+    script.tab.get_by_text("12,000 fields can be used. Only the first 2 by name are offered.").wait_for()
+
+
+def test_next_ends_where_the_api_gives_no_more(opened: Callable[..., Script]) -> None:
+    page = {"count": 20_000, "records": [record("/a")] * 50}
+    script = opened(lambda asked: page if asked.path == "records" else nothing(asked), **explorer_page())
+    following = script.tab.get_by_role("button", name="Next")
+    for _ in range(190):
+        script.tab.evaluate("[...document.querySelectorAll('#pager button')].at(-1).click()")
+    script.tab.get_by_text("9501 to 9550").wait_for()
+    assert following.is_disabled()
+
+
+def test_the_focus_stays_on_a_lane_and_on_a_head_that_were_chosen(opened: Callable[..., Script]) -> None:
+    page = {"count": 1, "records": [record("/a")]}
+    script = opened(lambda asked: page if asked.path == "records" else nothing(asked), **explorer_page())
+    tab = script.tab
+    for place, told in (("#lanes .name button", "/a"), ("#records th button", "Time (UTC) ↓")):
+        tab.locator(place).first.focus()
+        tab.keyboard.press("Enter")
+        tab.locator(f"{place}:focus", has_text=told).wait_for()
+
+
+def test_a_threshold_is_a_number_and_nothing_is_told_of_none(opened: Callable[..., Script]) -> None:
+    ahead = {"times": [T0 + n * HOUR for n in range(24)], "lower": [5.0] * 24, "upper": [40.0] * 24, "notes": []}
+    found = view(forecast={**ahead, "prediction": [10.0 + n for n in range(24)]})
+    script = opened(lambda asked: found if asked.path.endswith("series/values") else nothing(asked), **series_page())
+    script.tab.locator("#chart .main-svg").first.wait_for()
+    told = script.tab.locator("#crossing")
+    for text, said in (("12.5", "12.5 is reached: 2026-03-24 03:00"), ("1,5", "Which value?"), ("20k", "Which value?"), ("", "")):
+        script.tab.get_by_label("Threshold").fill(text)
+        assert told.inner_text().startswith(said)
+        assert bool(told.inner_text()) == bool(said)

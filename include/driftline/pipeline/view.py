@@ -56,6 +56,14 @@ def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found
 
 
+def asked_window(client: Elasticsearch, jobs: list[Job], start: str | None, end: str | None) -> Window:
+    """The window from `start` to `end`; an end that is left open is that of what a page opens on."""
+    if start and end:
+        return Window.parse(start, end)
+    found = opening_window(client, jobs)
+    return Window(parse_time(start) if start else found.start, parse_time(end) if end else found.end)
+
+
 def _of_data(client: Elasticsearch, jobs: list[Job]) -> Window:
     ranges = []
     for job in jobs:

@@ -5,6 +5,7 @@ import { drawLanes, showSelection } from "./lanes.js";
 import { plot } from "./plot.js";
 
 const PAGE = 50;
+const DEEPEST = 9500; // the last page that the API gives; the CSV has more
 const CHARTS = 6;
 const choice = { job: state.jobs, min_score: state.min_score || null };
 const chosen = { selected: state.selected, lane: state.lane, sort: "record_score", desc: true, offset: 0, filter: "", influencer: state.influencer };
@@ -119,15 +120,17 @@ const HEADS = [["timestamp", "Time (UTC)"], ["record_score", "Severity"], [null,
 function showRecords({ count, records }) {
   const head = HEADS.map(([sort, name]) => {
     const sorted = sort !== null && chosen.sort === sort;
-    return make("th", { scope: "col", "aria-sort": sorted ? (chosen.desc ? "descending" : "ascending") : null }, sort ? make("button", { type: "button", onclick: () => sortBy(sort) }, `${name}${sorted ? (chosen.desc ? " ↓" : " ↑") : ""}`) : name);
+    return make("th", { scope: "col", "aria-sort": sorted ? (chosen.desc ? "descending" : "ascending") : null }, sort ? make("button", { type: "button", "data-sort": sort, onclick: () => sortBy(sort) }, `${name}${sorted ? (chosen.desc ? " ↓" : " ↑") : ""}`) : name);
   });
+  const sorted = $("records").contains(document.activeElement) && document.activeElement.dataset.sort;
   $("records").replaceChildren(make("thead", {}, make("tr", {}, head)), make("tbody", {}, records.map(row)));
+  if (sorted) $("records").querySelector(`[data-sort=${sorted}]`).focus(); // where it was
   $("count").textContent = count ? `${count.toLocaleString("en-US")} anomalies` : chosen.filter ? "No anomaly has that in a value." : "Nothing unusual was found here.";
   const last = chosen.offset + records.length;
   $("pager").replaceChildren(
     make("button", { type: "button", disabled: !chosen.offset, onclick: () => page(-PAGE) }, "Previous"),
     make("span", { class: "muted" }, count ? `${chosen.offset + 1} to ${last}` : ""),
-    make("button", { type: "button", disabled: last >= count, onclick: () => page(PAGE) }, "Next"),
+    make("button", { type: "button", disabled: last >= count || chosen.offset + PAGE > DEEPEST, onclick: () => page(PAGE) }, "Next"),
   );
 }
 
@@ -197,6 +200,7 @@ function select(start, end, lane) {
 function chooseLane(key) {
   chosen.lane = chosen.lane === key ? null : key;
   draw();
+  [...$("lanes").querySelectorAll(".name button")].find((button) => button.title === key)?.focus(); // where it was
   refresh();
 }
 

@@ -9,6 +9,7 @@ const { job } = state;
 const key = { detector: state.detector, partition: state.partition, by: state.by, over: state.over };
 const path = `jobs/${encodeURIComponent(job)}`;
 const PAGE = 50;
+const DEEPEST = 9500; // the last page that the API gives
 let view = null;
 let raw = { start: null, end: null, offset: 0, columns: null, of: key };
 
@@ -72,8 +73,12 @@ function moment(text) {
 
 /** When a threshold is crossed by the forecast, and between when it may be. */
 function crossing() {
-  const wanted = Number.parseFloat($("threshold").value);
-  if (Number.isNaN(wanted) || !view) return [];
+  const text = $("threshold").value.trim();
+  const wanted = text ? Number(text) : NaN;
+  if (Number.isNaN(wanted) || !view) {
+    $("crossing").textContent = text && view ? "Which value? Write it as 1500 or 1.5." : "";
+    return [];
+  }
   const ahead = view.forecast;
   if (!ahead) {
     $("crossing").textContent = "There is no forecast of this series yet.";
@@ -166,7 +171,7 @@ function showDocuments({ total, documents: found }) {
   $("raw-tools").replaceChildren(
     make("span", { class: "muted" }, `${total.toLocaleString("en-US")} documents from ${time(raw.start)} to ${time(raw.end)} UTC`),
     make("button", { type: "button", disabled: !raw.offset, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset - PAGE }) }, "Previous"),
-    make("button", { type: "button", disabled: raw.offset + PAGE >= total, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset + PAGE }) }, "Next"),
+    make("button", { type: "button", disabled: raw.offset + PAGE >= Math.min(total, DEEPEST + PAGE), onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset + PAGE }) }, "Next"),
     make("details", { class: "pick", open: $("raw-tools").querySelector("details")?.open }, make("summary", {}, "Columns"), make("fieldset", {}, make("legend", {}, "Columns"), names.map((name) => make("label", {}, make("input", { type: "checkbox", checked: columns.includes(name), onchange: (event) => column(name, event.target.checked, { total, documents: found }) }), name)))),
   );
   $("raw-table").replaceChildren(
@@ -209,7 +214,8 @@ $("threshold").addEventListener("input", drawChart);
 $("forecast")?.addEventListener("click", once(async () => {
   const value = key.by ?? key.partition;
   const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
-  tell(`The forecast runs (${run.run_id}); it is shown when it is done.`);
+  const whole = value === null || value === undefined ? " of all series of the job" : "";
+  tell(`The forecast${whole} runs (${run.run_id}); it is shown when it is done.`);
   await followed(run);
 }));
 

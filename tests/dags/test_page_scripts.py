@@ -73,6 +73,11 @@ def test_a_new_job_takes_no_id_that_is_taken_and_may_be_saved_again(opened: Call
         tab.get_by_role("heading", name="The job is saved").wait_for()
         while taken.count("other") < times:
             tab.wait_for_timeout(10)
+    script.answer = lambda asked: None if asked.method == "PUT" else answer(asked)
+    before = len(script.asked)
+    tab.get_by_role("button", name="Save").dblclick()
+    script.release({})
+    assert [each.method for each in script.asked[before:] if each.method == "PUT"] == ["PUT"]
 
 
 def test_of_two_lanes_that_were_chosen_the_last_is_shown_however_late_the_other_comes(opened: Callable[..., Script]) -> None:

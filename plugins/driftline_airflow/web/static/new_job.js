@@ -146,11 +146,14 @@ $("preview").addEventListener("click", () => {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const made = definition();
+  $("save").disabled = true;
   try {
     await send("PUT", `jobs/${encodeURIComponent(made.job_id)}?create=${made.job_id !== saved}`, made);
     saved = made.job_id;
   } catch (error) {
     return $("problems").replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
+  } finally {
+    $("save").disabled = false;
   }
   $("made").hidden = false;
   $("made-text").textContent = `Its DAGs ${made.job_id}.train, ${made.job_id}.score and ${made.job_id}.forecast appear within seconds …`;

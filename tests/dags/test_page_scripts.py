@@ -106,7 +106,7 @@ def test_charts_are_of_what_was_chosen_though_the_table_is_sorted_at_once(opened
     script.tab.get_by_role("button", name="Time (UTC)").click()
     script.release(first)
     script.release({"count": 1, "records": [record("/b")]})
-    assert script.tab.locator("#charts figcaption").inner_text().startswith("/b")
+    script.tab.locator("#charts figcaption", has_text="/b").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_two_clicks_start_one_run_and_a_poll_that_fails_is_told_and_repeated(ope
     script.release({"run_id": "r1"})
     assert len([each for each in script.asked if each.method == "POST"]) == 1
     script.release((503, {"message": "Elasticsearch cannot be reached."}))
-    assert "Elasticsearch cannot be reached." in script.tab.locator("[data-of=last]").inner_text()
+    script.tab.locator("[data-of=last]", has_text="Elasticsearch cannot be reached.").wait_for()
     script.release({"state": "running", "progress": 0.2})
     script.tab.get_by_role("button", name="Cancel").wait_for()
 
@@ -271,10 +271,11 @@ def test_more_lanes_are_asked_for_once_and_an_error_is_told(opened: Callable[...
     more = script.tab.locator("#more-lanes button")
     more.dblclick()
     script.release({"lanes": [{"key": "/more", "max_score": 50, "cells": [[T0, 50]]}]})
+    script.tab.locator("#lanes .name button", has_text="/more").wait_for()
     assert script.tab.locator("#lanes .name button").all_inner_texts() == ["/a", "/b", "/more"]
     more.click()
     script.release((503, {"message": "Elasticsearch is away."}))
-    assert "Elasticsearch is away." in script.tab.locator("#told").inner_text()
+    script.tab.locator("#told", has_text="Elasticsearch is away.").wait_for()
     assert len(script.of("lanes")) == 2
 
 
@@ -345,8 +346,8 @@ def test_next_ends_where_the_api_gives_no_more(opened: Callable[..., Script]) ->
     page = {"count": 20_000, "records": [record("/a")] * 50}
     script = opened(lambda asked: page if asked.path == "records" else nothing(asked), **explorer_page())
     following = script.tab.get_by_role("button", name="Next")
-    for _ in range(190):
-        script.tab.evaluate("[...document.querySelectorAll('#pager button')].at(-1).click()")
+    script.tab.get_by_text("1 to 50", exact=True).wait_for()
+    script.tab.evaluate("for (let n = 0; n < 200; n++) document.querySelector('#pager button:last-child').click()")
     script.tab.get_by_text("9501 to 9550").wait_for()
     assert following.is_disabled()
 

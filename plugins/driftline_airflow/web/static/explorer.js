@@ -161,7 +161,7 @@ function sortBy(sort) {
 }
 
 function page(step) {
-  chosen.offset = Math.max(0, chosen.offset + step);
+  chosen.offset = Math.min(DEEPEST, Math.max(0, chosen.offset + step));
   table();
 }
 

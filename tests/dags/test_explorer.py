@@ -269,3 +269,61 @@ def test_the_view_of_a_series_agrees_with_its_records(page: Page, explored: Job)
     inside = [low <= value <= high for low, value, high in zip(found["lower"], found["actual"], found["upper"], strict=True)]
     assert np.mean(inside) > 0.8
     assert len(found["forecast"]["times"]) == 48
+
+
+def test_incidents_are_those_of_the_values_and_the_severity_that_were_chosen(editor: Page, explored: Job) -> None:
+    def asked(**more: Any) -> list[dict[str, Any]]:
+        parameters = {"job": explored.job_id, "alarms": True, **more}
+        answer = editor.request.get("/driftline/api/v1/events", params=parameters)
+        found: list[dict[str, Any]] = json.loads(answer.text())["events"]
+        return found
+
+    whole = asked(alarms=False)
+    worst = max(whole, key=lambda event: event["anomaly_score"])
+    assert worst["partition_field_value"] == "/cart"
+    for narrowed in ({"partition": "/cart"}, {"influencer": f"ip:{FROM}"}, {"detector": 0}, {"min_score": 75}):
+        assert worst in asked(**narrowed)
+    assert {event["partition_field_value"] for event in asked(partition="/cart", alarms=False)} == {"/cart"}
+    assert worst not in asked(partition="/quiet", alarms=False)
+    assert asked(min_score=worst["anomaly_score"], alarms=False) == [worst]
+    assert asked(influencer="ip:192.0.2.1", alarms=False) == []
+
+
+def test_records_are_found_by_a_part_of_a_value_however_it_is_written(editor: Page, explored: Job) -> None:
+    def asked(path: str = "records", **more: str) -> Any:
+        return editor.request.get(f"/driftline/api/v1/{path}", params={"job": explored.job_id, **more})
+
+    cart = json.loads(asked(partition="/cart").text())
+    assert cart["count"] > 0
+    assert json.loads(asked(q="CAR").text()) == cart
+    assert asked("records.csv", q="CAR").text() == asked("records.csv", partition="/cart").text()
+    assert [json.loads(asked(q=part).text())["count"] for part in ("*c", "?cart", "\\")] == [0, 0, 0]
+
+
+def test_a_page_of_which_one_end_is_left_open_begins_or_ends_where_it_would_else(editor: Page, explored: Job) -> None:
+    middle, ends = iso(START + 16 * 24 * HOUR), (iso(START + TRAINED * 24 * HOUR), iso(START + DAYS * 24 * HOUR))
+    for name in ("explorer", "series"):
+        for given, told in ((f"start={middle}&end=", (middle, ends[1])), (f"start=&end={middle}", (ends[0], middle))):
+            editor.goto(f"/driftline/{name}?job={explored.job_id}&{given}")
+            assert tuple(editor.locator(f"#choice [name={each}]").input_value() for each in ("start", "end")) == told
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "told"),
+    [
+        ("series?job=no-such-job", 404, "there is no job 'no-such-job'"),
+        ("series?detector=x", 422, "query.detector: "),
+        ("explorer?job=JOB&from=garbage&until=2026-03-18", 400, "'garbage'"),
+        ("analytics/no-such-analysis", 404, "no-such-analysis"),
+        ("reports/no-such-report", 404, "There is no such report."),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_a_page(editor: Page, explored: Job, address: str, status: int, told: str) -> None:
+    answer = editor.goto(f"/driftline/{address.replace('JOB', explored.job_id)}")
+    assert answer is not None
+    assert answer.status == status
+    assert told in editor.locator("main").inner_text()
+    assert editor.get_by_role("navigation").is_visible()
+    assert editor.evaluate("getComputedStyle(document.querySelector('.bar')).display") == "flex"  # its style was found
+    as_json = json.loads(editor.request.get("/driftline/api/v1/jobs/no-such-job").text())
+    assert "no-such-job" in as_json["message"]

@@ -185,6 +185,27 @@ def test_a_job_is_made_read_changed_and_deleted(
     assert web.get(path, headers=viewer).status_code == 404
 
 
+def test_what_is_made_takes_no_id_that_is_taken(
+    web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str, index: str
+) -> None:
+    api, admin, name = "/driftline/api/v1", as_("admin"), f"{prefix}taken"
+    job: dict[str, Any] = {"bucket_span": "1h", "detectors": [{"function": "count"}], "datafeed": {"indices": [index]}}
+    other: dict[str, Any] = {
+        "source": {"index": [index]}, "dest": {"index": f"{prefix}out"},
+        "analysis": {"classification": {"dependent_variable": "url"}},
+    }  # fmt: skip
+    for path, definition in ((f"{api}/jobs/{name}", job), (f"{api}/analytics/{name}-too", other)):
+        assert web.put(path, params={"create": True}, json=definition, headers=admin).status_code == 201
+        again = web.put(path, params={"create": True}, json={**definition, "description": "mine"}, headers=admin)
+        assert (again.status_code, "is taken" in again.json()["detail"]) == (409, True)
+        assert web.get(path, headers=admin).json()["definition"]["description"] != "mine"
+    refused = web.put(f"{api}/jobs/{name}-too", json=job, headers=admin)
+    assert (refused.status_code, "is taken" in refused.json()["message"]) == (400, True)
+    assert web.get(f"{api}/analytics/{name}-too", headers=admin).status_code == 200
+    for path in (f"{api}/jobs/{name}", f"{api}/analytics/{name}-too"):
+        assert web.delete(path, headers=admin).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

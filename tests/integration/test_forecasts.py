@@ -168,6 +168,16 @@ def test_a_history_too_short_for_the_forecast_or_a_season_is_told_with_it(client
     assert shown["forecast"]["notes"] == [short, chance]
 
 
+def test_the_forecast_that_is_shown_is_the_last_that_was_made_not_that_which_reaches_farthest(client, make):
+    job = make([{"function": "count"}])
+    train(client, job, as_of=START + WEEKS * 168 * HOUR)
+    window, key = Window(START, START + 24 * HOUR), SeriesKey(0, None, None)
+    for duration in ("5d", "1d", "2d"):
+        made = forecast(client, job, duration=duration)
+        assert view_series(client, job, key, window)["forecast"]["forecast_id"] == made["forecast_id"]
+    assert view_series(client, job, SeriesKey(0, "elsewhere", None), window)["forecast"] is None
+
+
 def test_a_long_forecast_is_made_in_pieces_that_fit_together(client, make, monkeypatch):
     job = make([{"function": "count", "partition_field_name": "site"}, {"function": "count", "over_field_name": "user"}])
     train(client, job)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from driftline.cli.app import app
 from driftline.core.errors import DataError, SourceIndexError
 from driftline.core.job import Job
+from driftline.core.series import SeriesKey
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, snapshots
 from driftline.elastic.bulk import bulk, index_action
@@ -200,6 +201,18 @@ def test_scoring_hour_by_hour_and_a_training_that_has_seen_it_find_the_same(clie
     seen = results.top_records(client, job.job_id, limit=1000)
     assert [set(alarms(seen, number)) for number in (0, 1)] == [{("a", BUSY)}, {("b", FAILING)}]
     reset(client, job.job_id)
+
+
+def test_one_series_is_explained_by_itself_and_nothing_stands_in_for_it(client, job, index):
+    at = START + BUSY * HOUR
+    for key in (SeriesKey(LOAD, "a"), SeriesKey(PLAIN_LOAD, "a"), SeriesKey(OTHERS, None, "b")):
+        (told,) = explain(client, job, None, at, key=key)["series"]
+        assert SeriesKey(*(told[name] for name in SeriesKey._fields)) == key
+    with pytest.raises(DataError, match="there is no series 'x'"):
+        explain(client, job, None, at, key=SeriesKey(LOAD, "x"))
+    compared = job_of("", "compared", index, [{"function": "count", "over_field_name": "user"}])
+    with pytest.raises(DataError, match="a detector that compares is not explained bucket by bucket"):
+        explain(client, compared, None, at, key=SeriesKey(0, None, None, "u1"))
 
 
 def test_any_bucket_is_explained(client, job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -212,13 +213,23 @@ def influencers(client: Elasticsearch, chosen: Chosen, *, limit: int = 10) -> di
 
 @talks_to_cluster
 def records(
-    client: Elasticsearch, chosen: Chosen, *, sort: str = "record_score", descending: bool = True, size: int = 50, start: int = 0
+    client: Elasticsearch,
+    chosen: Chosen,
+    *,
+    sort: str = "record_score",
+    descending: bool = True,
+    size: int = 50,
+    start: int = 0,
+    part: str = "",
 ) -> tuple[int, list[dict[str, Any]]]:
-    """A page of records, each with its `_id`, and how many there are; those of equal rank by time."""
+    """A page of records, each with its `_id`, and how many there are; those of equal rank by time.
+
+    With `part` only those that have it in a partition, by or over value.
+    """
     order = {"order": "desc" if descending else "asc", "unmapped_type": "double"}
     found = client.search(
         index=f"{RESULTS}-*",
-        query=chosen.of_records(),
+        query={"bool": {"filter": [chosen.of_records(), *([_with_part(part)] if part else [])]}},
         sort=[{sort: order}, {"probability": {"order": "asc", "unmapped_type": "double"}}, {"timestamp": "asc"}],
         size=size,
         from_=start,
@@ -228,6 +239,13 @@ def records(
     )
     hits = found["hits"]
     return int(hits["total"]["value"]), [{"_id": hit["_id"], **hit["_source"]} for hit in hits["hits"]]
+
+
+def _with_part(part: str) -> dict[str, Any]:
+    """The clause for a part of a split value, as it is written or not."""
+    escaped = re.sub(r"([*?\\])", r"\\\1", part)
+    pattern = {"value": f"*{escaped}*", "case_insensitive": True}
+    return {"bool": {"should": [{"wildcard": {name: pattern}} for name in SPLITS.values()], "minimum_should_match": 1}}
 
 
 @talks_to_cluster

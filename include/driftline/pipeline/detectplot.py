@@ -114,6 +114,7 @@ def _thinned(values: NDArray[np.float64], alarms: NDArray[np.intp]) -> NDArray[n
     if len(values) <= POINTS_MOST:
         return np.arange(len(values))
     stretches = np.array_split(np.arange(len(values)), POINTS_MOST // 2)
-    filled = np.nan_to_num(values)
-    ends = [part[int(pick(filled[part]))] for part in stretches for pick in (np.argmin, np.argmax)]
+    known = ~np.isnan(values)
+    least, greatest = np.where(known, values, np.inf), np.where(known, values, -np.inf)
+    ends = [part[place] for part in stretches for place in (int(least[part].argmin()), int(greatest[part].argmax()))]
     return np.unique(np.concatenate([np.array(ends, dtype=np.intp), alarms]))

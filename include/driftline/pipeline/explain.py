@@ -76,7 +76,13 @@ class _Looked:
 
 
 def explain(
-    client: Elasticsearch, job: Job, partition: str | None, at: str | datetime, *, progress: Progress | None = None
+    client: Elasticsearch,
+    job: Job,
+    partition: str | None,
+    at: str | datetime,
+    *,
+    key: SeriesKey | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Why there is an anomaly, or none, in the bucket that holds a moment.
 
@@ -85,6 +91,7 @@ def explain(
         job: The job.
         partition: A partition or by value; None for a job without either.
         at: The moment.
+        key: One series, in place of all of a partition.
         progress: Told how far the read is.
 
     Returns:
@@ -93,9 +100,11 @@ def explain(
         (rule and reason, the decisive first) and a `conclusion`.
 
     Raises:
-        DataError: There is no such partition.
+        DataError: There is no such partition or series, or the series is of a detector that compares.
         WindowError: The moment is outside of the data, or not scored yet.
     """
+    if key:
+        _refuse_compared(job, key)
     window, quality = _bucket(client, job, parse_time(at))
     manifest = _in_force(client, job, window.start)
     known = _known(client, manifest)
@@ -104,7 +113,8 @@ def explain(
     naming = of_snapshot(client, job, manifest) if job.categorises and manifest else None
     handle = read_series(client, job, read, uri=uri, keys=known, cells=(window, window), naming=naming, progress=progress)
     frame, given = SeriesFrame.read(handle["uri"]), given_series(client, job, handle["compared"], manifest, window)
-    rows = _rows(job, frame, partition, list(given))
+    rows = _row(job, frame, key, list(given)) if key else _rows(job, frame, partition, list(given))
+    given = {each: found for each, found in given.items() if (each == key if key else partition in (None, *each.values))}
     earlier = Window(window.start - CHANGE_REST, window.end)
     stored = results.of_type(client, job.job_id, "record", version=job.version, window=earlier)
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
@@ -121,8 +131,8 @@ def explain(
         "quality": looked.quality,
         "snapshot": told,
         "series": [
-            *(_series(looked, row, looked.young.get(key) or trained.get(key)) for row, key in enumerate(looked.frame.keys)),
-            *(_given(looked, key, found) for key, found in given.items() if partition in (None, *key.values)),
+            *(_series(looked, row, looked.young.get(each) or trained.get(each)) for row, each in enumerate(looked.frame.keys)),
+            *(_given(looked, each, found) for each, found in given.items()),
         ],
     }
 
@@ -159,6 +169,24 @@ def _known(client: Elasticsearch, manifest: dict[str, Any] | None) -> list[Serie
         return []
     parts = snapshots.chunks(client, manifest, fields=["keys"])
     return list({SeriesKey(*key): None for chunk in parts for key in chunk["keys"]})
+
+
+def _refuse_compared(job: Job, key: SeriesKey) -> None:
+    detector = job.detectors[key.detector_index]
+    if detector.kind not in ("series", "given"):
+        raise DataError(
+            "a detector that compares is not explained bucket by bucket",
+            where=f"job {job.job_id}, {detector.description}",
+            fix="Each of its anomalies says what it was compared with.",
+        )
+
+
+def _row(job: Job, frame: SeriesFrame, key: SeriesKey, others: list[SeriesKey]) -> list[int]:
+    """The row of one series; none where it is one of the `others`, which have no model."""
+    if key not in (*frame.keys, *others):
+        where = f"job {job.job_id}, {job.detectors[key.detector_index].description}"
+        raise DataError(f"there is no series '{key.label()}'", where=where, fix="Choose one that is there at that time.")
+    return [row for row, each in enumerate(frame.keys) if each == key]
 
 
 def _rows(job: Job, frame: SeriesFrame, partition: str | None, others: list[SeriesKey]) -> list[int]:

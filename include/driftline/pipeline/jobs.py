@@ -210,7 +210,12 @@ def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
 
 
 def save(client: Elasticsearch, job: Job) -> None:
-    """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it."""
+    """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it.
+
+    Raises:
+        DefinitionError: There is an analysis of that id, or there are signatures: their DAGs would go.
+    """
+    _require_free(client, "job", job.job_id)
     store(client, "job", job.job_id, job)
 
 
@@ -236,8 +241,9 @@ def save_signatures(client: Elasticsearch, signatures: Signatures) -> None:
 
 def _require_free(client: Elasticsearch, kind: Kind, name: str) -> None:
     for entry in list_definitions(client):
-        if entry.id == name and entry.kind != "source" and (entry.kind != kind or entry.origin == "file"):
-            raise DefinitionError(f"the id '{entry.id}' is taken", where=entry.where, fix="Choose another.")
+        in_file = kind != "job" and entry.origin == "file"
+        if entry.id == name and entry.kind != "source" and (entry.kind != kind or in_file):
+            raise DefinitionError(f"the id '{name}' is taken", where=entry.where, fix="Choose another.")
 
 
 def store(client: Elasticsearch, kind: Kind, name: str, definition: Definition) -> None:

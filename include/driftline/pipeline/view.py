@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 POINTS = 4_000  # that a screen can tell apart, twice over
 BUCKETS_MOST = 200_000  # that one view reads: a year of five minutes, or four months of one
 RECENT = timedelta(days=14)  # what a page of a job that goes on opens on
+FORECASTS_MOST = 10_000  # that one series is in
 BOUNDS = ("lower", "typical", "upper")
 
 
@@ -53,6 +54,14 @@ def opening_window(client: Elasticsearch, jobs: list[Job]) -> Window:
     found = Window(min([found.start, *(each.start for each in scored)]), max([found.end, *(each.end for each in scored)]))
     goes_on = any(job.by_clock or job.datafeed.after_source for job in jobs)
     return Window(max(found.start, found.end - RECENT), found.end) if goes_on else found
+
+
+def asked_window(client: Elasticsearch, jobs: list[Job], start: str | None, end: str | None) -> Window:
+    """The window from `start` to `end`; an end that is left open is that of what a page opens on."""
+    if start and end:
+        return Window.parse(start, end)
+    found = opening_window(client, jobs)
+    return Window(parse_time(start) if start else found.start, parse_time(end) if end else found.end)
 
 
 def _of_data(client: Elasticsearch, jobs: list[Job]) -> Window:
@@ -248,23 +257,23 @@ def _forecast(client: Elasticsearch, job: Job, key: SeriesKey) -> dict[str, Any]
         field = f"{split}_field_value"
         clauses.append({"bool": {"must_not": {"exists": {"field": field}}}} if value is None else {"term": {field: value}})
     asked: dict[str, Any] = {"index": f"{FORECASTS}-*", "ignore_unavailable": True, "allow_no_indices": True}
-    newest = [{"timestamp": {"order": "desc", "unmapped_type": "date"}}]
-    last = client.search(query={"bool": {"filter": clauses}}, sort=newest, size=1, source_includes=["forecast_id"], **asked)[
-        "hits"
-    ]["hits"]
-    if not last:
+    names = {"names": {"terms": {"field": "forecast_id", "size": FORECASTS_MOST}}}
+    found = client.search(query={"bool": {"filter": clauses}}, aggs=names, size=0, **asked).get("aggregations")
+    ids = [f"stats:{each['key']}" for each in found["names"]["buckets"]] if found else []
+    # the one that was made last: an older one may reach farther
+    newest = [{"forecast_create_timestamp": {"order": "desc", "unmapped_type": "date"}}]
+    told = client.search(query={"ids": {"values": ids}}, sort=newest, size=1, **asked)["hits"]["hits"]
+    if not told:
         return None
-    identity = last[0]["_source"]["forecast_id"]
+    stats = told[0]["_source"]
+    identity = stats["forecast_id"]
     clauses.append({"term": {"forecast_id": identity}})
     rows = sorted((hit["_source"] for hit in scan(client, {"bool": {"filter": clauses}}, index=asked["index"])), key=_time)
     step = -(-len(rows) // POINTS)
     rows = [*rows[:-1:step], rows[-1]]
-    told = client.search(
-        query={"ids": {"values": [f"stats:{identity}"]}}, size=1, source_includes=["forecast_messages"], **asked
-    )["hits"]["hits"]
     return {
         "forecast_id": identity,
-        "notes": told[0]["_source"].get("forecast_messages", []) if told else [],
+        "notes": stats.get("forecast_messages", []),
         "times": [row["timestamp"] for row in rows],
         **{name: [row[f"forecast_{name}"] for row in rows] for name in ("lower", "prediction", "upper")},
     }

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, Request, Response, status
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from driftline import __version__
 from driftline.core.errors import DriftlineError
-from driftline_airflow.web import access, api, assets, elastic, loudml, loudml_signatures
+from driftline_airflow.web import access, api, assets, elastic, loudml, loudml_signatures, pages
 from driftline_airflow.web.errors import status_of
 from driftline_airflow.web.pages import (
     alerts,
@@ -27,6 +29,7 @@ from driftline_airflow.web.pages import (
     series,
     signatures,
 )
+from driftline_airflow.web.render import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,6 +59,7 @@ def application() -> FastAPI:
         openapi_url=None,
     )
     app.add_exception_handler(DriftlineError, _explained)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.middleware("http")(_guarded)
     for page in (explorer, series, signatures, jobs, analytics, overview, quality, quarantine, alerts, reports, assets):
@@ -78,6 +82,18 @@ def prepare() -> None:
         access.connected()
 
 
+def _of_page(request: Request) -> bool:
+    """Whether people look at the answer: an error is a page then, and JSON for all others."""
+    return str(getattr(request.scope.get("endpoint"), "__module__", "")).startswith(pages.__name__)
+
+
+def _page(request: Request, message: str, code: int) -> Response:
+    depth = request.scope["route"].path.count("/") - 1
+    return rendered(
+        "message.html", title="This cannot be shown", here="", message=message, todo="", status_code=code, depth=depth
+    )
+
+
 async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Every answer says what it may load, unless it says so itself."""
     response = await call_next(request)
@@ -86,18 +102,30 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
     return response
 
 
-def _explained(_: Request, error: Exception) -> Response:
-    """A Driftline error as JSON."""
+async def _refused(request: Request, error: Exception) -> Response:
+    """What is not there, or not for this user."""
+    assert isinstance(error, HTTPException)
+    if _of_page(request):
+        return _page(request, str(error.detail), error.status_code)
+    return await http_exception_handler(request, error)
+
+
+def _explained(request: Request, error: Exception) -> Response:
+    """A Driftline error."""
     assert isinstance(error, DriftlineError)
+    if _of_page(request):
+        return _page(request, str(error), status_of(error))
     return JSONResponse({**error.as_dict(), "message": str(error)}, status_code=status_of(error))
 
 
-def _invalid(_: Request, error: Exception) -> Response:
+def _invalid(request: Request, error: Exception) -> Response:
     """What pydantic found, in one sentence a field."""
     assert isinstance(error, RequestValidationError)
     told: list[dict[str, Any]] = [
         {"where": ".".join(str(part) for part in each["loc"]), "what": str(each["msg"])} for each in error.errors()
     ]
     message = "; ".join(f"{each['where']}: {each['what']}" for each in told)
+    if _of_page(request):
+        return _page(request, message, status.HTTP_422_UNPROCESSABLE_CONTENT)
     body = {"error": "RequestError", "what": "the request is wrong", "message": message, "details": told}
     return JSONResponse(body, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT)

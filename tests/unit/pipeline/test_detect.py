@@ -8,6 +8,7 @@ import pytest
 
 from driftline.core.errors import DataError, WindowError
 from driftline.pipeline.detect import COLUMNS, Options, columns, detect, detect_file, detect_path
+from driftline.pipeline.detectplot import _thinned
 from driftline.pipeline.readings import read_readings
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -324,6 +325,15 @@ def test_results_may_go_where_the_folder_lies(tmp_path):
     assert (tmp_path / "b.csv").exists()
     with pytest.raises(DataError, match="cannot be written: File name too long"):
         detect_path(str(tmp_path / "data"), PLAIN, out=str(tmp_path / ("x" * 256)))
+
+
+def test_a_long_picture_keeps_the_least_and_the_greatest_where_readings_are_missing():
+    values = np.random.default_rng(0).normal(0, 5, 100_000)
+    values[::10] = np.nan
+    for level in (100, -100):  # away from 0, which nothing that is missing may stand for
+        kept = (values + level)[_thinned(values + level, np.array([], dtype=np.intp))]
+        assert not np.isnan(kept).any()
+        assert (kept.min(), kept.max()) == (np.nanmin(values + level), np.nanmax(values + level))
 
 
 def test_the_picture_shows_hostile_names_without_running_them(tmp_path, spiky):

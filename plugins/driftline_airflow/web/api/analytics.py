@@ -13,6 +13,7 @@ from driftline.core.analysis import Analysis
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.elastic import trained
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks, maker, may, of_analytics, routes
+from driftline_airflow.web.api.jobs import Create
 
 router = routes(prefix="/analytics", tags=["analytics"])
 checks = routes(prefix="/analytics", tags=["analytics"])
@@ -69,13 +70,15 @@ def analysis(client: ClusterDep, found: AnalysisDep) -> dict[str, Any]:
 
 
 @router.put("/{analytics_id}")
-def put(client: ClusterDep, analytics_id: str, definition: Definition, response: Response) -> dict[str, Any]:
+def put(
+    client: ClusterDep, analytics_id: str, definition: Definition, response: Response, create: Create = False
+) -> dict[str, Any]:
     """Makes or changes an analysis; its DAGs appear within seconds. Index, fields and destination are checked first."""
     made = _parsed({**definition, "analytics_id": definition.get("analytics_id", analytics_id)})
     if made.analytics_id != analytics_id:
         told = f"analytics_id: '{made.analytics_id}' is not that of the address."
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, told)
-    created = _saved(client, made)
+    created = _saved(client, made, create=create)
     response.status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
     return {"analytics_id": analytics_id, "version": made.version, "created": created}
 
@@ -88,7 +91,7 @@ def delete(client: ClusterDep, analytics_id: str) -> dict[str, Any]:
     return {"analytics_id": analytics_id, "removed": delete_analysis(client, analytics_id)}
 
 
-def _saved(client: ClusterDep, made: Analysis) -> bool:
+def _saved(client: ClusterDep, made: Analysis, *, create: bool = False) -> bool:
     """Keeps a checked analysis. Returns whether it is new."""
     from driftline.pipeline.documents import usable
     from driftline.pipeline.jobs import list_definitions, save_analysis
@@ -96,6 +99,9 @@ def _saved(client: ClusterDep, made: Analysis) -> bool:
     there = next((each for each in list_definitions(client) if (each.kind, each.id) == ("analytics", made.analytics_id)), None)
     if there is not None and there.origin == "file":
         told = f"The analysis is defined in a file, which is under version control: {made.analytics_id}.yaml"
+        raise HTTPException(status.HTTP_409_CONFLICT, told)
+    if there is not None and create:
+        told = f"The id '{made.analytics_id}' is taken: there is such an analysis. Choose another."
         raise HTTPException(status.HTTP_409_CONFLICT, told)
     usable(client, made)
     _check_destination(client, made)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Query, status
 
-from driftline.core.timespan import Window, parse_time
 from driftline.elastic.lanes import SPLITS, Chosen
 from driftline_airflow.web.access import ClusterDep, ReaderDep, readable_jobs
 
@@ -31,16 +30,12 @@ def chosen(
     ] = None,
 ) -> Chosen:
     """What the request asks for. A window's open end is that of what the jobs have."""
-    from driftline.pipeline.view import opening_window
+    from driftline.pipeline.view import asked_window
 
     jobs = readable_jobs(client, user, job)
     if not jobs:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no job that you may see.")
-    if start and end:
-        window = Window.parse(start, end)
-    else:
-        whole = opening_window(client, jobs)
-        window = Window(parse_time(start) if start else whole.start, parse_time(end) if end else whole.end)
+    window = asked_window(client, jobs, start, end)
     values = {name: wanted for name, wanted in zip(SPLITS, (partition, by, over), strict=True) if wanted}
     if detector:
         values["detector"] = [str(number) for number in detector]

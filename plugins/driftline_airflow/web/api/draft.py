@@ -13,7 +13,7 @@ from driftline_airflow.web.access import ClusterDep, asks, maker, routes
 # whoever may not make a job has no business with the cluster's other indices
 router = routes(prefix="/draft", tags=["making a job"], dependencies=[Depends(maker)])
 Pattern = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\s/\\?#]+$", description="An index pattern.")]
-FIELDS, INDICES = 1_000, 500
+FIELDS, INDICES = 10_000, 500
 OWN = "driftline-"
 
 
@@ -28,7 +28,7 @@ def indices(client: ClusterDep, q: Annotated[str, Query(max_length=200)] = "") -
 
 @router.get("/fields")
 def fields(client: ClusterDep, index: Pattern) -> dict[str, Any]:
-    """The fields of an index with their types, those that can be aggregated."""
+    """The fields of an index with their types, those that can be aggregated; `count` tells where they are more than are given."""
     with explained(f"index {index}"):
         caps = client.field_caps(index=index, fields="*", ignore_unavailable=True, allow_no_indices=True).body
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Body, HTTPException, Response, status
+from fastapi import Body, HTTPException, Query, Response, status
 
 from driftline.core.errors import DefinitionError, DriftlineError
 from driftline.core.job import Job
@@ -16,6 +16,7 @@ from driftline_airflow.web.api.series import JobDep
 
 router = routes(prefix="/jobs", tags=["jobs"])
 Definition = Annotated[dict[str, Any], Body(description="A job as in include/jobs, as JSON.")]
+Create = Annotated[bool, Query(description="Make a new one: an id that is taken is refused, with 409.")]
 
 
 @router.get("")
@@ -44,7 +45,7 @@ def job(client: ClusterDep, found: JobDep) -> dict[str, Any]:
 
 
 @router.put("/{job_id}")
-def put(client: ClusterDep, job_id: str, definition: Definition, response: Response) -> dict[str, Any]:
+def put(client: ClusterDep, job_id: str, definition: Definition, response: Response, create: Create = False) -> dict[str, Any]:
     """Makes or changes a job; its DAGs appear within seconds. Index and fields are checked first."""
     from driftline.pipeline.jobs import list_definitions, save
 
@@ -56,6 +57,8 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
         raise HTTPException(
             status.HTTP_409_CONFLICT, f"The job is defined in a file, which is under version control: {job_id}.yaml"
         )
+    if there is not None and create:
+        raise HTTPException(status.HTTP_409_CONFLICT, f"The id '{job_id}' is taken: there is such a job. Choose another.")
     check_fields(client, made)
     save(client, made)
     response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,8 +14,8 @@ from fastapi import HTTPException, Query, Response, status
 
 from driftline.core.timespan import iso
 from driftline.elastic import lanes as stored
-from driftline.elastic.lanes import LANES, LANES_MOST, SPLITS
-from driftline.elastic.results import QUIET, of_type
+from driftline.elastic.lanes import LANES, LANES_MOST, SPLITS, Chosen
+from driftline.elastic.results import QUIET, of_type, scan
 from driftline.scoring.aggregate import overall_buckets
 from driftline.scoring.score import severity
 from driftline_airflow.web.access import ClusterDep, routes
@@ -23,6 +25,7 @@ router = routes(tags=["results"])
 PAGE, DEEP = 500, 10_000  # of records; Elasticsearch pages no deeper
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 Offset = Annotated[int, Query(ge=0, le=DEEP - PAGE)]
+Part = Annotated[str, Query(max_length=500, description="Part of a partition, by or over value.")]
 Sort = Literal["record_score", "timestamp", "probability", "actual", "typical"]
 COLUMNS = (
     "time", "score", "severity", "job", "detector", "partition", "by", "over", "actual", "typical", "probability", "kind", "what",
@@ -55,12 +58,18 @@ def influencers(client: ClusterDep, choice: ChosenDep, limit: Annotated[int, Que
 
 @router.get("/records")
 def records(
-    client: ClusterDep, choice: ChosenDep, sort: Sort = "record_score", desc: bool = True, limit: Limit = 50, offset: Offset = 0
+    client: ClusterDep,
+    choice: ChosenDep,
+    sort: Sort = "record_score",
+    desc: bool = True,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    q: Part = "",
 ) -> dict[str, Any]:
     """A page of records, each with what was said of it as `feedback`."""
     from driftline.pipeline.feedback import with_verdicts
 
-    total, found = stored.records(client, choice, sort=sort, descending=desc, size=limit, start=offset)
+    total, found = stored.records(client, choice, sort=sort, descending=desc, size=limit, start=offset, part=q)
     by_id = {job.job_id: job for job in choice.jobs}
     for each in found:
         each["severity"] = severity(each["record_score"])
@@ -69,9 +78,9 @@ def records(
 
 
 @router.get("/records.csv", response_class=Response)
-def records_csv(client: ClusterDep, choice: ChosenDep, sort: Sort = "record_score", desc: bool = True) -> Response:
+def records_csv(client: ClusterDep, choice: ChosenDep, sort: Sort = "record_score", desc: bool = True, q: Part = "") -> Response:
     """The highest 10 000 records, for a spreadsheet; what it would take for a formula is written as text."""
-    _, found = stored.records(client, choice, sort=sort, descending=desc, size=DEEP)
+    _, found = stored.records(client, choice, sort=sort, descending=desc, size=DEEP, part=q)
     detectors = {job.job_id: [each.description for each in job.detectors] for job in choice.jobs}
     out = io.StringIO()
     writer = csv.writer(out)
@@ -105,14 +114,37 @@ def _plain(cell: Any) -> Any:  # noqa: ANN401
 
 @router.get("/events")
 def events(client: ClusterDep, choice: ChosenDep, alarms: bool = False) -> dict[str, Any]:
-    """Incidents by time, all or those that alarmed."""
-    without = QUIET if alarms else None
+    """Incidents by time, all or those that alarmed; of chosen values those that a record of theirs is part of."""
+    without = QUIET if alarms and not choice.values else None
     found = [
         each
         for job in choice.jobs
         for each in of_type(client, job.job_id, "event", version=job.version, window=choice.window, without=without)
     ]
-    return {"count": len(found), **choice.window.as_dict(), "events": sorted(found, key=lambda each: each["timestamp"])}
+    if choice.values:
+        found = [each for each in _holding(client, choice, found) if each["driftline"]["event"]["alarm"] or not alarms]
+    shown = [each for each in found if each["anomaly_score"] >= choice.min_score]
+    return {"count": len(shown), **choice.window.as_dict(), "events": sorted(shown, key=lambda each: each["timestamp"])}
+
+
+def _holding(client: ClusterDep, choice: Chosen, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events that a chosen record is part of, and those that speak for them."""
+    fields = ("job_id", "detector_index", *SPLITS.values())
+    times: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for hit in scan(client, replace(choice, min_score=0.0).of_records(), source=[*fields, "timestamp"]):
+        times[tuple(hit["_source"].get(name) for name in fields)].append(hit["_source"]["timestamp"])
+    above = {each["_id"]: each["driftline"]["event"].get("member_of") for each in found}
+    more = {
+        each["_id"]
+        for each in found
+        for at in times.get(tuple(each.get(name) for name in fields), ())
+        if each["timestamp"] <= at < each["driftline"]["event"]["end"]
+    }
+    held: set[str] = set()
+    while more:
+        held |= more
+        more = {above[name] for name in more if above.get(name) in above} - held
+    return [each for each in found if each["_id"] in held]
 
 
 @router.get("/buckets")

@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from driftline.core.errors import DataError
 from driftline.core.job import Job
 from driftline.core.series import SeriesKey
-from driftline.core.timespan import Window, parse_time
+from driftline.core.timespan import Window
 from driftline_airflow.web.access import ClusterDep, ReaderDep, readable_jobs, routes
 
 router = routes(prefix="/jobs/{job_id}", tags=["series"])
@@ -46,12 +46,9 @@ KeyDep = Annotated[SeriesKey, Depends(key_of)]
 
 def window_of(client: ClusterDep, job: JobDep, start: Moment = None, end: Moment = None) -> Window:
     """The window of the request; an open end is that of what the job has."""
-    from driftline.pipeline.view import opening_window
+    from driftline.pipeline.view import asked_window
 
-    if start and end:
-        return Window.parse(start, end)
-    whole = opening_window(client, [job])
-    return Window(parse_time(start) if start else whole.start, parse_time(end) if end else whole.end)
+    return asked_window(client, [job], start, end)
 
 
 WindowDep = Annotated[Window, Depends(window_of)]
@@ -140,8 +137,16 @@ def documents(
 
 
 @router.get("/explain")
-def explain(client: ClusterDep, job: JobDep, at: Annotated[str, Query(max_length=40)], partition: Value = None) -> dict[str, Any]:
+def explain(
+    client: ClusterDep,
+    job: JobDep,
+    at: Annotated[str, Query(max_length=40)],
+    detector: Annotated[int | None, Query(ge=0, description="Of this one's series alone; by default, `partition`'s.")] = None,
+    partition: Annotated[str | None, Query(max_length=32_766, description="Without a detector: a partition or by value.")] = None,
+    by: Value = None,
+    over: Value = None,
+) -> dict[str, Any]:
     """Why there is an anomaly in a bucket, or none."""
     from driftline.pipeline.explain import explain as why
 
-    return why(client, job, partition, at)
+    return why(client, job, partition, at, key=None if detector is None else key_of(job, detector, partition, by, over))

@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from driftline.core.errors import DriftlineError
-from driftline.core.timespan import Window, iso, parse_time
+from driftline.core.timespan import iso, parse_time
 from driftline.elastic import lanes as stored
 from driftline.elastic.lanes import SPLITS, Chosen
 from driftline_airflow.web.access import STAGES, ClusterDep, ReaderDep, may, of_job, readable_jobs, routes
@@ -36,7 +36,7 @@ def explorer(
     influencer: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """The page; `dag_id` is that of a DAG whose tab it is shown on."""
-    from driftline.pipeline.view import opening_window
+    from driftline.pipeline.view import asked_window
 
     name, _, stage = (dag_id or "").rpartition(".")
     if stage in ("analyze", "infer"):
@@ -48,20 +48,20 @@ def explorer(
         todo = "Make one: a file in include/jobs, driftline jobs suggest, or driftline jobs import."
         return rendered("message.html", title="Anomalies", here="explorer", message="There is no job yet.", todo=todo)
     try:
-        window = Window.parse(start, end) if start and end else opening_window(client, chosen)
+        window = asked_window(client, chosen, start, end)
+        selected = {"start": _ms(selected_from), "end": _ms(until)} if selected_from and until else None
     except DriftlineError as error:
         return rendered("message.html", title="Anomalies", here="explorer", message=str(error), todo="", status_code=400)
     views = _views(chosen)
     view = view if view in dict(views) else views[0][0]
     choice = Chosen(chosen, window, float(min_score))
-    selected = [selected_from, until] if selected_from and until else None
     state: dict[str, Any] = {
         "jobs": [each.job_id for each in chosen],
         "start": iso(window.start),
         "end": iso(window.end),
         "view": view,
         "min_score": min_score,
-        "selected": {name: _ms(text) for name, text in zip(("start", "end"), selected, strict=True)} if selected else None,
+        "selected": selected,
         "lane": lane,
         "influencer": influencer or [],
         "may_edit": [each.job_id for each in chosen if may(user, "PUT", of_job(each.job_id))],

@@ -9,7 +9,7 @@ from fastapi import Query, Response
 from driftline.core.detector import Detector
 from driftline.core.errors import DriftlineError
 from driftline.core.series import SeriesKey
-from driftline.core.timespan import Window, iso
+from driftline.core.timespan import iso
 from driftline.elastic.lanes import SPLITS
 from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, readable_jobs, routes
 from driftline_airflow.web.render import rendered
@@ -32,7 +32,7 @@ def series(
     end: Text = None,
 ) -> Response:
     """The page. Without a series it opens on the one with the highest anomaly."""
-    from driftline.pipeline.view import opening_window, top_series
+    from driftline.pipeline.view import asked_window, top_series
 
     every = readable_jobs(client, user)
     if not every:
@@ -43,7 +43,7 @@ def series(
     fields = [(split, name) for split in SPLITS if (name := getattr(spec, f"{split}_field_name"))]
     given = {"partition": partition, "by": by, "over": over}
     try:
-        window = Window.parse(start, end) if start and end else opening_window(client, [chosen])
+        window = asked_window(client, [chosen], start, end)
         if fields and all(given[split] is None for split, _ in fields):
             top = top_series(client, chosen, detector, window)
             given = dict(zip(SPLITS, top[1:], strict=True)) if top else given

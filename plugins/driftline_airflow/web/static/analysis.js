@@ -1,5 +1,5 @@
 // The results of an analysis: how its run is doing, how good it is, and what it found.
-import { $, api, fill, make, number, root, send, state, tell } from "./common.js";
+import { $, api, fill, make, number, once, root, send, state, tell } from "./common.js";
 import { at, badge, measured, path, percent, progress } from "./analysis_parts.js";
 import { drawn } from "./charts.js";
 import { byClass, curves, histogram, importance, matrix, pairs, scatter } from "./analysis_charts.js";
@@ -30,7 +30,7 @@ async function run() {
 
 function buttons(stats) {
   const button = (name, action, told, main = false) =>
-    make("button", { type: "button", class: main ? "primary" : null, onclick: () => send("POST", `${path(state.id)}/${action}`, action === "infer" ? {} : undefined).then(() => (tell(told), run()), (error) => tell(error.message)) }, name);
+    make("button", { type: "button", class: main ? "primary" : null, onclick: once(() => send("POST", `${path(state.id)}/${action}`, action === "infer" ? {} : undefined).then(() => (tell(told), run()))) }, name);
   const infer = state.infers && stats.last ? [button("Predict for new documents", "infer", "The DAG for new documents has started.")] : [];
   if (stats.state === "started") return [button("Stop", "stop", "It is being stopped."), ...infer];
   return [button(stats.last ? "Run again" : "Start", "start", "It has started.", !stats.last), ...infer];

@@ -1,5 +1,5 @@
 // What all Plotly charts of a page share: the page's colours, and text that is only text.
-import { make, severity } from "./common.js";
+import { make, runs, severity } from "./common.js";
 
 /** A colour as the browser resolves it, so that Plotly knows it whatever the theme is. */
 export function colour(name) {
@@ -16,11 +16,11 @@ export const tint = (name) => colour(name).replace(/^rgb\(/, "rgba(").replace(/\
 /** Plotly reads a few tags in its texts. */
 export const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** Traces of a band: a line that is not drawn, and another that the area between is filled to. */
-export const spread = (times, lower, upper, name, fill) => [
-  { x: times, y: lower, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, connectgaps: false },
-  { x: times, y: upper, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: fill, name, hoverinfo: "skip" },
-];
+/** The trace of a band: there along its lower edge and back along its upper one, where both are known. */
+export function spread(times, lower, upper, name, fill) {
+  const edge = runs(lower).flatMap((run) => [...run.map((n) => [times[n], lower[n]]), ...run.toReversed().map((n) => [times[n], upper[n]]), [null, null]]);
+  return [{ x: edge.map(([x]) => x), y: edge.map(([, y]) => y), mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: fill, name, hoverinfo: "skip" }];
+}
 
 /** Draws, or draws anew; axes are by time unless they are given. */
 export function chart(place, traces, { xaxis = {}, yaxis = {}, ...more } = {}) {

@@ -59,17 +59,35 @@ export function tell(text) {
   setTimeout(() => line.remove(), 8000);
 }
 
-/** Fills a place with what a promise gives, or with its error. */
+/** What a button does: once at a time, and what goes wrong is told. */
+export const once = (act) => async (event) => {
+  const button = event.currentTarget;
+  if (button.hasAttribute("aria-busy")) return;
+  button.setAttribute("aria-busy", "true"); // not disabled: that would take the focus from it
+  try {
+    await act();
+  } catch (error) {
+    tell(error.message);
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+};
+
+/** Fills a place with what a promise gives, or with its error, unless the place was to be filled with something else since. */
 export async function fill(place, promise, show) {
+  const mine = (place.asked = Symbol());
   place.classList.add("busy");
   place.setAttribute("aria-busy", "true");
   try {
-    show(await promise);
+    const found = await promise;
+    if (place.asked === mine) show(found);
   } catch (error) {
-    place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
+    if (place.asked === mine) place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
   } finally {
-    place.classList.remove("busy");
-    place.removeAttribute("aria-busy");
+    if (place.asked === mine) {
+      place.classList.remove("busy");
+      place.removeAttribute("aria-busy");
+    }
   }
 }
 
@@ -91,6 +109,20 @@ export function number(value) {
   if (size >= 100 || Number.isInteger(value)) return value.toLocaleString("en-US", { maximumFractionDigits: size >= 1000 ? 0 : 1 });
   return String(Number(value.toPrecision(3)));
 }
+
+/** The places of values that are known, those without a gap between them together. */
+export function runs(values) {
+  const found = [];
+  values.forEach((value, n) => {
+    if (value === null || value === undefined) return;
+    if (found.at(-1)?.at(-1) === n - 1) found.at(-1).push(n);
+    else found.push([n]);
+  });
+  return found;
+}
+
+/** What is to be said where an index has more fields than are offered. */
+export const leftOut = ({ count, fields }) => (count > fields.length ? ` Only the first ${fields.length.toLocaleString("en-US")} by name are offered.` : "");
 
 /** The first of Elastic's list of one; places stay as they are. */
 export const first = (value) => (Array.isArray(value) ? (value.length > 1 ? value.map((part) => part.toFixed(3)).join(", ") : number(value[0])) : number(value));

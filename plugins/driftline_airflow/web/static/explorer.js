@@ -1,14 +1,16 @@
 // The explorer: lanes, and under them what the selected stretch of time is about. Its address holds all that is chosen.
-import { $, api, fill, first, iso, make, query, root, seriesOf, severity, severityOf, state, time } from "./common.js";
+import { $, api, fill, first, iso, make, once, query, root, seriesOf, severity, severityOf, state, time } from "./common.js";
 import { verdict } from "./feedback.js";
 import { drawLanes, showSelection } from "./lanes.js";
 import { plot } from "./plot.js";
 
 const PAGE = 50;
+const DEEPEST = 9500; // the last page that the API gives; the CSV has more
 const CHARTS = 6;
 const choice = { job: state.jobs, min_score: state.min_score || null };
 const chosen = { selected: state.selected, lane: state.lane, sort: "record_score", desc: true, offset: 0, filter: "", influencer: state.influencer };
 let lanes = state.lanes;
+let charting = false; // whether the next page of records is to be drawn, too
 
 function window_() {
   return chosen.selected ? { start: iso(chosen.selected.start), end: iso(chosen.selected.end) } : { start: state.start, end: state.end };
@@ -44,16 +46,19 @@ function refresh() {
   about.push(...chosen.influencer);
   $("selection").hidden = !about.length;
   $("selection").firstElementChild.textContent = `Selected: ${about.join(" · ")}`;
-  $("csv").href = `${root}api/v1/records.csv?${query({ ...asked(), sort: chosen.sort, desc: chosen.desc })}`;
-  fill($("influencers"), api("influencers", { ...choice, ...window_() }), showInfluencers);
+  fill($("influencers"), api("influencers", asked()), showInfluencers);
   fill($("events"), api("events", { ...asked(), alarms: true }), showEvents);
   table(true);
 }
 
 function table(charts = false) {
-  fill($("records"), api("records", { ...asked(), sort: chosen.sort, desc: chosen.desc, limit: PAGE, offset: chosen.offset }), (found) => {
+  charting ||= charts;
+  const of = { ...asked(), q: chosen.filter || null, sort: chosen.sort, desc: chosen.desc };
+  $("csv").href = `${root}api/v1/records.csv?${query(of)}`;
+  fill($("records"), api("records", { ...of, limit: PAGE, offset: chosen.offset }), (found) => {
     showRecords(found);
-    if (charts) showCharts(found.records);
+    if (charting) showCharts(found.records);
+    charting = false;
   });
 }
 
@@ -115,17 +120,17 @@ const HEADS = [["timestamp", "Time (UTC)"], ["record_score", "Severity"], [null,
 function showRecords({ count, records }) {
   const head = HEADS.map(([sort, name]) => {
     const sorted = sort !== null && chosen.sort === sort;
-    return make("th", { scope: "col", "aria-sort": sorted ? (chosen.desc ? "descending" : "ascending") : null }, sort ? make("button", { type: "button", onclick: () => sortBy(sort) }, `${name}${sorted ? (chosen.desc ? " ↓" : " ↑") : ""}`) : name);
+    return make("th", { scope: "col", "aria-sort": sorted ? (chosen.desc ? "descending" : "ascending") : null }, sort ? make("button", { type: "button", "data-sort": sort, onclick: () => sortBy(sort) }, `${name}${sorted ? (chosen.desc ? " ↓" : " ↑") : ""}`) : name);
   });
-  const wanted = chosen.filter.toLowerCase();
-  const shown = records.filter((record) => !wanted || foundFor(record).toLowerCase().includes(wanted));
-  $("records").replaceChildren(make("thead", {}, make("tr", {}, head)), make("tbody", {}, shown.map(row)));
-  $("count").textContent = count ? `${count.toLocaleString("en-US")} anomalies` : "Nothing unusual was found here.";
+  const sorted = $("records").contains(document.activeElement) && document.activeElement.dataset.sort;
+  $("records").replaceChildren(make("thead", {}, make("tr", {}, head)), make("tbody", {}, records.map(row)));
+  if (sorted) $("records").querySelector(`[data-sort=${sorted}]`).focus(); // where it was
+  $("count").textContent = count ? `${count.toLocaleString("en-US")} anomalies` : chosen.filter ? "No anomaly has that in a value." : "Nothing unusual was found here.";
   const last = chosen.offset + records.length;
   $("pager").replaceChildren(
     make("button", { type: "button", disabled: !chosen.offset, onclick: () => page(-PAGE) }, "Previous"),
     make("span", { class: "muted" }, count ? `${chosen.offset + 1} to ${last}` : ""),
-    make("button", { type: "button", disabled: last >= count, onclick: () => page(PAGE) }, "Next"),
+    make("button", { type: "button", disabled: last >= count || chosen.offset + PAGE > DEEPEST, onclick: () => page(PAGE) }, "Next"),
   );
 }
 
@@ -156,7 +161,7 @@ function sortBy(sort) {
 }
 
 function page(step) {
-  chosen.offset = Math.max(0, chosen.offset + step);
+  chosen.offset = Math.min(DEEPEST, Math.max(0, chosen.offset + step));
   table();
 }
 
@@ -195,6 +200,7 @@ function select(start, end, lane) {
 function chooseLane(key) {
   chosen.lane = chosen.lane === key ? null : key;
   draw();
+  [...$("lanes").querySelectorAll(".name button")].find((button) => button.title === key)?.focus(); // where it was
   refresh();
 }
 
@@ -203,7 +209,7 @@ function draw() {
   showSelection($("lanes"), lanes, chosen.selected);
   const left = lanes.total - lanes.lanes.length;
   $("more-lanes").replaceChildren();
-  if (left > 0) $("more-lanes").append(`${lanes.lanes.length} of ${lanes.total.toLocaleString("en-US")} lanes, the highest first. `, make("button", { type: "button", onclick: more }, "More"));
+  if (left > 0) $("more-lanes").append(`${lanes.lanes.length} of ${lanes.total.toLocaleString("en-US")} lanes, the highest first. `, make("button", { type: "button", onclick: once(more) }, "More"));
 }
 
 async function more() {
@@ -218,9 +224,14 @@ $("clear").addEventListener("click", () => {
   draw();
   refresh();
 });
+let typing = null;
 $("filter").addEventListener("input", (event) => {
-  chosen.filter = event.target.value;
-  table();
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    chosen.filter = event.target.value.trim();
+    chosen.offset = 0;
+    table();
+  }, 250);
 });
 for (const control of document.querySelectorAll("#choice select")) control.addEventListener("change", () => $("choice").requestSubmit());
 draw();

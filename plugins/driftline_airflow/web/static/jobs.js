@@ -1,5 +1,5 @@
 // Jobs: how each is doing, and what can be done with it.
-import { $, api, fill, make, query, root, send, state, tell, time } from "./common.js";
+import { $, api, fill, make, once, query, root, send, state, tell, time } from "./common.js";
 
 const STAGES = ["train", "score", "forecast"];
 const POLL = 3000;
@@ -30,29 +30,29 @@ function actions(row, paused) {
   const job = row.dataset.job;
   const out = make("span", { class: "actions" }, make("button", { type: "button", onclick: () => snapshots(job) }, "Snapshots"));
   if (!state.may_edit) return out;
-  for (const stage of STAGES) out.append(make("button", { type: "button", onclick: () => start(row, stage) }, stage[0].toUpperCase() + stage.slice(1)));
-  out.append(make("button", { type: "button", onclick: () => pause(row, !paused) }, paused ? "Resume" : "Pause"));
+  for (const stage of STAGES) out.append(make("button", { type: "button", onclick: once(() => start(row, stage)) }, stage[0].toUpperCase() + stage.slice(1)));
+  out.append(make("button", { type: "button", onclick: once(() => pause(row, !paused)) }, paused ? "Resume" : "Pause"));
   return out;
 }
 
 async function start(row, stage) {
   const job = row.dataset.job;
-  try {
-    const run = await send("POST", `${path(job)}/${stage}`, {});
-    tell(`${job}: ${stage} has started.`);
-    follow(row, stage, run.run_id);
-  } catch (error) {
-    tell(error.message);
-  }
+  const run = await send("POST", `${path(job)}/${stage}`, {});
+  tell(`${job}: ${stage} has started.`);
+  follow(row, stage, run.run_id);
 }
 
 /** Follows a run until it is over. */
 async function follow(row, stage, run) {
   const job = row.dataset.job;
   const place = row.querySelector("[data-of=last]");
-  const found = await api(`${path(job)}/runs/${stage}/${encodeURIComponent(run)}`);
+  const found = await api(`${path(job)}/runs/${stage}/${encodeURIComponent(run)}`).catch((error) => ({ error }));
+  if (found.error) {
+    place.replaceChildren(`${stage} `, make("div", { class: "error" }, found.error.message));
+    return setTimeout(() => follow(row, stage, run), POLL); // it goes on, whether it can be seen or not
+  }
   const over = found.state === "success" || found.state === "failed";
-  place.replaceChildren(`${stage} `, badge(found.state), make("div", {}, make("progress", { value: found.progress, max: 1, "aria-label": `${stage}: ${Math.round(found.progress * 100)} %` })), over ? "" : make("button", { type: "button", onclick: () => send("POST", `${path(job)}/runs/${stage}/${encodeURIComponent(run)}/cancel`).catch((error) => tell(error.message)) }, "Cancel"));
+  place.replaceChildren(`${stage} `, badge(found.state), make("div", {}, make("progress", { value: found.progress, max: 1, "aria-label": `${stage}: ${Math.round(found.progress * 100)} %` })), over ? "" : make("button", { type: "button", onclick: once(() => send("POST", `${path(job)}/runs/${stage}/${encodeURIComponent(run)}/cancel`)) }, "Cancel"));
   if (over) {
     tell(`${job}: ${stage} ${found.state === "success" ? "is done" : "has failed; its task's log in Airflow says why"}.`);
     show(row);
@@ -60,12 +60,8 @@ async function follow(row, stage, run) {
 }
 
 async function pause(row, paused) {
-  try {
-    await send("POST", `${path(row.dataset.job)}/${paused ? "pause" : "unpause"}`);
-    show(row);
-  } catch (error) {
-    tell(error.message);
-  }
+  await send("POST", `${path(row.dataset.job)}/${paused ? "pause" : "unpause"}`);
+  await show(row);
 }
 
 function snapshots(job) {
@@ -83,7 +79,7 @@ function snapshots(job) {
         make("td", { class: "n" }, each.failed),
         make("td", { class: "time" }, (each.detail.valid ?? []).map((one) => make("div", {}, `${at(one.from)} to ${one.until ? at(one.until) : "now"}`))),
         make("td", { class: "long" }, each.description ?? ""),
-        make("td", {}, state.may_edit ? make("button", { type: "button", onclick: () => revert(job, each) }, "Revert to it") : ""),
+        make("td", {}, state.may_edit ? make("button", { type: "button", onclick: once(() => revert(job, each)) }, "Revert to it") : ""),
       ),
     );
     const heads = ["Snapshot", "State", "Learned from (UTC)", "Trained", "Failed", "In force (UTC)", "Why", ""];
@@ -95,13 +91,9 @@ function snapshots(job) {
 async function revert(job, snapshot) {
   const when = prompt(`From which point in data time on shall ${snapshot.snapshot_id} be in force?`, snapshot.training_end);
   if (!when) return;
-  try {
-    await send("POST", `${path(job)}/snapshots/${encodeURIComponent(snapshot.snapshot_id)}/revert`, { at: when });
-    tell(`${snapshot.snapshot_id} is in force from ${when} on. Score that time again to replace its results.`);
-    snapshots(job);
-  } catch (error) {
-    tell(error.message);
-  }
+  await send("POST", `${path(job)}/snapshots/${encodeURIComponent(snapshot.snapshot_id)}/revert`, { at: when });
+  tell(`${snapshot.snapshot_id} is in force from ${when} on. Score that time again to replace its results.`);
+  snapshots(job);
 }
 
 $("filter").addEventListener("input", (event) => {

@@ -12,7 +12,7 @@ export function drawLanes(place, found, { select, choose, chosen }) {
   place.replaceChildren(...rows, axis());
   const cells = [...place.querySelectorAll(".cell")];
   if (cells[0]) cells[0].tabIndex = 0;
-  place.addEventListener("keydown", keys);
+  place.onkeydown = keys;
   brush();
 
   function row(lane, index) {

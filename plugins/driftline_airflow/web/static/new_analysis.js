@@ -1,5 +1,5 @@
 // Making an analysis: fields are those of the index, and what is wrong is said as one types.
-import { $, api, make, number, root, send, state } from "./common.js";
+import { $, api, leftOut, make, number, root, send, state } from "./common.js";
 import { path } from "./analysis_parts.js";
 
 const WHOLE = new Set(["num_leaves", "max_trees", "n_neighbors", "randomize_seed", "max_optimization_rounds_per_hyperparameter", "num_top_feature_importance_values"]);
@@ -15,6 +15,8 @@ const excluded = new Set();
 let types = {}; // field → type, of the index
 let usable = []; // those that can be looked at
 let asked = 0;
+let looked = 0;
+let saved = null; // what was saved here may be saved anew; any other analysis of its id is somebody else's
 const proposed = { analytics_id: "", dest: "", new_dest: "" };
 const type = () => form.elements.type.value;
 
@@ -27,15 +29,13 @@ async function indices(text) {
 }
 
 async function look() {
+  const mine = ++looked;
   if (!trimmed("index")) return;
-  try {
-    const { fields } = await api("draft/fields", { index: trimmed("index") });
-    types = Object.fromEntries(fields.map((each) => [each.name, each.type]));
-    $("read").textContent = fields.length ? "" : "There is no such index, or it has no field that can be used.";
-  } catch (error) {
-    types = {};
-    $("read").textContent = error.message;
-  }
+  const found = await api("draft/fields", { index: trimmed("index") }).catch((error) => ({ fields: [], error }));
+  if (mine !== looked) return; // another index was chosen since
+  const { fields, error } = found;
+  types = Object.fromEntries(fields.map((each) => [each.name, each.type]));
+  $("read").textContent = error?.message ?? (fields.length ? leftOut(found) : "There is no such index, or it has no field that can be used.");
   excluded.clear();
   usable = [];
   labels();
@@ -147,7 +147,8 @@ form.addEventListener("submit", async (event) => {
   const made = definition();
   $("save").disabled = true;
   try {
-    await send("PUT", path(made.analytics_id), made);
+    await send("PUT", `${path(made.analytics_id)}?create=${made.analytics_id !== saved}`, made);
+    saved = made.analytics_id;
   } catch (error) {
     $("save").disabled = false;
     return wrong(error.message);

@@ -1,11 +1,13 @@
 // Making a job: fields are those of the index, what is wrong is said as one types, and what it would have found is drawn.
-import { $, api, fill, make, query, root, send, state, tell } from "./common.js";
+import { $, api, fill, leftOut, make, query, root, send, state, tell } from "./common.js";
 import { plot } from "./plot.js";
 
 const NUMBERS = new Set(["long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long"]);
 const form = $("job");
 let fields = [];
 let asked = 0;
+let looked = 0;
+let saved = null; // what was saved here may be saved anew; any other job of its id is somebody else's
 
 const option = (value, name = value, selected = false) => make("option", { value, selected }, name);
 const named = (types) => fields.filter((field) => !types || types.has(field.type)).map((field) => field.name);
@@ -17,15 +19,16 @@ async function indices(text) {
 
 async function look() {
   const index = form.elements.index.value.trim();
+  const mine = ++looked;
   if (!index) return;
-  try {
-    fields = (await api("draft/fields", { index })).fields;
-  } catch (error) {
-    fields = [];
-    $("fields").textContent = error.message;
+  const found = await api("draft/fields", { index }).catch((error) => ({ fields: [], error }));
+  if (mine !== looked) return; // another index was chosen since
+  ({ fields } = found);
+  if (found.error) {
+    $("fields").textContent = found.error.message;
     return;
   }
-  $("fields").textContent = fields.length ? `${fields.length} fields can be used.` : "There is no such index, or it has no field that can be used.";
+  $("fields").textContent = fields.length ? `${found.count.toLocaleString("en-US")} fields can be used.${leftOut(found)}` : "There is no such index, or it has no field that can be used.";
   const dates = named(new Set(["date", "date_nanos"]));
   form.elements.time_field.replaceChildren(...dates.map((name) => option(name, name, name === "@timestamp")));
   form.elements.influencers.replaceChildren(...named(new Set(["keyword", "ip", "boolean"])).map((name) => option(name)));
@@ -143,10 +146,14 @@ $("preview").addEventListener("click", () => {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const made = definition();
+  $("save").disabled = true;
   try {
-    await send("PUT", `jobs/${encodeURIComponent(made.job_id)}`, made);
+    await send("PUT", `jobs/${encodeURIComponent(made.job_id)}?create=${made.job_id !== saved}`, made);
+    saved = made.job_id;
   } catch (error) {
     return $("problems").replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
+  } finally {
+    $("save").disabled = false;
   }
   $("made").hidden = false;
   $("made-text").textContent = `Its DAGs ${made.job_id}.train, ${made.job_id}.score and ${made.job_id}.forecast appear within seconds …`;

@@ -59,8 +59,9 @@ function draw() {
   if (!view || !globalThis.Plotly) return;
   const at = view.times.map(iso);
   const classes = Object.entries(view.status_by_time).filter(([, counts]) => counts.some((count) => count));
-  const traces = classes.length ? classes.map(([name, y]) => ({ x: at, y, type: "bar", name, marker: { color: colour(TONES[name]) } })) : [{ x: at, y: view.hits_by_time, type: "bar", name: "requests", marker: { color: colour("actual") } }];
-  const bars = { barmode: "stack", bargap: 0.05, hovermode: "x unified", legend: { orientation: "h", y: 1.2, x: 1, xanchor: "right" } };
+  const kinds = classes.length ? classes.map(([name, y]) => ({ y, name, marker: { color: colour(TONES[name]) } })) : [{ y: view.hits_by_time, name: "requests", marker: { color: colour("actual") } }];
+  const traces = kinds.map((each) => ({ x: at, type: "bar", offset: 0, width: 950 * view.span, ...each })); // each over its own stretch
+  const bars = { barmode: "stack", hovermode: "x unified", legend: { orientation: "h", y: 1.2, x: 1, xanchor: "right" } };
   chart($("hits"), traces, bars).then(() => zoomed($("hits")));
   $("bytes").parentElement.hidden = !view.bytes_by_time.length;
   if (view.bytes_by_time.length) chart($("bytes"), [{ x: at, y: view.bytes_by_time, mode: "lines", fill: "tozeroy", line: { width: 1.3, color: colour("actual") }, name: "bytes" }]).then(() => zoomed($("bytes")));

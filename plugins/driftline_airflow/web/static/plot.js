@@ -1,5 +1,5 @@
 // A small picture of a series: the band that was expected, what was, and anomalies as marks. For many on one page.
-import { draw, number, severity, time } from "./common.js";
+import { draw, number, runs, severity, time } from "./common.js";
 
 const WIDTH = 320;
 const HEIGHT = 130;
@@ -21,18 +21,15 @@ export function plot(view) {
     svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }), draw("text", { x: LEFT - 4, y: y(value) + 3, "text-anchor": "end" }, number(value)));
   }
   for (const at of [begin, (begin + end) / 2]) svg.append(draw("text", { x: x(at), y: HEIGHT - 3 }, time(at - (at % 60000)).slice(5)));
-  const bounded = view.times.map((_, n) => n).filter((n) => view.lower[n] !== null && view.lower[n] !== undefined);
-  if (bounded.length > 1) {
-    const up = bounded.map((n) => `${x(view.times[n])},${y(Math.min(view.upper[n], high))}`);
-    const down = bounded.toReversed().map((n) => `${x(view.times[n])},${y(Math.max(view.lower[n], low))}`);
+  for (const run of runs(view.lower)) {
+    const up = run.map((n) => `${x(view.times[n])},${y(Math.min(view.upper[n], high))}`);
+    const down = run.toReversed().map((n) => `${x(view.times[n])},${y(Math.max(view.lower[n], low))}`);
     svg.append(draw("polygon", { class: "band", points: [...up, ...down].join(" ") }));
   }
-  let path = "";
-  view.times.forEach((at, n) => {
-    if (view.actual[n] === null) return;
-    path += `${path && view.actual[n - 1] !== null ? "L" : "M"}${x(at).toFixed(1)},${y(view.actual[n]).toFixed(1)}`;
-  });
-  svg.append(draw("path", { class: "actual", d: path }));
+  const drawn = runs(view.actual);
+  const path = drawn.map((run) => `M${run.map((n) => `${x(view.times[n]).toFixed(1)},${y(view.actual[n]).toFixed(1)}`).join("L")}`);
+  svg.append(draw("path", { class: "actual", d: path.join("") }));
+  for (const [n] of drawn.filter((run) => run.length === 1)) svg.append(draw("circle", { class: "alone", cx: x(view.times[n]), cy: y(view.actual[n]), r: 1.5 }));
   const at = new Map(view.times.map((when, n) => [when, n]));
   for (const record of view.records) {
     const value = view.actual[at.get(record.timestamp)];

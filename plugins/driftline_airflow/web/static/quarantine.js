@@ -14,6 +14,8 @@ function show() {
   selected.clear();
   count();
   return fill($("rows"), api("quarantine", { ...given, size: PAGE, first }), ({ total, checks, rows }) => {
+    selected.clear(); // of what was ticked meanwhile nothing is shown any more
+    count();
     $("checks").replaceChildren(make("strong", {}, `${number(total)} rows`), ...Object.entries(checks).map(([name, rows]) => make("a", { href: `${root}quarantine?${query({ ...given, check: name })}` }, `${name}: ${number(rows)}`)));
     const decided = wanted.state !== "open";
     const may = wanted.state !== "released" && rows.some((row) => editable.includes(row.source_id));

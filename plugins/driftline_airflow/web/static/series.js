@@ -1,5 +1,5 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, query, root, send, severity, severityOf, state, tell, time } from "./common.js";
+import { $, api, fill, first, iso, make, number, once, query, root, runs, send, severity, severityOf, state, tell, time } from "./common.js";
 import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
 import { crowd } from "./crowd.js";
 import { verdict } from "./feedback.js";
@@ -9,6 +9,7 @@ const { job } = state;
 const key = { detector: state.detector, partition: state.partition, by: state.by, over: state.over };
 const path = `jobs/${encodeURIComponent(job)}`;
 const PAGE = 50;
+const DEEPEST = 9500; // the last page that the API gives
 let view = null;
 let raw = { start: null, end: null, offset: 0, columns: null, of: key };
 
@@ -32,8 +33,10 @@ function traces() {
     out.push(...spread(at, view.lower, view.upper, "expected", tint("band")));
     out.push({ x: at, y: view.typical, mode: "lines", line: { width: 1, dash: "dot", color: colour("muted") }, name: "typical" });
   }
+  // of what is joined by lines those have a mark that have no neighbour
   const lines = view.kind === "series";
-  out.push({ x: at, y: view.actual, mode: lines ? "lines" : "markers", line: { width: 1.4, color: colour("actual") }, marker: { size: 5, color: colour("actual") }, name: "actual", connectgaps: false });
+  const alone = new Set(runs(view.actual).filter((run) => run.length === 1).flat());
+  out.push({ x: at, y: view.actual, mode: !lines ? "markers" : alone.size ? "lines+markers" : "lines", line: { width: 1.4, color: colour("actual") }, marker: { size: lines ? at.map((_, n) => (alone.has(n) ? 5 : 0)) : 5, color: colour("actual") }, name: "actual", connectgaps: false });
   const value = new Map(view.times.map((when, n) => [when, view.actual[n]]));
   out.push(...marks(view.records.map((record) => ({ x: iso(record.timestamp), y: value.get(record.timestamp) ?? record.actual?.[0], score: record.record_score, text: record.driftline?.sentence ?? "" }))));
   if (view.forecast) {
@@ -55,18 +58,27 @@ function drawChart() {
     hovermode: "x unified",
     shapes: [...shapes, ...notes, ...crossing()],
   });
+  $("chart").removeAllListeners?.("plotly_click");
   $("chart").on?.("plotly_click", ({ points }) => {
-    const when = Date.parse(`${String(points[0].x).replace(" ", "T").replace(/Z?$/, "Z")}`);
-    if (Number.isNaN(when)) return;
-    $("at").value = iso(when);
-    raw = { ...raw, start: when, end: when + view.bucket_span * 1000, offset: 0 };
+    const when = moment(String(points[0].x));
+    if (!Number.isNaN(when)) $("at").value = iso(when);
   });
+}
+
+/** A time as it is typed, or as a chart has it: in UTC where it names no zone, as the server reads it. */
+function moment(text) {
+  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(text.trim());
+  return Date.parse(text.includes(":") && !zoned ? `${text.trim().replace(" ", "T")}Z` : text);
 }
 
 /** When a threshold is crossed by the forecast, and between when it may be. */
 function crossing() {
-  const wanted = Number.parseFloat($("threshold").value);
-  if (Number.isNaN(wanted) || !view) return [];
+  const text = $("threshold").value.trim();
+  const wanted = text ? Number(text) : NaN;
+  if (Number.isNaN(wanted) || !view) {
+    $("crossing").textContent = text && view ? "Which value? Write it as 1500 or 1.5." : "";
+    return [];
+  }
   const ahead = view.forecast;
   if (!ahead) {
     $("crossing").textContent = "There is no forecast of this series yet.";
@@ -112,10 +124,7 @@ function showEvents({ events, annotations }) {
 function explain(at) {
   $("at").value = typeof at === "number" ? iso(at) : at;
   $("told-why").hidden = false;
-  fill($("why-text"), api(`${path}/explain`, { at: $("at").value, partition: key.by ?? key.partition ?? null }), (found) => {
-    const mine = found.series.filter((each) => each.detector_index === key.detector && (each.partition_value ?? null) === (key.partition ?? null) && (each.by_value ?? null) === (key.by ?? null));
-    $("why-text").replaceChildren(...(mine.length ? mine : found.series).map(told));
-  });
+  fill($("why-text"), api(`${path}/explain`, { ...key, at: $("at").value }), (found) => $("why-text").replaceChildren(...found.series.map(told)));
   $("told-why").scrollIntoView({ block: "nearest" });
 }
 
@@ -157,16 +166,17 @@ function flat(value, prefix = "", out = {}) {
 function showDocuments({ total, documents: found }) {
   const rows = found.map((each) => flat(each._source));
   const names = [...new Set(rows.flatMap(Object.keys))].toSorted();
-  raw.columns ??= names.slice(0, 8);
+  if (names.length) raw.columns ??= names.slice(0, 8);
+  const columns = raw.columns ?? [];
   $("raw-tools").replaceChildren(
     make("span", { class: "muted" }, `${total.toLocaleString("en-US")} documents from ${time(raw.start)} to ${time(raw.end)} UTC`),
     make("button", { type: "button", disabled: !raw.offset, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset - PAGE }) }, "Previous"),
-    make("button", { type: "button", disabled: raw.offset + PAGE >= total, onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset + PAGE }) }, "Next"),
-    make("details", { class: "pick" }, make("summary", {}, "Columns"), make("fieldset", {}, make("legend", {}, "Columns"), names.map((name) => make("label", {}, make("input", { type: "checkbox", checked: raw.columns.includes(name), onchange: (event) => column(name, event.target.checked, { total, documents: found }) }), name)))),
+    make("button", { type: "button", disabled: raw.offset + PAGE >= Math.min(total, DEEPEST + PAGE), onclick: () => documents(raw.start, raw.end, { ...raw, offset: raw.offset + PAGE }) }, "Next"),
+    make("details", { class: "pick", open: $("raw-tools").querySelector("details")?.open }, make("summary", {}, "Columns"), make("fieldset", {}, make("legend", {}, "Columns"), names.map((name) => make("label", {}, make("input", { type: "checkbox", checked: columns.includes(name), onchange: (event) => column(name, event.target.checked, { total, documents: found }) }), name)))),
   );
   $("raw-table").replaceChildren(
-    make("thead", {}, make("tr", {}, raw.columns.map((name) => make("th", { scope: "col" }, name)))),
-    make("tbody", {}, rows.map((row) => make("tr", {}, raw.columns.map((name) => make("td", { class: "value" }, row[name] === undefined ? "" : String(row[name])))))),
+    make("thead", {}, make("tr", {}, columns.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, rows.map((row) => make("tr", {}, columns.map((name) => make("td", { class: "value" }, row[name] === undefined ? "" : String(row[name])))))),
   );
 }
 
@@ -196,21 +206,18 @@ for (const name of ["job", "detector"]) {
 $("why").addEventListener("click", () => explain($("at").value));
 $("raw").addEventListener("click", () => {
   if (!view) return tell("The series is still being loaded.");
-  const at = Math.floor(Date.parse($("at").value) / (view.bucket_span * 1000)) * view.bucket_span * 1000;
+  const at = Math.floor(moment($("at").value) / (view.bucket_span * 1000)) * view.bucket_span * 1000;
   if (Number.isNaN(at)) return tell("Which time? Write it as 2026-03-24T10:00Z, or click a point of the chart.");
   documents(at, at + view.bucket_span * 1000);
 });
 $("threshold").addEventListener("input", drawChart);
-$("forecast")?.addEventListener("click", async () => {
+$("forecast")?.addEventListener("click", once(async () => {
   const value = key.by ?? key.partition;
-  try {
-    const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
-    tell(`The forecast runs (${run.run_id}); it is shown when it is done.`);
-    await followed(run);
-  } catch (error) {
-    tell(error.message);
-  }
-});
+  const run = await send("POST", `${path}/forecast`, { duration: $("duration").value, partitions: value === null || value === undefined ? [] : [value] });
+  const whole = value === null || value === undefined ? " of all series of the job" : "";
+  tell(`The forecast${whole} runs (${run.run_id}); it is shown when it is done.`);
+  await followed(run);
+}));
 
 /** Waits for a run, and shows what it has made. */
 async function followed(run) {

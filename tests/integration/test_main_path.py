@@ -190,6 +190,8 @@ def test_an_average_is_judged_by_how_many_documents_it_is_of(client, prefix, tmp
     key = SeriesKey(0, "/a")
     seen = view_series(client, job, key, WEEK3)
     actual, lower, upper = (np.array(seen[name], dtype=float) for name in ("actual", "lower", "upper"))
+    later = Window(WEEK3.start, WEEK3.end + timedelta(days=7))
+    assert view_series(client, job, key, later)["times"] == seen["times"], "what is still to come is no silence"
     there = np.isfinite(actual)
     assert 0.85 < ((actual >= lower) & (actual <= upper))[there].mean() < 0.98
     width, hour = np.log(upper / lower), np.arange(len(actual)) % 24

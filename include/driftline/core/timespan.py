@@ -111,6 +111,11 @@ def floor_time(moment: datetime, span: timedelta) -> datetime:
     return datetime.fromtimestamp((ms - ms % step) / 1000, UTC)
 
 
+def ceil_time(moment: datetime, span: timedelta) -> datetime:
+    """The end of the last bucket that holds anything before `moment`."""
+    return floor_time(moment - timedelta(milliseconds=1), span) + span
+
+
 def iso(moment: datetime) -> str:
     """UTC, to the second, or to the millisecond where it has any: `2026-03-01T00:00:00Z`."""
     spec = "milliseconds" if moment.microsecond else "seconds"

@@ -12,7 +12,7 @@ import orjson
 
 from driftline.core.errors import DefinitionError, SnapshotError, WindowError
 from driftline.core.signature import REFERENCES
-from driftline.core.timespan import Window, floor_time, format_span, iso, parse_span, parse_time
+from driftline.core.timespan import Window, ceil_time, floor_time, format_span, iso, parse_span, parse_time
 from driftline.elastic import results, snapshots, state
 from driftline.elastic.fields import check_signatures, data_range
 from driftline.pipeline.signature_read import read, top_values, training_spans
@@ -49,7 +49,7 @@ def training_window(
     check_signatures(client, signatures)
     data, grid = data_range(client, signatures.reading), signatures.resolution
     due = datetime.now(UTC) - signatures.query_delay
-    newest = floor_time(data.end - timedelta(milliseconds=1), grid) + grid
+    newest = ceil_time(data.end, grid)
     end = floor_time(min(parse_time(as_of) if as_of is not None else newest, due), grid)
     begin = floor_time(parse_time(start) if start is not None else end - signatures.window, grid)
     first = max(begin, floor_time(data.start, grid))

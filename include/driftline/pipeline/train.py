@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from driftline.core.errors import SourceIndexError, WindowError
 from driftline.core.paths import own_run, staging_uri
 from driftline.core.ruling import compares_typical
 from driftline.core.series import SeriesFrame
-from driftline.core.timespan import Window, floor_time, format_span, iso, parse_time
+from driftline.core.timespan import Window, ceil_time, floor_time, format_span, iso, parse_time
 from driftline.elastic import snapshots, state
 from driftline.elastic.annotations import STORED, annotate
 from driftline.elastic.fields import check_fields, data_range
@@ -58,7 +58,7 @@ def training_window(
     data = data_range(client, job)
     due = datetime.now(UTC) - job.datafeed.query_delay
     if as_of is None:
-        newest = floor_time(data.end - timedelta(milliseconds=1), job.bucket_span) + job.bucket_span
+        newest = ceil_time(data.end, job.bucket_span)
         end = min(floor_time(due, job.bucket_span), newest)
     else:
         end = floor_time(min(parse_time(as_of), due), job.bucket_span)

@@ -12,7 +12,7 @@ from driftline.core.categorization import MLCATEGORY
 from driftline.core.errors import SnapshotError, SourceIndexError, WindowError
 from driftline.core.results import milliseconds
 from driftline.core.series import SeriesFrame, SeriesKey
-from driftline.core.timespan import Window, floor_time, parse_time
+from driftline.core.timespan import Window, ceil_time, floor_time, parse_time
 from driftline.elastic import lanes, snapshots, state
 from driftline.elastic.annotations import of_job
 from driftline.elastic.client import explained, talks_to_cluster
@@ -83,7 +83,7 @@ def view_series(client: Elasticsearch, job: Job, key: SeriesKey, window: Window)
     Raises:
         WindowError: The window holds too many buckets, or none.
     """
-    window = whole(job, window)
+    window = _so_far(client, job, whole(job, window))
     read = Window(floor_time(window.start, timedelta(days=1)) - look_back(job), window.end)
     frame = _frame(client, job, key, read)
     skip = round((window.start - read.start) / job.bucket_span)
@@ -120,7 +120,7 @@ def whole(job: Job, window: Window) -> Window:
         WindowError: It holds too many, or none.
     """
     start = floor_time(window.start, job.bucket_span)
-    end = floor_time(window.end + job.bucket_span - timedelta(milliseconds=1), job.bucket_span)
+    end = ceil_time(window.end, job.bucket_span)
     count = (end - start) / job.bucket_span
     if not 1 <= count <= BUCKETS_MOST:
         raise WindowError(
@@ -129,6 +129,15 @@ def whole(job: Job, window: Window) -> Window:
             expected=f"1 to {BUCKETS_MOST:,}; choose a shorter one",
         )
     return Window(start, end)
+
+
+def _so_far(client: Elasticsearch, job: Job, window: Window) -> Window:
+    """The window to the end of what there is, or was looked at: what is still to come is no silence."""
+    ends = [scored] if (scored := state.scored_until(client, job)) else []
+    with suppress(SourceIndexError):
+        ends.append(ceil_time(data_range(client, job).end, job.bucket_span))
+    end = max(ends, default=window.end)
+    return Window(window.start, end) if window.start < end < window.end else window
 
 
 def _is_series(job: Job, key: SeriesKey) -> bool:

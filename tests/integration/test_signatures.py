@@ -215,7 +215,7 @@ def test_the_command_does_all_of_it(client: Elasticsearch, callers: Signatures, 
 
 def test_an_id_belongs_to_one_kind_only(client: Elasticsearch, callers: Signatures, tmp_path: Path) -> None:
     name = callers.signature_id
-    jobs.save(client, callers.clock())
+    jobs.store(client, "job", name, callers.clock())  # as those are that were there before it was refused
     try:
         (mine,) = [e for e in jobs.list_definitions(client) if (e.kind, e.id) == ("signatures", name)]
         assert "is the id of a job" in str(mine.error)

@@ -186,7 +186,7 @@ def _shape(space: Matrix, sd: Matrix, windows: Windows, moves: Moves | None) -> 
 def clock_moves(times: NDArray[np.datetime64], local: NDArray[np.datetime64], windows: Windows) -> Moves | None:
     """(T,) by how many buckets `local` clocks are ahead of UTC `times`; None where that is always the same."""
     ahead = (local.astype("datetime64[ms]") - times.astype("datetime64[ms]")) / np.timedelta64(1, "ms")
-    moves = np.rint(ahead / (windows.span / MILLISECOND)).astype(np.intp)
+    moves = np.rint((ahead - ahead[:1]) / (windows.span / MILLISECOND)).astype(np.intp)
     return moves if (moves != moves[:1]).any() else None
 
 

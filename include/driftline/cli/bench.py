@@ -214,6 +214,14 @@ def detect(
     _tell("detect", figures, json)
 
 
+def _of_series(run: Callable[..., dict[str, Any]], series: int, span: int, seed: int, json: bool) -> dict[str, Any]:
+    """The figures of a benchmark of series that are made up."""
+    if span not in {5, 15, 60}:
+        raise typer.BadParameter("5, 15 or 60", param_hint="--span")
+    with progress(json) as report:
+        return run(series=series, minutes=span, seed=seed, progress=report)
+
+
 @app.command(epilog="Example: driftline bench averages --span 60 --seed 7 --json")
 def averages(
     series: Annotated[int, typer.Option(min=1, help="How many series of each kind of documents.")] = 20,
@@ -224,10 +232,7 @@ def averages(
     """Judge averages and sums by the noise that documents have, beside the same as if it were the same at all times."""
     from driftline.bench.averages import run
 
-    if span not in {5, 15, 60}:
-        raise typer.BadParameter("5, 15 or 60", param_hint="--span")
-    with progress(json) as report:
-        figures = run(series=series, minutes=span, seed=seed, progress=report)
+    figures = _of_series(run, series, span, seed, json)
     if json:
         emit(figures)
         return
@@ -247,10 +252,7 @@ def habits(
     """Judge series with nightly and hourly jobs: spikes at other times, and a run that does not come."""
     from driftline.bench.habits import run
 
-    if span not in {5, 15, 60}:
-        raise typer.BadParameter("5, 15 or 60", param_hint="--span")
-    with progress(json) as report:
-        figures = run(series=series, minutes=span, seed=seed, progress=report)
+    figures = _of_series(run, series, span, seed, json)
     if json:
         emit(figures)
         return

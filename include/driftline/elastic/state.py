@@ -17,6 +17,8 @@ from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RUNS, STATE, ensure_templates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elasticsearch import Elasticsearch
 
     from driftline.core.results import Owner
@@ -75,16 +77,11 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
     newest is kept, until it is scored.
     """
     ensure_templates(client)
-    name = _name(job.job_id, job.version)
-    for _ in range(ATTEMPTS):
-        try:
-            stored = client.get(index=STATE, id=name)
-            known = _scored(stored["_source"])
-            unchanged = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
-        except NotFoundError:
-            stored, known, unchanged = None, Scored(window, {}, None), {"op_type": "create"}
+
+    def further(stored: dict[str, Any] | None) -> dict[str, Any]:
+        known = _scored(stored) if stored else Scored(window, {}, None)
         start = min(window.start, known.window.start) if window.end >= known.window.start else known.window.start
-        document = {
+        return {
             "job_id": job.job_id,
             "job_version": job.version,
             "kind": KIND,
@@ -94,39 +91,40 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
             "detail": note if window.end >= known.window.end else known.note,
             "meaning": job.meaning,
         }
-        if stored is not None and stored["_source"] == document:
-            return
-        try:
-            client.index(index=STATE, id=name, document=document, **unchanged)
-        except ConflictError:
-            continue
-        return
+
+    _change(client, job, further)
 
 
 @talks_to_cluster
 def rewind(client: Elasticsearch, job: Owner, until: datetime) -> None:
     """Takes back what this version of the job has scored from a time on: its results go, and the next run scores it again."""
+
+    def back(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        known = _scored(stored) if stored else None
+        if stored is None or known is None or known.window.end <= until:
+            return None
+        gap = Window(known.gap.start, min(known.gap.end, until)) if known.gap and known.gap.start < until else None
+        document = {field: value for field, value in stored.items() if field not in ("gap", "detail")}
+        document |= {"scored_from": iso(min(known.window.start, until)), "scored_until": iso(until)}
+        return document | ({"gap": gap.as_dict()} if gap else {})
+
+    _change(client, job, back)
+
+
+def _change(client: Elasticsearch, job: Owner, changed: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> None:
+    """Stores what `changed` makes of a version's document (None: there is none, or nothing to store), also while others do."""
     name = _name(job.job_id, job.version)
     for _ in range(ATTEMPTS):
         try:
-            stored = client.get(index=STATE, id=name)
+            found = client.get(index=STATE, id=name)
+            stored, unchanged = found["_source"], {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
         except NotFoundError:
+            stored, unchanged = None, {"op_type": "create"}
+        document = changed(stored)
+        if document is None or document == stored:
             return
-        known = _scored(stored["_source"])
-        if known.window.end <= until:
-            return
-        gap = Window(known.gap.start, min(known.gap.end, until)) if known.gap and known.gap.start < until else None
-        document = {field: value for field, value in stored["_source"].items() if field not in ("gap", "detail")}
-        document |= {"scored_from": iso(min(known.window.start, until)), "scored_until": iso(until)}
-        document |= {"gap": gap.as_dict()} if gap else {}
         try:
-            client.index(
-                index=STATE,
-                id=name,
-                document=document,
-                if_seq_no=stored["_seq_no"],
-                if_primary_term=stored["_primary_term"],
-            )
+            client.index(index=STATE, id=name, document=document, **unchanged)
         except ConflictError:
             continue
         return

@@ -153,7 +153,8 @@ def _bursts(
     for rows, space, mean, _ in _expected(fleet, times, values):
         residuals, floor = space - mean, noise_floor(space, fleet.sqrt[rows.start : rows.stop])
         mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
-        mask |= _habits(residuals, floor, local).spread(local, len(rows)) > 0
+        if len(habits := _habits(residuals, floor, local)):
+            mask |= habits.spread(local, len(rows)) > 0
         having = np.flatnonzero(mask.any(axis=1))
         found.append(having + rows.start)
         masks.append(mask[having])

@@ -139,7 +139,14 @@ def _replayed(
     alone = np.full(values.shape, np.nan)
     mean, varies = np.full(values.shape, np.nan), np.zeros(values.shape)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
+    local = wall_clock(times, given.options)
     now, due, fleet, knows_weeks = start, start, None, False
+
+    def beside(part: slice) -> dict[str, Any]:
+        wide = varies[:, part]
+        moves = clock_moves(times[part], local[part], windows)
+        return {"sizes": given.sizes_of(part), "spread": wide if wide.any() else None, "moves": moves}
+
     while now < width:
         span = timedelta(seconds=float(np.median(np.diff(times[:now])) / np.timedelta64(1, "s")))
         windows = Windows.of(max(span, timedelta(milliseconds=1)))
@@ -153,43 +160,23 @@ def _replayed(
                 mean[new, :now] = fleet.mean(times[:now])[new]
             knows_weeks = weekly
             # and what came before it was a habit is known by the first model that knows the habit
-            if (wide := fleet.spread(times[:now])) is not None:
-                came = (wide > 0) & (varies[:, :now] == 0)
-                mean[:, :now][came], varies[:, :now][came] = fleet.mean(times[:now])[came], wide[came]
+            if (wide := fleet.spread(times[first:now])) is not None:
+                came = (wide > 0) & (varies[:, first:now] == 0)
+                mean[:, first:now][came], varies[:, first:now][came] = fleet.mean(times[first:now])[came], wide[came]
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
         mean[:, now:end] = fleet.mean(times[now:end])
         if (wide := fleet.spread(times[now:end])) is not None:
             varies[:, now:end] = wide
-        past, moves = slice(first, now), clock_moves(times[:end], wall_clock(times[:end], fleet.options), windows)
+        past = slice(first, now)
         known = (values[:, past], space[:, past], mean[:, past])
-        sizes, habits = given.sizes_of(past), varies.any()
-        usual = calibrate(
-            *known,
-            flags,
-            windows,
-            sizes=sizes,
-            sums=given.sums,
-            spread=varies[:, past] if habits else None,
-            moves=None if moves is None else moves[past],
-        ).usual
+        usual = calibrate(*known, flags, windows, sums=given.sums, **beside(past)).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
         young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
-        seen, sizes = (values[:, part], space[:, part], mean[:, part]), given.sizes_of(part)
-        wide = varies[:, part] if habits else None
-        found = detect(
-            *seen,
-            flags,
-            usual,
-            windows,
-            sides=given.sides,
-            learning=young,
-            sizes=sizes,
-            spread=wide,
-            moves=None if moves is None else moves[part],
-        )
+        seen = values[:, part], space[:, part], mean[:, part]
+        found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, **beside(part))
         new, fresh = slice(now, end), slice(now - begin, end - begin)
         out.kind[:, new] = kinds(found, space[:, part], usual, windows)[:, fresh]
         alone[:, new] = np.where(np.isnan(found.z), np.nan, found.alone)[:, fresh]

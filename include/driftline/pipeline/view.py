@@ -134,6 +134,8 @@ def whole(job: Job, window: Window) -> Window:
 def _so_far(client: Elasticsearch, job: Job, window: Window) -> Window:
     """The window to the end of what there is, or was looked at: what is still to come is no silence."""
     ends = [scored] if (scored := state.scored_until(client, job)) else []
+    if scored and scored >= window.end:
+        return window
     with suppress(SourceIndexError):
         ends.append(ceil_time(data_range(client, job).end, job.bucket_span))
     end = max(ends, default=window.end)

@@ -97,11 +97,14 @@ def find(residuals: Matrix, bursts: Flags, least: NDArray[np.float64], local: ND
         local: (T,) what clocks showed at the buckets' starts.
     """
     rows = np.flatnonzero(bursts.any(axis=1))
+    if not len(rows):
+        return Habits()
     left = np.pad(residuals[rows], ((0, 0), (0, 1)), constant_values=np.nan)
     far = np.pad(bursts[rows], ((0, 0), (0, 1)))
-    came, stamps, found = far.copy(), local.astype("datetime64[ms]").astype(np.int64), [np.empty((0, 5))]
+    came, stamps, found = far.copy(), local.astype("datetime64[ms]").astype(np.int64), []
+    places = {period: _columns(stamps, period) for period in LEAST}
     for looks, period in ((_exact, DAY), (_about, DAY), (_exact, WEEK)):
-        clocks, columns = _columns(stamps, period)
+        clocks, columns = places[period]
         known = (~np.isnan(left))[:, columns].sum(axis=2)
         known = np.where(known >= LEAST[period], known, 0)
         row, place, moved, spread = looks(_Cells(left, far, came, columns, known, least[rows]))
@@ -152,20 +155,28 @@ def _exact(of: _Cells) -> Found:
 def _about(of: _Cells) -> Found:
     """The same of what comes about then, on almost all days: each of its buckets may be so far off, or not at all."""
     reach, here = max(1, round(ABOUT * len(of.columns) / DAY)), of.far[:, of.columns]
-    days = np.any(_around(of.came[:, of.columns], reach), axis=0).sum(axis=2)
+    days = _any_around(of.came[:, of.columns], reach).sum(axis=2)
     about = (of.known > 0) & (days >= SHARE * of.known)
     # of a series that has bursts at all times, they come about now by chance
     rare = 1 - (1 - here.sum(axis=(1, 2)) / max(1, here[:1].size)) ** (2 * reach + 1) <= CHANCE
     heights = np.where(here, np.abs(of.left[:, of.columns]), 0.0).max(axis=2, initial=0.0)
-    often = np.sum(_around(here.sum(axis=2), 1), axis=0) >= TWICE
+    often = sum(_around(here.sum(axis=2), 1)) >= TWICE
     exact = (of.came & ~of.far)[:, of.columns].any(axis=2)
-    row, place = np.nonzero(np.any(_around(about, reach), axis=0) & often & rare[:, None] & ~exact)
-    return row, place, np.zeros(len(row)), HALF * np.max(_around(heights, 1), axis=0)[row, place]
+    row, place = np.nonzero(_any_around(about, reach) & often & rare[:, None] & ~exact)
+    return row, place, np.zeros(len(row)), HALF * np.maximum.reduce([*_around(heights, 1)])[row, place]
 
 
-def _around(cells: NDArray[Any], reach: int) -> list[NDArray[Any]]:
+def _around(cells: NDArray[Any], reach: int) -> Iterator[NDArray[Any]]:
     """Cells (n, P, …) of the buckets up to `reach` before and after each of the day."""
-    return [np.roll(cells, by, axis=1) for by in range(-reach, reach + 1)]
+    return (np.roll(cells, by, axis=1) for by in range(-reach, reach + 1))
+
+
+def _any_around(cells: Flags, reach: int) -> Flags:
+    """Whether any of these is so; one at a time, for at small spans they are many."""
+    out = np.zeros_like(cells)
+    for each in _around(cells, reach):
+        out |= each
+    return out
 
 
 def _columns(stamps: NDArray[np.int64], period: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

@@ -203,6 +203,9 @@ def score(
 ) -> dict[str, Any]:
     """Scores all entities at each interval of a window, and replaces what was found there at that interval before.
 
+    Where the window begins before anything could be learned, it is scored from the first interval on that can be, and counts as
+    done: the next run would fare no better.
+
     Args:
         client: The cluster.
         signatures: What to score.
@@ -224,22 +227,25 @@ def score(
     least = signatures.threshold if threshold is None else threshold
     ends = [window.start + number * every for number in range(1, 1 + window.buckets(every))]
     steps = _steps(client, signatures, ends, model, run=run, progress=progress)
+    scored = Window(steps[0][0] - every, window.end) if steps else window
     told: dict[str, Any] = {"records": 0, "entities": 0, "new": 0, "anomalous": set(), "notes": []}
+    if scored != window:
+        told["notes"] += [f"nothing is scored from {iso(window.start)} to {iso(scored.start)}: nothing was learned by then"]
 
     def made() -> Iterator[Document]:
         for block in _blocks(signatures, steps):
             yield from _scored(client, signatures, block, every, least, told, progress)
 
     within = [{"term": {"bucket_span": int(every.total_seconds())}}]
-    done = results.replace(client, signatures, window, made(), types=TYPES, within=within)
+    done = results.replace(client, signatures, scored, made(), types=TYPES, within=within)
     if every == signatures.interval:
         state.advance(client, signatures, window)
-    _note(client, signatures, "score", run, began, window, records=told["records"])
+    _note(client, signatures, "score", run, began, scored, records=told["records"])
     return {
-        **window.as_dict(),
+        **scored.as_dict(),
         "interval": format_span(every),
         "threshold": least,
-        "scored": len(ends),
+        "scored": len(steps),
         "entities": told["entities"],
         "new": told["new"],
         "records": told["records"],
@@ -260,31 +266,35 @@ def _steps(
     run: str | None,
     progress: Progress | None,
 ) -> list[Step]:
-    """With what each short-term span is compared. What has never learned anything does so first, as of the first span's start."""
+    """With what each short-term span is compared, from the first on for which there is something.
+
+    What has never learned anything does so first, as of the first span's start.
+    """
     if not ends:
         return []
-    found = snapshots.manifests(client, signatures.signature_id)
+    found, problem = snapshots.manifests(client, signatures.signature_id), ""
     if _chosen(found, signatures, ends[0], model) is None:
         for as_of in (ends[0] - signatures.span, ends[0]):
             try:
                 train(client, signatures, as_of=as_of, run=run, progress=progress)
                 break
             except WindowError as error:
-                problem = error
-        else:
-            raise SnapshotError(
-                f"nothing was learned before {iso(ends[0])}: {problem.what}",
-                where=f"signatures {signatures.signature_id}",
-                fix="Train first (driftline signatures train), and score what came later, or score by the model 'latest'.",
-            )
+                problem = error.what
         found = snapshots.manifests(client, signatures.signature_id)
     out: list[Step] = []
     for end in ends:
         manifest = _chosen(found, signatures, end, model)
-        assert manifest is not None  # there is one for the first, and the others are later
+        if manifest is None:
+            continue
         begin = end - signatures.span
         inside = parse_time(manifest["training_start"]) < end and begin < parse_time(manifest["training_end"])
         out.append((end, manifest, inside))
+    if not out:
+        raise SnapshotError(
+            f"nothing was learned before {iso(ends[-1])}: {problem}",
+            where=f"signatures {signatures.signature_id}",
+            fix="Train first (driftline signatures train), and score what came later, or score by the model 'latest'.",
+        )
     return out
 
 

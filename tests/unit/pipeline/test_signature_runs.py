@@ -14,7 +14,7 @@ from driftline.bench.behaviours import make, moment
 from driftline.core.errors import DefinitionError, WindowError
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.signature import Signatures
-from driftline.core.timespan import Window
+from driftline.core.timespan import Window, iso
 from driftline.elastic import fields, results, snapshots
 from driftline.elastic.state import Scored
 from driftline.pipeline import signature_read, signatures
@@ -38,6 +38,7 @@ class Desk:
         self.found: list[dict] = []
         self.checked: list[Job] = []
         self.scored: Scored | None = None
+        self.replaced: Window | None = None
 
     def read(self, client, job, window, **options):
         first, last = (round((edge - moment(0)) / HOUR) for edge in (window.start, window.end))
@@ -50,7 +51,7 @@ class Desk:
         self.learned.insert(0, (manifest, [orjson.loads(chunk) for chunk in chunks]))
 
     def replace(self, client, job, window, documents, **options):
-        self.found = [orjson.loads(text) for _, _, text in documents]
+        self.replaced, self.found = window, [orjson.loads(text) for _, _, text in documents]
         return SimpleNamespace(written=len(self.found), deleted=0)
 
     def of_type(self, client, job_id, kind, **options):
@@ -129,6 +130,20 @@ def test_a_run_by_the_clock_scores_what_was_left_out_before(desk):
     desk.scored = Scored(Window(moment(1), moment(14)), {}, None, gap)
     planned = Window(moment(14), moment(15))
     assert signatures.due(None, of(), planned=planned) == Window(gap.start, planned.end)
+
+
+def test_what_was_left_out_before_anything_could_be_learned_is_dropped(desk, monkeypatch):
+    signatures.train(None, of(), as_of=moment(TRAINED))
+    desk.scored = Scored(Window(moment(-9), moment(TRAINED + 2)), {}, None, Window(moment(-8), moment(TRAINED + 1)))
+    advanced = []
+    monkeypatch.setattr(signatures.state, "advance", lambda _, __, window: advanced.append(window))
+    due = signatures.due(None, of(), planned=Window(moment(TRAINED + 2), moment(TRAINED + 3)))
+    told = signatures.score(None, of(), due)
+    first = moment(TRAINED - 1)
+    assert (told["scored"], told["start"], told["end"]) == (4, iso(first), iso(due.end))
+    assert told["notes"] == [f"nothing is scored from {iso(moment(-8))} to {iso(first)}: nothing was learned by then"]
+    assert desk.replaced == Window(first, due.end), "what another model found before that stays"
+    assert advanced == [due], "the next run does not try again"
 
 
 def test_a_longer_interval_leaves_out_nothing_since_the_last_of_the_shorter_ones(desk):

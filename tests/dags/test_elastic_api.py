@@ -164,6 +164,12 @@ def test_a_job_can_be_made_with_its_datafeed_in_it(ml: MlClient, client: Elastic
     with pytest.raises(BadRequestError, match="detectors 0 to 0"):
         ml.update_job(job_id=name, detectors=[{"detector_index": 3, "description": "x"}])
     assert ml.update_datafeed(datafeed_id=f"datafeed-{name}", query={"match_all": {}}, query_delay="3m")["query_delay"] == "3m"
+    ml.update_datafeed(datafeed_id=f"datafeed-{name}", frequency="1h", max_empty_searches=3)
+    nothing = dict.fromkeys(("query_delay", "frequency", "max_empty_searches"))
+    back = ml.update_datafeed(datafeed_id=f"datafeed-{name}", body=nothing)
+    assert (back["query_delay"], back.keys() & {"frequency", "max_empty_searches"}) == ("1m", set())
+    with pytest.raises(BadRequestError, match="indices"):
+        ml.update_datafeed(datafeed_id=f"datafeed-{name}", body={"indices": None})
     with pytest.raises(ConflictError, match="are being made"):
         ml.open_job(job_id=name, timeout="10ms")
     assert ml.delete_job(job_id=name)["acknowledged"] is True

@@ -94,17 +94,25 @@ def _detectors(job: Job, detectors: list[dict[str, Any]], changes: object) -> li
 
 
 def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
-    """A job with its datafeed changed; `anew` with another one, paused, of which what Elastic has no word for is the former's."""
+    """A job with its datafeed changed; what is null is as by default again.
+
+    With `anew` it gets another one, and is paused; what Elastic has no word for is the former's.
+    """
     definition = job.as_dict()
     feed, kept = dict(definition["datafeed"]), dict(definition.get("elastic") or {})
-    idle = kept.get("datafeed", {})
+    former = kept.pop("datafeed", {})
+    idle = {} if anew else dict(former)
     if anew:
-        definition["paused"], feed, kept["datafeed"] = True, {name: feed[name] for name in feed.keys() - FEED}, {}
+        definition["paused"], feed = True, {name: feed[name] for name in feed.keys() - FEED}
     for name, value in ((SPELLINGS.get(name, name), value) for name, value in changes.items()):
-        if name in FEED and idle.get(name) != value:
+        if value is None:
+            feed.pop(name, None)
+            idle.pop(name, None)
+        elif name in FEED and former.get(name) != value:
             feed[name] = value
         elif name != "job_id":
-            kept["datafeed"] = {**kept.get("datafeed", {}), name: value}
+            idle[name] = value
+    kept |= {"datafeed": idle} if idle else {}
     return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}")
 
 

@@ -196,6 +196,20 @@ def test_new_documents_are_predicted_once_and_by_the_model_in_force(client, pref
     assert client.count(index=wanted["dest"])["count"] == 300
 
 
+def test_new_documents_of_a_pattern_are_written_once_whatever_indices_it_stands_for(client, prefix, classified) -> None:
+    former, _ = classified
+    random = np.random.default_rng(9)
+    made = [document(number, random) for number in range(60)]
+    wanted = {"index": f"{prefix}new-*", "dest": f"{prefix}tagged"}
+    analysis = Analysis.parse({**former.as_dict(), "inference": wanted}, where="test")
+    fill(client, f"{prefix}new-1", made)
+    assert [infer(client, analysis, start=START)["written"] for _ in range(2)] == [60, 60]
+    assert client.count(index=wanted["dest"])["count"] == 60
+    fill(client, f"{prefix}new-2", made)  # with the same ids
+    assert infer(client, analysis, start=START)["written"] == 120
+    assert client.count(index=wanted["dest"])["count"] == 120
+
+
 def test_new_documents_that_are_unlike_what_was_learned_are_told(client, prefix, classified) -> None:
     former, _ = classified
     random = np.random.default_rng(9)

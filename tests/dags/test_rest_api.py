@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from alert_receivers import receiver
 from dag_definitions import PASSWORDS
 
 from driftline.core.job import Job
+from driftline.pipeline.unfinished import drop, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,7 +188,7 @@ def test_a_job_is_made_read_changed_and_deleted(
 
 
 def test_what_is_made_takes_no_id_that_is_taken(
-    web: TestClient, as_: Callable[[str], dict[str, str]], prefix: str, index: str
+    web: TestClient, as_: Callable[[str], dict[str, str]], client: Elasticsearch, prefix: str, index: str
 ) -> None:
     api, admin, name = "/driftline/api/v1", as_("admin"), f"{prefix}taken"
     job: dict[str, Any] = {"bucket_span": "1h", "detectors": [{"function": "count"}], "datafeed": {"indices": [index]}}
@@ -197,11 +199,17 @@ def test_what_is_made_takes_no_id_that_is_taken(
     for path, definition in ((f"{api}/jobs/{name}", job), (f"{api}/analytics/{name}-too", other)):
         assert web.put(path, params={"create": True}, json=definition, headers=admin).status_code == 201
         again = web.put(path, params={"create": True}, json={**definition, "description": "mine"}, headers=admin)
-        assert (again.status_code, "is taken" in again.json()["detail"]) == (409, True)
+        assert (again.status_code, "is taken" in again.text) == (409, True)
         assert web.get(path, headers=admin).json()["definition"]["description"] != "mine"
-    refused = web.put(f"{api}/jobs/{name}-too", json=job, headers=admin)
-    assert (refused.status_code, "is taken" in refused.json()["message"]) == (400, True)
+    watched = {"indices": index, "term": "url"}
+    others = ((f"jobs/{name}-too", job), (f"analytics/{name}", other), (f"signatures/{name}", watched))
+    for (path, definition), create in product(others, (True, False)):
+        refused = web.put(f"{api}/{path}", params={"create": True} if create else {}, json=definition, headers=admin)
+        assert (refused.status_code, "is taken" in refused.json()["message"]) == (409, True), path
     assert web.get(f"{api}/analytics/{name}-too", headers=admin).status_code == 200
+    keep(client, f"{name}-waits", {"job_id": f"{name}-waits"})
+    assert web.put(f"{api}/jobs/{name}-waits", params={"create": True}, json=job, headers=admin).status_code == 409
+    drop(client, f"{name}-waits")
     for path in (f"{api}/jobs/{name}", f"{api}/analytics/{name}-too"):
         assert web.delete(path, headers=admin).status_code == 200
 

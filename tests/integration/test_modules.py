@@ -9,10 +9,11 @@ from module_data import DAYS, INCIDENTS, MAPPINGS, START, TRAINED, documents, in
 
 from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.job import Job
+from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
-from driftline.pipeline.jobs import delete, list_definitions
+from driftline.pipeline.jobs import delete, list_definitions, save_signatures
 from driftline.pipeline.jobs import save as save_job
 from driftline.pipeline.modules import jobs_of, names, recognise, setup
 from driftline.pipeline.score import score
@@ -150,8 +151,19 @@ def test_setting_up_twice_changes_nothing_and_never_overwrites_a_job_of_others(c
     mine = saved_job(client, f"{prefix}tunnel").model_copy(update={"description": "changed by hand"})
     save_job(client, mine)
     (third,) = stored("dns", index_pattern=where, only=[f"{prefix}tunnel"])["jobs"]
-    assert (third["status"], "another job" in third["reason"]) == ("skipped", True)
+    assert (third["status"], "taken by job" in third["reason"]) == ("skipped", True)
     assert saved_job(client, f"{prefix}tunnel").description == "changed by hand"
+
+
+def test_a_job_whose_id_something_else_has_is_left_out_and_the_others_are_set_up(client, index, stored, prefix):
+    taken, where = f"{prefix}nxdomain-rate", index("dns")
+    save_signatures(client, Signatures.parse({"signature_id": taken, "indices": where, "term": "host.name"}, where="test"))
+    try:
+        for dry, status in ((True, "ready"), (False, "saved")):
+            told = {one["job_id"]: one for one in stored("dns", index_pattern=where, dry_run=dry)["jobs"]}
+            assert (told.pop(taken)["status"], {one["status"] for one in told.values()}) == ("skipped", {status})
+    finally:
+        delete(client, taken, kind="signatures")
 
 
 def test_data_that_has_ended_is_named_and_run_once_where_that_is_asked_for(client, index, stored, prefix):

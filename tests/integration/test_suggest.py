@@ -211,7 +211,7 @@ def test_the_command_proposes_writes_and_stores_and_leaves_what_is_there(client,
         assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(names)
         before = {path: path.read_text() for path in tmp_path.iterdir()}
         again = json.loads(run("jobs", "suggest", web, "--prefix", prefix, "--write", tmp_path, "--save", "--json").stdout)
-        assert sum("another job has this id" in line for line in again["kept"]) == len(names)
+        assert sum("the id is taken by job" in line for line in again["kept"]) == len(names)
         assert sum("there is a file of that name" in line for line in again["kept"]) == len(names)
         assert {path: path.read_text() for path in tmp_path.iterdir()} == before
         valid = json.loads(run("jobs", "validate", *before, "--offline", "--json").stdout)

@@ -51,6 +51,10 @@ class DefinitionError(DriftlineError):
     """A job or source file that does not say what it must."""
 
 
+class TakenError(DefinitionError):
+    """An id that something else has."""
+
+
 class ChangedError(DriftlineError):
     """A job that was changed while a run of it was under way."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from driftline.core.errors import DefinitionError
+from driftline.core.errors import DefinitionError, TakenError
 from driftline.interop import loudml
 from driftline.interop.elastic_export import exported
 from driftline.interop.elastic_files import find_jobs
@@ -37,7 +37,10 @@ def import_jobs(client: Elasticsearch | None, paths: Iterable[Path], *, index_pa
         if made.job and (taken := next((other for other in found if other.job and other.job_id == made.job_id), None)):
             made = Imported(made.file, made.job_id, "refused", [f"the id is taken by {taken.file}"])
         if made.job and client is not None:
-            save(client, made.job)
+            try:
+                save(client, made.job)
+            except TakenError as error:
+                made = Imported(made.file, made.job_id, "refused", [str(error)])
         found.append(made)
     broken = [Imported(str(other.path), None, "refused", [other.error]) for other in others if other.error]
     return [*found, *broken, *(Imported(str(other.path), None, "not_a_job") for other in others if not other.error)]

@@ -16,7 +16,7 @@ from elasticsearch import NotFoundError
 
 from driftline.core.analysis import Analysis
 from driftline.core.definition import Definition, identifier
-from driftline.core.errors import DefinitionError, DriftlineError
+from driftline.core.errors import DefinitionError, DriftlineError, TakenError
 from driftline.core.job import Job
 from driftline.core.paths import analytics_dir, jobs_dir, signatures_dir, sources_dir
 from driftline.core.signature import Signatures
@@ -25,6 +25,7 @@ from driftline.core.timespan import iso
 from driftline.elastic import results, snapshots, state, trained
 from driftline.elastic.client import explained
 from driftline.elastic.indices import ANNOTATIONS, FEEDBACK, FORECASTS, JOBS, QUALITY, RESULTS, RUNS, ensure_templates
+from driftline.pipeline import unfinished
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
@@ -91,8 +92,11 @@ def _owner(name: str, taken: Collection[tuple[Kind, str]]) -> Kind | None:
     return next((kind for kind in _STORED if (kind, name) in taken), None)
 
 
-def _owner_now(client: Elasticsearch, name: str) -> Kind | None:
-    return _owner(name, {(entry.kind, entry.id) for entry in list_definitions(client)})
+def owners(client: Elasticsearch) -> dict[str, Kind]:
+    """The ids that are taken, and by which kind. One of Elastic's jobs that waits for its datafeed is a job, too."""
+    taken: set[tuple[Kind, str]] = {(entry.kind, entry.id) for entry in list_definitions(client)}
+    taken |= {("job", name) for name in unfinished.names(client)}
+    return {name: owner for _, name in taken if (owner := _owner(name, taken))}
 
 
 def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
@@ -213,7 +217,7 @@ def save(client: Elasticsearch, job: Job) -> None:
     """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it.
 
     Raises:
-        DefinitionError: There is an analysis of that id, or there are signatures: their DAGs would go.
+        TakenError: The id belongs to an analysis, or to signatures: their DAGs would go.
     """
     _require_free(client, "job", job.job_id)
     store(client, "job", job.job_id, job)
@@ -223,7 +227,7 @@ def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
     """Stores an analysis in the index, as `save` does a job.
 
     Raises:
-        DefinitionError: There is something else of that id, or an analysis in a file.
+        TakenError: The id belongs to something else, or to an analysis in a file.
     """
     _require_free(client, "analytics", analysis.analytics_id)
     store(client, "analytics", analysis.analytics_id, analysis)
@@ -233,17 +237,18 @@ def save_signatures(client: Elasticsearch, signatures: Signatures) -> None:
     """Stores signatures in the index, as `save` does a job.
 
     Raises:
-        DefinitionError: There is something else of that id, or signatures in a file.
+        TakenError: The id belongs to something else, or to signatures in a file.
     """
     _require_free(client, "signatures", signatures.signature_id)
     store(client, "signatures", signatures.signature_id, signatures)
 
 
 def _require_free(client: Elasticsearch, kind: Kind, name: str) -> None:
-    for entry in list_definitions(client):
-        in_file = kind != "job" and entry.origin == "file"
-        if entry.id == name and entry.kind != "source" and (entry.kind != kind or in_file):
-            raise DefinitionError(f"the id '{name}' is taken", where=entry.where, fix="Choose another.")
+    owner = owners(client).get(name)
+    if owner not in {kind, None}:
+        raise TakenError(f"the id '{name}' is taken by {owner}", fix="Choose another.")
+    if owner and kind != "job" and (entry := _find(kind, name, client)).origin == "file":
+        raise TakenError(f"the id '{name}' is taken", where=entry.where, fix="Choose another.")
 
 
 def store(client: Elasticsearch, kind: Kind, name: str, definition: Definition) -> None:
@@ -290,7 +295,7 @@ def reset(client: Elasticsearch, job_id: str, version: str | None = None, *, kin
     Raises:
         DefinitionError: The id belongs to another kind than the one that is meant.
     """
-    if kind and (owner := _owner_now(client, job_id)) not in {kind, None}:
+    if kind and (owner := owners(client).get(job_id)) not in {kind, None}:
         raise DefinitionError(
             f"'{job_id}' is the id of a {owner}: what was learned and found by it stays", where=f"{kind} {job_id}"
         )
@@ -329,7 +334,7 @@ def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[st
         fix = f"Remove the file, then: driftline {'jobs' if kind == 'job' else kind} reset {job_id}"
         raise DefinitionError(f"{kind} '{job_id}' is defined in a file", where=entry.where, fix=fix)
     removed: dict[str, int] = {}
-    if _owner_now(client, job_id) == kind:
+    if owners(client).get(job_id) == kind:
         removed = reset(client, job_id)
         removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     undefine(client, job_id, kind)
@@ -352,7 +357,7 @@ def delete_analysis(client: Elasticsearch, analytics_id: str) -> dict[str, int]:
     if entry.origin == "file":
         raise DefinitionError(f"analytics '{analytics_id}' is defined in a file", where=entry.where, fix="Remove the file.")
     removed = {"models": trained.delete(client, analytics_id)}
-    if _owner_now(client, analytics_id) == "analytics":
+    if owners(client).get(analytics_id) == "analytics":
         mine: dict[str, Any] = {"term": {"job_id": analytics_id}}
         removed |= {"quality": results.delete(client, QUALITY, mine), "runs": results.delete(client, RUNS, mine)}
         state.forget(client, analytics_id)

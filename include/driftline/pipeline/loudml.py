@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from driftline.core.errors import DefinitionError
+from driftline.core.errors import DefinitionError, TakenError
 from driftline.core.signature import Signatures
 from driftline.elastic import results
 from driftline.elastic.client import explained
@@ -13,7 +13,7 @@ from driftline.elastic.indices import RESULTS
 from driftline.interop.elastic_files import Found
 from driftline.interop.elastic_jobs import plain_id
 from driftline.interop.loudml import Model, to_job, to_loudml, to_signatures
-from driftline.pipeline.jobs import list_definitions, list_jobs, save, store
+from driftline.pipeline.jobs import list_definitions, list_jobs, owners, save, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,7 +83,8 @@ def create(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Job, list[s
         The job, and what is to know of it.
 
     Raises:
-        DefinitionError: A parameter is wrong, or the name is taken.
+        DefinitionError: A parameter is wrong.
+        TakenError: The name is taken.
     """
     name = Model.parse(given, where=CREATE).name
     made = to_job(Found(Path(CREATE), dict(given), name, origin="loudml"))
@@ -95,11 +96,8 @@ def create(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Job, list[s
 
 
 def _require_free(client: Elasticsearch, name: str, id_: str, where: str) -> None:
-    taken = next((each for each in list_definitions(client) if each.kind != "source" and each.id == id_), None)
-    if taken is not None:
-        raise DefinitionError(
-            f"the name '{name}' is taken by {taken.kind} '{id_}'", where=f"{where}, name", expected="a new name"
-        )
+    if owner := owners(client).get(id_):
+        raise TakenError(f"the name '{name}' is taken by {owner} '{id_}'", where=f"{where}, name", expected="a new name")
 
 
 def create_signatures(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[Signatures, list[str]]:
@@ -109,7 +107,8 @@ def create_signatures(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[
         They, and what is to know of them.
 
     Raises:
-        DefinitionError: A parameter is wrong, or the name is taken.
+        DefinitionError: A parameter is wrong.
+        TakenError: The name is taken.
     """
     made, notes = to_signatures(given, where=CREATE_SIGNATURES)
     _require_free(client, made.loudml["name"], made.signature_id, CREATE_SIGNATURES)

@@ -18,7 +18,7 @@ from driftline.core.timespan import iso
 from driftline.elastic.client import explained
 from driftline.elastic.fields import check_fields, data_range
 from driftline.elastic.survey import documents, measured_fields
-from driftline.pipeline.jobs import list_definitions, save
+from driftline.pipeline.jobs import list_definitions, owners, save
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -187,11 +187,12 @@ def setup(
     jobs = _wanted(name, jobs_of(name, prefix=prefix, index_pattern=index_pattern), only, prefix)
     if historical:
         jobs = [_as_historical(job) for job in jobs]
-    taken = {entry.id: entry.text for entry in list_definitions(client) if entry.kind == "job"}
+    texts = {entry.id: entry.text for entry in list_definitions(client) if entry.kind == "job"}
+    taken = owners(client)
     done: list[Outcome] = []
     notes: list[str] = []
     for job in jobs:
-        outcome = _set_up(client, job, taken, dry_run)
+        outcome = _set_up(client, job, texts.get(job.job_id), taken.get(job.job_id), dry_run)
         done.append(outcome)
         if not notes and not historical and outcome.status != "skipped":
             notes = _too_old(client, job)
@@ -218,16 +219,14 @@ def _as_historical(job: Job) -> Job:
     return job.model_copy(update={"datafeed": Datafeed.model_validate(feed)})
 
 
-def _set_up(client: Elasticsearch, job: Job, taken: dict[str, str | None], dry_run: bool) -> Outcome:
+def _set_up(client: Elasticsearch, job: Job, there: str | None, owner: str | None, dry_run: bool) -> Outcome:
     if why := _lacking(client, job):
         return Outcome(job.job_id, "skipped", why)
-    if job.job_id in taken:
-        there = taken[job.job_id]
-        if there is not None and orjson.loads(there) == orjson.loads(orjson.dumps(job.as_dict())):
-            return Outcome(job.job_id, "unchanged")
-        return Outcome(
-            job.job_id, "skipped", f"another job has this id; choose a --prefix, or: driftline jobs delete {job.job_id}"
-        )
+    if there is not None and orjson.loads(there) == orjson.loads(orjson.dumps(job.as_dict())):
+        return Outcome(job.job_id, "unchanged")
+    if owner:
+        rather = f", or: driftline jobs delete {job.job_id}" if owner == "job" else ""
+        return Outcome(job.job_id, "skipped", f"the id is taken by {owner}; choose a --prefix{rather}")
     if not dry_run:
         save(client, job)
     return Outcome(job.job_id, "ready" if dry_run else "saved")

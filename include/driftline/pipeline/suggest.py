@@ -16,7 +16,7 @@ from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import check_fields, data_range
 from driftline.elastic.query import all_documents
 from driftline.elastic.survey import Held, cardinalities, documents, field_kinds, read_ranges, read_samples
-from driftline.pipeline.jobs import list_definitions, write
+from driftline.pipeline.jobs import owners, write
 from driftline.pipeline.jobs import save as save_job
 from driftline.pipeline.looks import HOUR, NO_KEY, cycles, span_of
 from driftline.pipeline.names import CODES, COUNTERS, DURATIONS, IDS, RARE, SPLITS, SUMS, URLS, WHO, rank, slug
@@ -365,11 +365,11 @@ def keep(client: Elasticsearch, proposals: list[Proposal], *, save: bool, folder
         What became of each, in words.
     """
     done = []
-    taken = {entry.id for entry in list_definitions(client) if entry.kind == "job"} if save else set()
+    taken = owners(client) if save else {}
     for one in proposals:
         name = one.job.job_id
         if save and name in taken:
-            done.append(f"{name}: another job has this id; choose a --prefix")
+            done.append(f"{name}: the id is taken by {taken[name]}; choose a --prefix")
         elif save:
             save_job(client, one.job)
             done.append(f"{name}: saved")

@@ -46,12 +46,20 @@ def drop(client: Elasticsearch, job_id: str) -> None:
     client.options(ignore_status=404).delete(index=JOBS, id=f"{KIND}:{job_id}", refresh="wait_for")
 
 
-@talks_to_cluster
 def listed(client: Elasticsearch) -> dict[str, Unfinished]:
     """All of them, by id."""
-    hits = client.search(index=JOBS, size=MOST, query={"term": {"kind": KIND}}, ignore_unavailable=True)["hits"]["hits"]
-    found = {hit["_source"]["id"]: hit["_source"]["definition"] for hit in hits}
     return {
         name: Unfinished(each["body"], Job.parse(each["former"], where=f"{JOBS}/{KIND}:{name}") if each["former"] else None)
-        for name, each in found.items()
+        for name, each in _stored(client).items()
     }
+
+
+def names(client: Elasticsearch) -> set[str]:
+    """Their ids, also of those that cannot be read any more."""
+    return set(_stored(client))
+
+
+@talks_to_cluster
+def _stored(client: Elasticsearch) -> dict[str, dict[str, Any]]:
+    hits = client.search(index=JOBS, size=MOST, query={"term": {"kind": KIND}}, ignore_unavailable=True)["hits"]["hits"]
+    return {hit["_source"]["id"]: hit["_source"]["definition"] for hit in hits}

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from driftline.core.errors import DefinitionError, WindowError
+from driftline.core.errors import DefinitionError, TakenError, WindowError
 from driftline.core.job import Job
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic import snapshots
@@ -138,10 +138,8 @@ def create(
         raise DefinitionError(f"{', '.join(twice) or 'features'}: given in the wrong place", expected="features in the body only")
     try:
         job, notes = make(client, {**body, **request.query_params})
-    except DefinitionError as error:
-        if "is taken by" in error.what:
-            raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
-        raise
+    except TakenError as error:
+        raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
     return {"name": job.loudml["name"], "created": True, "driftline_job": job.job_id, "notes": notes}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request, status
 from pydantic import Field
 
-from driftline.core.errors import DefinitionError
+from driftline.core.errors import TakenError
 from driftline.core.signature import Signatures
 from driftline.elastic import snapshots
 from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job
@@ -45,10 +45,8 @@ def create(request: Request, client: ClusterDep, user: ReaderDep) -> dict[str, A
 
     try:
         made, notes = create_signatures(client, dict(request.query_params))
-    except DefinitionError as error:
-        if "is taken by" in error.what:
-            raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
-        raise
+    except TakenError as error:
+        raise HTTPException(status.HTTP_409_CONFLICT, str(error)) from None
     return {"name": made.loudml["name"], "created": True, "driftline_signatures": made.signature_id, "notes": notes}
 
 

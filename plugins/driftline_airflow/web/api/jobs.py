@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, HTTPException, Query, Response, status
 
-from driftline.core.errors import DefinitionError, DriftlineError
+from driftline.core.errors import DefinitionError, DriftlineError, TakenError
 from driftline.core.job import Job
 from driftline.core.timespan import iso
 from driftline.elastic import snapshots, state
@@ -47,7 +47,7 @@ def job(client: ClusterDep, found: JobDep) -> dict[str, Any]:
 @router.put("/{job_id}")
 def put(client: ClusterDep, job_id: str, definition: Definition, response: Response, create: Create = False) -> dict[str, Any]:
     """Makes or changes a job; its DAGs appear within seconds. Index and fields are checked first."""
-    from driftline.pipeline.jobs import list_definitions, save
+    from driftline.pipeline.jobs import list_definitions, owners, save
 
     made = _parsed({**definition, "job_id": definition.get("job_id", job_id)})
     if made.job_id != job_id:
@@ -57,8 +57,8 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
         raise HTTPException(
             status.HTTP_409_CONFLICT, f"The job is defined in a file, which is under version control: {job_id}.yaml"
         )
-    if there is not None and create:
-        raise HTTPException(status.HTTP_409_CONFLICT, f"The id '{job_id}' is taken: there is such a job. Choose another.")
+    if create and (owner := owners(client).get(job_id)):  # also by one that waits for its datafeed: its results are there
+        raise TakenError(f"the id '{job_id}' is taken by {owner}", fix="Choose another.")
     check_fields(client, made)
     save(client, made)
     response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED

@@ -68,18 +68,16 @@ def one(client: ClusterDep, found: SignaturesDep) -> dict[str, Any]:
 @router.put("/{job_id}")
 def put(client: ClusterDep, job_id: str, definition: Definition, response: Response) -> dict[str, Any]:
     """Makes or changes signatures; their DAGs appear within seconds. Index and fields are checked first."""
-    from driftline.pipeline.jobs import list_definitions, store
+    from driftline.pipeline.jobs import owners, save_signatures
 
     made = Signatures.parse({"signature_id": job_id, **definition}, where="signatures")
     if made.signature_id != job_id:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "signature_id is not that of the address.")
-    there = next((each for each in list_definitions(client) if each.id == job_id and each.kind != "source"), None)
-    if there is not None and (there.kind != "signatures" or there.origin == "file"):
-        raise HTTPException(status.HTTP_409_CONFLICT, f"The id is taken by {there.kind} '{job_id}', from: {there.origin}.")
+    there = job_id in owners(client)
     check_signatures(client, made)
-    store(client, "signatures", job_id, made)
+    save_signatures(client, made)
     response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED
-    return {"signature_id": job_id, "version": made.version, "created": there is None, "notes": made.notes}
+    return {"signature_id": job_id, "version": made.version, "created": not there, "notes": made.notes}
 
 
 @router.delete("/{job_id}")

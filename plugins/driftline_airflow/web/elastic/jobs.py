@@ -57,13 +57,11 @@ def shown(held: Held, *, generated: bool = True) -> dict[str, Any]:
 @router.put("/{job_id}")
 def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_length=1000)], body: Given) -> dict[str, Any]:
     """Makes a job; with a `datafeed_config` all of it, else it waits for its datafeed."""
-    from driftline.pipeline.jobs import list_definitions
+    from driftline.pipeline.jobs import owners
     from driftline.pipeline.unfinished import keep
 
     making.named(job_id, body, "job_id")
-    there = every(client, user)
-    # broken ones are there, too, and an analysis or signatures of that id would have no DAGs any more
-    if job_id in there or any(each.id == job_id and each.kind != "source" for each in list_definitions(client)):
+    if job_id in owners(client):  # also of what is broken, and of an analysis or signatures: they would have no DAGs any more
         raise taken(f"The job cannot be created with the Id '{job_id}'. The Id is already used.")
     plain = {name: value for name, value in body.items() if name != "datafeed_config"}
     feed = body.get("datafeed_config")
@@ -76,7 +74,7 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
     from driftline_airflow.web.elastic.names import of
 
     datafeed_id = str(feed.get("datafeed_id") or f"datafeed-{job_id}")
-    making.fresh_feed(datafeed_id, feed, there)
+    making.fresh_feed(datafeed_id, feed, every(client, user))
     job = making.made(job_id, plain, {**feed, "datafeed_id": datafeed_id})
     making.save(client, job)
     return shown(of(job))

@@ -13,7 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from driftline.core.errors import ClusterDownError, ClusterError, DefinitionError, DriftlineError, NodeError, WindowError
+from driftline.core.errors import (
+    ClusterDownError,
+    ClusterError,
+    DefinitionError,
+    DriftlineError,
+    NodeError,
+    TakenError,
+    WindowError,
+)
 from driftline.core.timespan import Window, parse_time
 from driftline_airflow.web.access import Guarded
 from driftline_airflow.web.audit import Handler
@@ -117,6 +125,8 @@ def _told(error: DriftlineError) -> tuple[int, str, str]:
         return status.HTTP_502_BAD_GATEWAY, str(error), "status_exception"
     if error.what.startswith(("there is no ", "no snapshot ", "no forecast ")):
         return status.HTTP_404_NOT_FOUND, str(error), KINDS[404]
+    if isinstance(error, TakenError):
+        return status.HTTP_409_CONFLICT, str(error), KINDS[409]
     kind = "parse_exception" if isinstance(error, WindowError) else "status_exception"
     return status.HTTP_400_BAD_REQUEST, str(error), kind if isinstance(error, WindowError | DefinitionError) else KINDS[400]
 

@@ -74,7 +74,8 @@ def imported(client: Elasticsearch, data: bytes, *, analytics_id: str | None = N
         description, definition = found["description"], found["definition"]
         if found["format"] != FORMAT:
             raise KeyError("format")
-        name, analysis = str(description["model_id"]), Analysis.parse(description["detail"]["analysis"], where=where)
+        name = str(description["model_id"])
+        analysis = Analysis.parse(description["detail"]["analysis"], where=where, stored=True)
         predicted = analysis.supervised
         if predicted is None:
             raise KeyError("dependent_variable")
@@ -120,7 +121,7 @@ def apply(
     if len(documents) > MOST_DOCUMENTS:
         raise DefinitionError(f"{len(documents):,} documents at once", where="docs", expected=f"at most {MOST_DOCUMENTS:,}")
     description = trained.describe(client, model_id)
-    analysis = Analysis.parse(description["detail"]["analysis"], where=f"trained model {model_id}")
+    analysis = Analysis.parse(description["detail"]["analysis"], where=f"trained model {model_id}", stored=True)
     model = promotion.load(client, description)
     nothing = np.zeros(len(documents), dtype=bool)
     found = Found(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
-from elasticsearch import ConflictError, NotFoundError
+from elasticsearch import NotFoundError
 
 from driftline.core.definition import from_yaml
 from driftline.core.errors import DefinitionError
@@ -19,7 +19,7 @@ from driftline.core.feedback import Verdict
 from driftline.core.paths import calendars_dir, filters_dir
 from driftline.core.rules import ALL, Calendar, Filter, Known, about
 from driftline.core.timespan import iso
-from driftline.elastic import feedback
+from driftline.elastic import changes, feedback
 from driftline.elastic.client import explained
 from driftline.elastic.indices import JOBS, ensure_templates
 
@@ -35,7 +35,6 @@ Kind = Literal["calendar", "filter"]
 MODELS: dict[Kind, type[Calendar | Filter]] = {"calendar": Calendar, "filter": Filter}
 FOLDERS = {"calendar": calendars_dir, "filter": filters_dir}
 MOST = 10_000
-ATTEMPTS = 10  # somebody else changed it in between
 C = TypeVar("C", Calendar, Filter)
 _WORDS = re.compile(r"[^\s,\[\]{}\"']+")
 _OF_ELASTIC = {"event_id", "calendar_id"}  # in its scheduled events
@@ -200,22 +199,18 @@ def change(client: Elasticsearch, model: type[C], name: str, changed: Callable[[
         changed: Gives the new definition; asked again where somebody else's change came first.
 
     Raises:
-        DefinitionError: There is none, or its new definition is wrong, or others change it all the time.
+        DefinitionError: There is none, or its new definition is wrong.
     """
     kind = kind_of(model)
-    with explained(f"{kind} {name}"):
-        for _ in range(ATTEMPTS):
-            try:
-                found = client.get(index=JOBS, id=f"{kind}:{name}")
-            except NotFoundError:
-                raise DefinitionError(f"there is no {kind} '{name}'") from None
-            before = model.parse(found["_source"]["definition"], where=f"{JOBS}/{kind}:{name}", stored=True)
-            one = model.parse(changed(before), where=kind)
-            unchanged = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
-            with contextlib.suppress(ConflictError):
-                client.index(index=JOBS, id=found["_id"], document=as_document(one), refresh="wait_for", **unchanged)
-                return one
-    raise DefinitionError(f"{kind} '{name}' is changed by others all the time", fix="Try again.")
+
+    def fresh(stored: dict[str, Any] | None) -> dict[str, Any]:
+        if stored is None:
+            raise DefinitionError(f"there is no {kind} '{name}'")
+        before = model.parse(stored["definition"], where=f"{JOBS}/{kind}:{name}", stored=True)
+        return as_document(model.parse(changed(before), where=kind))
+
+    document = changes.change(client, JOBS, f"{kind}:{name}", fresh, refresh="wait_for")
+    return model.parse((document or {})["definition"], where=kind)
 
 
 def as_document(one: Calendar | Filter) -> dict[str, Any]:

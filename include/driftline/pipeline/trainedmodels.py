@@ -8,7 +8,6 @@ import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 
 from driftline.analytics.model import Model
@@ -123,11 +122,7 @@ def apply(
     description = trained.describe(client, model_id)
     analysis = Analysis.parse(description["detail"]["analysis"], where=f"trained model {model_id}", stored=True)
     model = promotion.load(client, description)
-    nothing = np.zeros(len(documents), dtype=bool)
-    found = Found(
-        analysis, model, table_of(model, documents), np.zeros(len(documents), dtype=np.int64), nothing, nothing, model_id
-    )
-    return found.results(10 if explained else None)
+    return Found.of_new(analysis, model, table_of(model, documents), model_id).results(10 if explained else None)
 
 
 def put_in_force(client: Elasticsearch, model_id: str) -> dict[str, Any]:

@@ -27,22 +27,22 @@ def dags_of(stub: str) -> dict[str, DAG]:
         from driftline.core.source import Source
         from driftline_dags.ingest import ingest_dag
 
-        dags = [ingest_dag(Source.parse(found["definition"], where=where), where)]
+        dags = [ingest_dag(Source.parse(found["definition"], where=where, stored=True), where)]
     elif found["kind"] == "analytics":
         from driftline.core.analysis import Analysis
         from driftline_dags.analyze import analysis_dags
 
-        dags = analysis_dags(Analysis.parse(found["definition"], where=where), where)
+        dags = analysis_dags(Analysis.parse(found["definition"], where=where, stored=True), where)
     elif found["kind"] == "signatures":
         from driftline.core.signature import Signatures
         from driftline_dags.signatures import signature_dags
 
-        dags = signature_dags(Signatures.parse(found["definition"], where=where), where)
+        dags = signature_dags(Signatures.parse(found["definition"], where=where, stored=True), where)
     else:
         from driftline_dags.forecast import forecast_dag
         from driftline_dags.score import score_dag
         from driftline_dags.train import train_dag
 
-        job = Job.parse(found["definition"], where=where)
+        job = Job.parse(found["definition"], where=where, stored=True)
         dags = [train_dag(job, where), score_dag(job, where), forecast_dag(job, where)]
     return {dag.dag_id: dag for dag in dags}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,19 +27,6 @@ def stub_name(kind: str, name: str) -> str:
     return f"{kind}_{readable}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def content(entry: Entry) -> dict[str, Any]:
-    """What stands beside a stub: the definition, or why it is broken."""
-    definition = json.loads(entry.text) if entry.text is not None else None
-    return {
-        "kind": entry.kind,
-        "id": entry.id,
-        "origin": entry.origin,
-        "where": entry.where,
-        "definition": definition,
-        "error": entry.error,
-    }
-
-
 def write_stubs(folder: Path, entries: Iterable[Entry], *, keep_indexed: bool) -> list[str]:
     """Makes the folder hold exactly the stubs of these definitions.
 
@@ -51,11 +38,13 @@ def write_stubs(folder: Path, entries: Iterable[Entry], *, keep_indexed: bool) -
     Returns:
         The names of the stubs that were written or removed.
     """
+    from driftline.pipeline.jobs import as_json
+
     folder.mkdir(parents=True, exist_ok=True)
     changed = []
     wanted = {}
     for entry in entries:
-        wanted[stub_name(entry.kind, entry.id)] = json.dumps(content(entry), sort_keys=True, indent=1) + "\n"
+        wanted[stub_name(entry.kind, entry.id)] = json.dumps(as_json(entry), sort_keys=True, indent=1) + "\n"
     for name, text in wanted.items():
         new = _write(folder / f"{name}.json", text)
         # the processor parses a stub again when the stub changes, so it names the version of its definition

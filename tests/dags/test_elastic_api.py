@@ -28,13 +28,13 @@ from driftline.core.results import Maker
 from driftline.core.rules import Calendar
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results, state
-from driftline.elastic.indices import SNAPSHOTS
+from driftline.elastic.indices import JOBS, SNAPSHOTS
 from driftline.elastic.snapshots import manifest_id, manifests, new_manifest
 from driftline.pipeline.calendars import change
 from driftline.pipeline.calendars import delete as remove
 from driftline.pipeline.calendars import save as store
 from driftline.pipeline.jobs import delete, delete_analysis, load_job, save, save_analysis
-from driftline.pipeline.unfinished import listed
+from driftline.pipeline.unfinished import KIND, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +175,37 @@ def test_a_job_can_be_made_with_its_datafeed_in_it(ml: MlClient, client: Elastic
     assert ml.delete_job(job_id=name)["acknowledged"] is True
     with pytest.raises(NotFoundError, match="No known job with id"):
         ml.get_jobs(job_id=name)
+
+
+def test_a_job_that_cannot_be_read_any_more_hides_no_other_and_can_be_deleted(
+    ml: MlClient, client: Elasticsearch, name: str, explored: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    ml.put_job(job_id=name, analysis_config=COUNTED, data_description=ABOUT)
+    there = client.get(index=JOBS, id=f"{KIND}:{name}")["_source"]["definition"]
+    rule = {"conditions": [{"applies_to": "time", "operator": "gt", "value": 1.7e12}]}
+    older = {**explored.as_dict(), "job_id": name, "detectors": [{"function": "count", "custom_rules": [rule]}]}
+    for former, told in ((older, True), ({**older, "of_a_later_version": 1}, False)):
+        client.update(index=JOBS, id=f"{KIND}:{name}", doc={"definition": {**there, "former": former}}, refresh=True)
+        assert {name, explored.job_id} <= {each["job_id"] for each in ml.get_jobs()["jobs"]}
+        assert (listed(client)[name].former is not None) is told
+    assert "of_a_later_version: unknown field" in caplog.text
+    assert ml.delete_job(job_id=name)["acknowledged"] is True
+
+
+def test_a_broken_calendar_or_filter_hides_no_other_and_can_be_deleted(
+    ml: MlClient, asking: MlClient, client: Elasticsearch, module_prefix: str
+) -> None:
+    ml.put_calendar(calendar_id=f"{module_prefix}good")
+    for kind in ("calendar", "filter"):
+        broken = {"id": f"{module_prefix}bad", "kind": kind, "definition": {"of_a_later_version": True}}
+        client.index(index=JOBS, id=f"{kind}:{module_prefix}bad", document=broken, refresh=True)
+    assert f"{module_prefix}good" in [each["calendar_id"] for each in asking.get_calendars()["calendars"]]
+    assert f"{module_prefix}bad" not in [each["filter_id"] for each in asking.get_filters()["filters"]]
+    with pytest.raises(BadRequestError, match="already exists"):
+        ml.put_calendar(calendar_id=f"{module_prefix}bad")
+    for name in ("good", "bad"):
+        ml.delete_calendar(calendar_id=f"{module_prefix}{name}")
+    ml.delete_filter(filter_id=f"{module_prefix}bad")
 
 
 def test_a_job_is_opened_scored_forecast_and_closed(

@@ -342,6 +342,60 @@ def test_fields_that_are_not_offered_are_told(opened: Callable[..., Script]) -> 
     script.tab.get_by_text("12,000 fields can be used. Only the first 2 by name are offered.").wait_for()
 
 
+JOBS_PAGE = {
+    "template": "jobs.html",
+    "jobs": [{"id": "web", "error": None, "description": "", "detectors": ""}],
+    "state": {"may_edit": True},
+}
+HEALTH: dict[str, Any] = {
+    "dags": {stage: {"is_paused": False, "last_run": None, "next_run": None} for stage in ("train", "score", "forecast")},
+    "scored_until": None, "problem": None, "lag_seconds": 0, "snapshot": None, "alarms_last_week": 0, "quality": {},
+}  # fmt: skip
+
+
+def followed(opened: Callable[..., Script], *answers: Any) -> Script:
+    """The page of jobs, where a training was started and its run is told so, the last answer from then on."""
+    given = list(answers)
+
+    def answer(asked: Asked) -> Any:
+        if asked.path.endswith("/health"):
+            return HEALTH
+        if asked.method == "POST":
+            return {"run_id": "r1"}
+        return given.pop(0) if len(given) > 1 else given[0]
+
+    script = opened(answer, **JOBS_PAGE)
+    script.tab.clock.install()
+    script.tab.get_by_role("button", name="Train").click()
+    return script
+
+
+@pytest.mark.parametrize(("status", "told"), [(404, "There is no such run."), (403, "You may not see this.")])
+def test_a_run_that_is_gone_or_not_for_you_is_asked_for_once(opened: Callable[..., Script], status: int, told: str) -> None:
+    script = followed(opened, (status, {"detail": told}))
+    place = script.tab.locator("[data-of=last] .error")
+    place.get_by_text(told).wait_for()
+    script.tab.clock.run_for(60_000)
+    assert len(script.of("runs/train/r1")) == 1
+    assert "followed no longer" in place.inner_text()
+
+
+def test_a_run_is_asked_for_more_and_more_seldom_while_the_server_fails(opened: Callable[..., Script]) -> None:
+    down, running = (503, {"detail": "Elasticsearch does not answer."}), {"state": "running", "progress": 0.5}
+    script = followed(opened, down, down, down, down, running, {"state": "success", "progress": 1})
+    place = script.tab.locator("[data-of=last]")
+    for wait in (3, 6, 12, 24):
+        place.get_by_text(f"Asked again in {wait} s").wait_for()
+        before = len(script.of("runs/train/r1"))
+        script.tab.clock.run_for(wait * 1000 - 100)
+        assert len(script.of("runs/train/r1")) == before
+        script.tab.clock.run_for(200)
+    place.get_by_text("running").wait_for()
+    script.tab.clock.run_for(3100)
+    script.tab.get_by_text("train is done").wait_for()
+    assert len(script.of("runs/train/r1")) == 6
+
+
 def test_next_ends_where_the_api_gives_no_more(opened: Callable[..., Script]) -> None:
     page = {"count": 20_000, "records": [record("/a")] * 50}
     script = opened(lambda asked: page if asked.path == "records" else nothing(asked), **explorer_page())

@@ -16,7 +16,7 @@ from driftline.core.source import Source
 from driftline.core.timespan import iso
 from driftline.elastic import trained
 from driftline.elastic.bulk import bulk, index_action
-from driftline.elastic.indices import QUALITY
+from driftline.elastic.indices import JOBS, QUALITY
 from driftline.pipeline import analyze, documents, jobs, predicted, trainedmodels
 from driftline.pipeline.evaluation import evaluate
 from driftline.pipeline.infer import infer
@@ -314,6 +314,38 @@ def test_models_travel_as_files_and_come_into_force_when_somebody_says_so(client
     trained.delete(client, f"{prefix}elsewhere")
     with pytest.raises(SnapshotError, match="there is no trained model"):
         trainedmodels.apply(client, current["model_id"], ask)
+
+
+def test_a_model_is_asked_whose_definition_would_be_refused_today(client, prefix, classified) -> None:
+    analysis, _ = classified
+    description = trained.in_force(trained.list_(client, analysis.analytics_id))
+    definition = trained.definition(client, description)
+    covered = {**analysis.as_dict(), "analytics_id": f"{prefix}old", "source": {"index": [f"{analysis.dest.index}*"]}}
+    older = {**description, "model_id": f"{prefix}old-1", "analytics_id": f"{prefix}old"}
+    trained.write(client, {**older, "detail": {**description["detail"], "analysis": covered}}, definition)
+    (answer,) = trainedmodels.apply(client, older["model_id"], [{"path": "/admin", "size": 50_000}])
+    assert answer["tag_prediction"] == "attack"
+    data = trainedmodels.exported(client, older["model_id"])
+    trained.delete(client, f"{prefix}old")
+    assert trainedmodels.imported(client, data)["model_id"] == older["model_id"]
+    trained.delete(client, f"{prefix}old")
+
+
+def test_an_analysis_that_was_stored_before_a_rule_came_is_there_and_its_run_says_what_is_wrong(client, prefix, requests) -> None:
+    made = analysis_of(prefix, requests, classification())
+    jobs.save_analysis(client, made)
+    covered = {**made.as_dict(), "source": {"index": [f"{prefix}*", requests]}}
+    client.update(index=JOBS, id=f"analytics:{made.analytics_id}", doc={"definition": covered}, refresh=True)
+    try:
+        assert made.analytics_id in [each.analytics_id for each in jobs.list_analyses(client)]
+        found = jobs.load_analysis(made.analytics_id, client)
+        fill(client, made.dest.index, [{"size": 1}])
+        with pytest.raises(SourceIndexError, match="which is read from"):
+            analyze.run(client, found)
+        with pytest.raises(DefinitionError, match="results go into an index of their own"):
+            Analysis.parse(found.as_dict(), where="t")
+    finally:
+        jobs.delete_analysis(client, made.analytics_id)
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", b"\x1f\x8b\x08\x00broken"])

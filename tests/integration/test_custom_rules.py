@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.cli.app import app
+from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline.core.timespan import Window, iso
 from driftline.elastic import results
@@ -154,7 +155,6 @@ def test_a_file_that_is_no_calendar_is_refused_in_words(tmp_path):
 
 
 def test_a_broken_calendar_of_the_index_stops_the_jobs_that_it_is_about_and_no_other(client, prefix):
-    from driftline.core.errors import DefinitionError
     from driftline.elastic.indices import JOBS, ensure_templates
 
     ensure_templates(client)
@@ -171,5 +171,32 @@ def test_a_broken_calendar_of_the_index_stops_the_jobs_that_it_is_about_and_no_o
         assert known(client, other).calendars == ()
         with pytest.raises(DefinitionError, match="of_a_later_version"):
             known(client, one)
+        (listed,) = [each for each in stored(client) if each.id == f"{prefix}newer"]
+        assert "of_a_later_version" in str(listed.error)
+        assert listed.as_dict() == {"origin": "index", "calendar_id": f"{prefix}newer", "error": listed.error}
     finally:
-        client.delete(index=JOBS, id=f"calendar:{prefix}newer", refresh=True)
+        delete(client, "calendar", f"{prefix}newer")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "calendar_id: bad\njob_ids: [one, 'o?e*', web]\neventz: []\n",
+        "calendar_id: bad\njob_ids: [one, 'o?e*']\nevents: [{description: it's not: closed\n",
+    ],
+)
+def test_a_broken_file_stops_the_jobs_that_it_may_be_about_and_no_other(tmp_path, monkeypatch, write, text):
+    monkeypatch.setenv("DRIFTLINE_CALENDARS_DIR", str(tmp_path / "calendars"))
+    monkeypatch.setenv("DRIFTLINE_FILTERS_DIR", str(tmp_path / "filters"))
+    write(tmp_path / "calendars" / "bad.yaml", text)
+    write(tmp_path / "calendars" / "good.yaml", "calendar_id: good\njob_ids: [_all]\n")
+    write(tmp_path / "filters" / "safe.yaml", "filter_id: safe\nitemz: []\n")
+    one, other = (job_of(name, "web") for name in ("one", "other"))
+    asks = {"custom_rules": [{"scope": {"url": {"filter_id": "safe"}}}], "partition_field_name": "url"}
+    careful = Job.parse({**other.as_dict(), "detectors": [{"function": "count", **asks}]}, where="t")
+    assert [each.calendar_id for each in known(None, other).calendars] == ["good"]
+    with pytest.raises(DefinitionError, match=r"bad\.yaml"):
+        known(None, one)
+    with pytest.raises(DefinitionError, match="itemz: unknown field"):
+        known(None, careful)
+    assert [(each.id, bool(each.error)) for each in stored()] == [("bad", True), ("good", False), ("safe", True)]

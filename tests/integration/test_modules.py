@@ -8,12 +8,11 @@ import pytest
 from module_data import DAYS, INCIDENTS, MAPPINGS, START, TRAINED, documents, incident_at
 
 from driftline.core.errors import DefinitionError, SourceIndexError
-from driftline.core.job import Job
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results
 from driftline.elastic.bulk import bulk, index_action
-from driftline.pipeline.jobs import delete, list_definitions, save_signatures
+from driftline.pipeline.jobs import delete, list_jobs, save_signatures
 from driftline.pipeline.jobs import save as save_job
 from driftline.pipeline.modules import jobs_of, names, recognise, setup
 from driftline.pipeline.score import score
@@ -61,8 +60,8 @@ CASES = [(module, job) for module, jobs in EXPECTED.items() for job in jobs]
 
 def saved_job(client, job_id):
     """A job as it is stored."""
-    (text,) = [entry.text for entry in list_definitions(client) if entry.id == job_id]
-    return Job.model_validate_json(text)
+    (job,) = [job for job in list_jobs(client) if job.job_id == job_id]
+    return job
 
 
 @pytest.fixture(scope="module")

@@ -31,10 +31,10 @@ def list_(json: Json = False) -> None:
         return emit([as_json(entry) for entry in found])
     rows: list[list[object]] = []
     for entry in found:
-        if entry.text is None:
+        analysis = entry.definition
+        if not isinstance(analysis, Analysis):
             rows.append([entry.id, "broken", "", entry.error, ""])
             continue
-        analysis = Analysis.model_validate_json(entry.text)
         current = trained.in_force(trained.list_(client, entry.id))
         of = analysis.supervised.dependent_variable if analysis.supervised else ""
         shown = [f"{analysis.type} {of}".strip(), f"{', '.join(analysis.source.index)} → {analysis.dest.index}"]

@@ -23,13 +23,13 @@ Name = Annotated[str, typer.Argument(help="Its id.")]
 
 @calendars.command("list", epilog="Example: driftline calendars list --json")
 def list_calendars(json: Json = False) -> None:
-    """List all calendars."""
+    """List all calendars, those that are broken too."""
     _list("calendar", json, ["calendar", "from", "jobs", "events", "description"], _of_calendar)
 
 
 @filters.command("list", epilog="Example: driftline filters list")
 def list_filters(json: Json = False) -> None:
-    """List all filters."""
+    """List all filters, those that are broken too."""
     _list("filter", json, ["filter", "from", "items", "description"], lambda one: [len(one.items), one.description])
 
 
@@ -101,8 +101,12 @@ def _list(kind: Kind, json: bool, columns: list[str], row: Any) -> None:  # noqa
 
     found = [one for one in stored(connect()) if one.kind == kind]
     if json:
-        return emit([{"origin": one.origin, **one.definition.model_dump(mode="json", exclude_none=True)} for one in found])
-    table(f"{kind.title()}s", columns, [[one.id, one.origin, *row(one.definition)] for one in found])
+        return emit([one.as_dict() for one in found])
+    rows: list[list[object]] = []
+    for one in found:
+        there = [one.origin, *row(one.definition)] if one.definition else ["broken", *[""] * (len(columns) - 3), one.error]
+        rows.append([one.id, *there])
+    table(f"{kind.title()}s", columns, rows)
     return None
 
 

@@ -33,10 +33,10 @@ def list_(json: Json = False) -> None:
         return emit([as_json(entry) for entry in found])
     rows: list[list[object]] = []
     for entry in found:
-        if entry.text is None:
+        job = entry.definition
+        if not isinstance(job, Job):
             rows.append([entry.id, "broken", "", entry.error])
         else:
-            job = Job.model_validate_json(entry.text)
             rows.append([job.job_id, entry.origin, "; ".join(d.description for d in job.detectors), job.description])
     table("Jobs", ["job", "from", "detectors", "description"], rows)
     return None

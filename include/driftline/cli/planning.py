@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.cli.output import Json, emit, progress, safe, say, table
+
+if TYPE_CHECKING:
+    from driftline.pipeline.suggest import Proposal, Surveyed
 
 
 def estimate(
@@ -106,6 +109,15 @@ def suggest(
                 "kept": done,
             }
         )
+    _tell(index, seen, proposals, fitting)
+    for line in done:
+        say(safe(line))
+    if not done:
+        say("Keep them: --save, or --write include/jobs.")
+    return None
+
+
+def _tell(index: str, seen: Surveyed, proposals: list[Proposal], fitting: list[str]) -> None:
     cycles = " and ".join(word for word, there in (("daily", seen.daily), ("weekly", seen.weekly)) if there) or "no"
     say(f"{safe(index)}: {seen.documents:,} documents, {safe(seen.window)}; {cycles} cycle.")
     for note in seen.notes:
@@ -122,11 +134,6 @@ def suggest(
     table("Suggested jobs", ["job", "detector", "bucket span", "why"], rows)
     for module in fitting:
         say(f"There are ready jobs for such data: driftline modules setup {module} --index-pattern '{safe(index)}'")
-    for line in done:
-        say(safe(line))
-    if not done:
-        say("Keep them: --save, or --write include/jobs.")
-    return None
 
 
 def register(app: typer.Typer) -> None:

@@ -41,10 +41,10 @@ def list_(json: Json = False) -> None:
         return emit([as_json(entry) for entry in found])
     rows: list[list[object]] = []
     for entry in found:
-        if entry.text is None:
+        each = entry.definition
+        if not isinstance(each, Signatures):
             rows.append([entry.id, "broken", "", "", entry.error])
         else:
-            each = Signatures.model_validate_json(entry.text)
             spans = f"{format_span(each.span)} against {format_span(each.window)}"
             rows.append([each.signature_id, entry.origin, each.term, spans, each.description])
     table("Signatures", ["signatures", "from", "term", "compares", "description"], rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from driftline.core.definition import Definition, check_name
+from driftline.core.definition import Definition, check_name, newly_put
 from driftline.core.errors import SourceIndexError
 from driftline.core.job import NO_SCHEDULE, Cron
 from driftline.core.rules import Identifier
@@ -90,8 +90,8 @@ class _Supervised(Definition):
 
     @field_validator("prediction_field_name")
     @classmethod
-    def _free(cls, value: str | None) -> str | None:
-        if value is not None and value.partition(".")[0] in WRITTEN:
+    def _free(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if newly_put(info) and value is not None and value.partition(".")[0] in WRITTEN:
             raise ValueError(f"'{value}' is written beside the prediction; another name is expected")
         return value
 
@@ -193,17 +193,21 @@ class Analysis(Definition):
     inference: Inference | None = Field(None, description="Predictions for new documents, by the model in force.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Analysis:
-        places = {"dest.index": self.dest.index, **({"inference.dest": self.inference.dest} if self.inference else {})}
-        for place, index in places.items():
-            for read in (self.source.index, self.inference.index if self.inference else []):
-                if by := _covered(index, read):
-                    raise ValueError(f"{place}: '{index}' is read from (by '{by}'); results go into an index of their own")
+    def _consistent(self, info: ValidationInfo) -> Analysis:
+        if newly_put(info):
+            self._reads_no_results()
         if self.inference is not None and self.supervised is None:
             raise ValueError("inference: outlier detection makes no model that new documents could be given to")
         if self.inference is not None and self.inference.dest == self.dest.index:
             raise ValueError("inference.dest: each analysis replaces what dest.index holds, so predictions go elsewhere")
         return self
+
+    def _reads_no_results(self) -> None:
+        places = {"dest.index": self.dest.index, **({"inference.dest": self.inference.dest} if self.inference else {})}
+        for place, index in places.items():
+            for read in (self.source.index, self.inference.index if self.inference else []):
+                if by := _covered(index, read):
+                    raise ValueError(f"{place}: '{index}' is read from (by '{by}'); results go into an index of their own")
 
     @property
     def type(self) -> AnalysisType:

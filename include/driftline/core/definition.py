@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 
 from driftline.core.errors import DefinitionError, DriftlineError
 
@@ -70,6 +70,11 @@ def from_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever it says
         raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from None
 
 
+def newly_put(info: ValidationInfo) -> bool:
+    """Whether what is validated is put now: a rule that came later is no reason to lose what was stored before it."""
+    return not (info.context or {}).get("stored")
+
+
 class Definition(BaseModel):
     """Base of everything that is defined in a file: unknown fields are errors, values are frozen."""
 
@@ -77,14 +82,19 @@ class Definition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, data: object, *, where: str) -> Self:
+    def parse(cls, data: object, *, where: str, stored: bool = False) -> Self:
         """Validates plain data.
+
+        Args:
+            data: A mapping.
+            where: How errors call it.
+            stored: It was validated when it was put, by the rules of then; those that only new ones go by are left out.
 
         Raises:
             DefinitionError: What is wrong, in which field, what was expected and what to do.
         """
         try:
-            return cls.model_validate(dict(mapping(data, where)))
+            return cls.model_validate(dict(mapping(data, where)), context={"stored": stored})
         except ValidationError as error:
             raise _explain(error, cls, where) from None
 
@@ -99,7 +109,11 @@ class Definition(BaseModel):
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DefinitionError(f"the file cannot be read: {error}", where=str(path)) from None
-        return cls.parse(from_yaml(text, str(path)), where=str(path))
+        made = cls.parse(from_yaml(text, str(path)), where=str(path))
+        try:  # a query may hold whatever YAML can say; all else goes by JSON
+            return cls.parse(orjson.loads(orjson.dumps(made.as_dict())), where=str(path))
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"it holds what JSON has no words for: {error}", where=str(path)) from None
 
     def as_dict(self) -> dict[str, Any]:
         """The definition as plain JSON data, with defaults filled in and no nulls."""

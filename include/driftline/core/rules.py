@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
-from driftline.core.definition import Definition, identifier
+from driftline.core.definition import Definition, identifier, newly_put
 from driftline.core.errors import DefinitionError
 from driftline.core.timespan import Time, Window, iso, known_zone, parse_time
 
@@ -40,8 +40,8 @@ class Condition(Definition):
     value: float
 
     @model_validator(mode="after")
-    def _time_is_in_seconds(self) -> Condition:
-        if self.applies_to == "time" and abs(self.value) >= MILLISECONDS:
+    def _time_is_in_seconds(self, info: ValidationInfo) -> Condition:
+        if newly_put(info) and self.applies_to == "time" and abs(self.value) >= MILLISECONDS:
             raise ValueError(f"a time is in epoch seconds; {self.value:g} is beyond all times: are these milliseconds?")
         return self
 

@@ -9,22 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from elasticsearch import ConflictError, NotFoundError
+from elasticsearch import NotFoundError
 
 from driftline.core.timespan import Window, iso, parse_time
 from driftline.elastic import results
+from driftline.elastic.changes import change
 from driftline.elastic.client import talks_to_cluster
 from driftline.elastic.indices import RUNS, STATE, ensure_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from elasticsearch import Elasticsearch
 
     from driftline.core.results import Owner
 
 KIND, INFERRED, ALERTED = "scored", "inferred", "alerted"
-ATTEMPTS = 10  # another run changed the document in between; it only ever moves forward, so a few rounds settle it
 MAX_VERSIONS = 10_000
 
 
@@ -92,7 +90,7 @@ def advance(client: Elasticsearch, job: Owner, window: Window, note: dict[str, A
             "meaning": job.meaning,
         }
 
-    _change(client, job, further)
+    change(client, STATE, _name(job.job_id, job.version), further)
 
 
 @talks_to_cluster
@@ -102,32 +100,13 @@ def rewind(client: Elasticsearch, job: Owner, until: datetime) -> None:
     def back(stored: dict[str, Any] | None) -> dict[str, Any] | None:
         known = _scored(stored) if stored else None
         if stored is None or known is None or known.window.end <= until:
-            return None
+            return stored
         gap = Window(known.gap.start, min(known.gap.end, until)) if known.gap and known.gap.start < until else None
         document = {field: value for field, value in stored.items() if field not in ("gap", "detail")}
         document |= {"scored_from": iso(min(known.window.start, until)), "scored_until": iso(until)}
         return document | ({"gap": gap.as_dict()} if gap else {})
 
-    _change(client, job, back)
-
-
-def _change(client: Elasticsearch, job: Owner, changed: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> None:
-    """Stores what `changed` makes of a version's document (None: there is none, or nothing to store), also while others do."""
-    name = _name(job.job_id, job.version)
-    for _ in range(ATTEMPTS):
-        try:
-            found = client.get(index=STATE, id=name)
-            stored, unchanged = found["_source"], {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
-        except NotFoundError:
-            stored, unchanged = None, {"op_type": "create"}
-        document = changed(stored)
-        if document is None or document == stored:
-            return
-        try:
-            client.index(index=STATE, id=name, document=document, **unchanged)
-        except ConflictError:
-            continue
-        return
+    change(client, STATE, _name(job.job_id, job.version), back)
 
 
 def _gap(known: Scored, window: Window) -> Window | None:

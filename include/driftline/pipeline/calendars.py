@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
-from elasticsearch import ConflictError, NotFoundError
+from elasticsearch import NotFoundError
 
 from driftline.core.definition import from_yaml
 from driftline.core.errors import DefinitionError
 from driftline.core.feedback import Verdict
 from driftline.core.paths import calendars_dir, filters_dir
-from driftline.core.rules import Calendar, Filter, Known, about
+from driftline.core.rules import ALL, Calendar, Filter, Known, about
 from driftline.core.timespan import iso
-from driftline.elastic import feedback
+from driftline.elastic import changes, feedback
 from driftline.elastic.client import explained
 from driftline.elastic.indices import JOBS, ensure_templates
 
@@ -34,9 +35,14 @@ Kind = Literal["calendar", "filter"]
 MODELS: dict[Kind, type[Calendar | Filter]] = {"calendar": Calendar, "filter": Filter}
 FOLDERS = {"calendar": calendars_dir, "filter": filters_dir}
 MOST = 10_000
-ATTEMPTS = 10  # somebody else changed it in between
 C = TypeVar("C", Calendar, Filter)
+_WORDS = re.compile(r"[^\s,\[\]{}\"']+")
 _OF_ELASTIC = {"event_id", "calendar_id"}  # in its scheduled events
+
+
+def kind_of(model: type[Calendar] | type[Filter]) -> Kind:
+    """Of which kind definitions of a model are."""
+    return "calendar" if model is Calendar else "filter"
 
 
 @dataclass(frozen=True)
@@ -45,25 +51,28 @@ class Stored:
 
     Attributes:
         kind: Which of the two.
-        id: Its identifier.
+        id: Its identifier; the file's name without its ending where the definition cannot be read.
         origin: file or index.
         where: The file, or the document.
-        definition: It.
+        definition: It, or None when it is broken.
+        error: Why it is broken, or None.
     """
 
     kind: Kind
     id: str
     origin: Literal["file", "index"]
     where: str
-    definition: Calendar | Filter
+    definition: Calendar | Filter | None
+    error: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """It for machines: the definition, or its id and why it is broken."""
+        definition = self.definition.as_dict() if self.definition else {f"{self.kind}_id": self.id, "error": self.error}
+        return {"origin": self.origin, **definition}
 
 
 def stored(client: Elasticsearch | None = None) -> list[Stored]:
-    """All calendars and filters; files win over the index where both have an id.
-
-    Raises:
-        DefinitionError: One of them is broken. Without it, something would be an anomaly that is none.
-    """
+    """All calendars and filters, broken ones too; files win over the index where both have an id."""
     found: dict[tuple[str, str], Stored] = {}
     for one in [*_files(), *(_indexed(client) if client is not None else ())]:
         found.setdefault((one.kind, one.id), one)
@@ -74,9 +83,11 @@ def known(client: Elasticsearch | None, job: Job) -> Known:
     """What a job's rules refer to, and what was said of its records.
 
     Raises:
-        DefinitionError: As `stored`; of those of the index, one that is about the job.
+        DefinitionError: A broken one may be about the job. Without it, something would be an anomaly that is none.
     """
-    entries = [*_files(), *(_indexed(client, job) if client is not None else ())]
+    entries = [*_files(job), *(_indexed(client, job) if client is not None else ())]
+    if broken := next((one for one in entries if one.error), None):
+        raise DefinitionError(str(broken.error))
     first = {(one.kind, one.id): one.definition for one in reversed(entries)}
     found = [first[name] for name in sorted(first)]
     filters = {one.filter_id: tuple(one.items) for one in found if isinstance(one, Filter)}
@@ -85,16 +96,33 @@ def known(client: Elasticsearch | None, job: Job) -> Known:
     return Known(filters, calendars, tuple(Verdict.of(each["_id"], each) for each in said))
 
 
-def _files() -> Iterator[Stored]:
+def _files(job: Job | None = None) -> Iterator[Stored]:
+    """Those of files; of broken ones all, or what may be about a job: they take nothing away from the other jobs."""
     for kind, model in MODELS.items():
         folder = FOLDERS[kind]()
         for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-            one = model.load(path)
-            yield Stored(kind, getattr(one, f"{kind}_id"), "file", str(path), one)
+            try:
+                one = model.load(path)
+                yield Stored(kind, getattr(one, f"{kind}_id"), "file", str(path), one, None)
+            except DefinitionError as error:
+                if job is None or _may_concern(job, kind, path.stem, _broken(path)):
+                    yield Stored(kind, path.stem, "file", str(path), None, str(error))
+
+
+def _broken(path: Path) -> Mapping[str, Any]:
+    """What a broken file says all the same; where it is no YAML either, each of its words may name a job."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = from_yaml(text, str(path))
+    except DefinitionError:
+        return {"job_ids": _WORDS.findall(text)}
+    except (OSError, UnicodeDecodeError):
+        return {"job_ids": [ALL]}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _indexed(client: Elasticsearch, job: Job | None = None) -> Iterator[Stored]:
-    """Those of the index, all or what may be about a job: one that is broken takes nothing away from the other jobs."""
+    """Those of the index, all or what may be about a job."""
     with explained(f"index {JOBS}"):
         query = {"terms": {"kind": list(MODELS)}}
         hits = client.search(index=JOBS, size=MOST, query=query, ignore_unavailable=True)["hits"]["hits"]
@@ -102,13 +130,17 @@ def _indexed(client: Elasticsearch, job: Job | None = None) -> Iterator[Stored]:
         kind, name, where = hit["_source"]["kind"], hit["_source"]["id"], f"{JOBS}/{hit['_id']}"
         definition = hit["_source"]["definition"]
         if job is None or _may_concern(job, kind, name, definition):
-            yield Stored(kind, name, "index", where, MODELS[kind].parse(definition, where=where))
+            try:
+                yield Stored(kind, name, "index", where, MODELS[kind].parse(definition, where=where, stored=True), None)
+            except DefinitionError as error:
+                yield Stored(kind, name, "index", where, None, str(error))
 
 
 def _may_concern(job: Job, kind: Kind, name: str, definition: Mapping[str, Any]) -> bool:
     if kind == "calendar":
         ids = definition.get("job_ids", [])
         return not isinstance(ids, list) or about(job, ids)
+    name = definition.get("filter_id", name)
     return any(scope.filter_id == name for each in job.detectors for rule in each.custom_rules for scope in rule.scope.values())
 
 
@@ -167,27 +199,23 @@ def change(client: Elasticsearch, model: type[C], name: str, changed: Callable[[
         changed: Gives the new definition; asked again where somebody else's change came first.
 
     Raises:
-        DefinitionError: There is none, or its new definition is wrong, or others change it all the time.
+        DefinitionError: There is none, or its new definition is wrong.
     """
-    kind = next(kind for kind, each in MODELS.items() if each is model)
-    with explained(f"{kind} {name}"):
-        for _ in range(ATTEMPTS):
-            try:
-                found = client.get(index=JOBS, id=f"{kind}:{name}")
-            except NotFoundError:
-                raise DefinitionError(f"there is no {kind} '{name}'") from None
-            before = model.parse(found["_source"]["definition"], where=f"{JOBS}/{kind}:{name}")
-            one = model.parse(changed(before), where=kind)
-            unchanged = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
-            with contextlib.suppress(ConflictError):
-                client.index(index=JOBS, id=found["_id"], document=as_document(one), refresh="wait_for", **unchanged)
-                return one
-    raise DefinitionError(f"{kind} '{name}' is changed by others all the time", fix="Try again.")
+    kind = kind_of(model)
+
+    def fresh(stored: dict[str, Any] | None) -> dict[str, Any]:
+        if stored is None:
+            raise DefinitionError(f"there is no {kind} '{name}'")
+        before = model.parse(stored["definition"], where=f"{JOBS}/{kind}:{name}", stored=True)
+        return as_document(model.parse(changed(before), where=kind))
+
+    document = changes.change(client, JOBS, f"{kind}:{name}", fresh, refresh="wait_for")
+    return model.parse((document or {})["definition"], where=kind)
 
 
 def as_document(one: Calendar | Filter) -> dict[str, Any]:
     """A calendar or filter as the index has it."""
-    kind: Kind = "calendar" if isinstance(one, Calendar) else "filter"
+    kind = kind_of(type(one))
     definition = orjson.loads(one.model_dump_json())
     return {"id": definition[f"{kind}_id"], "kind": kind, "updated": iso(datetime.now(UTC)), "definition": definition}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import orjson
@@ -55,6 +55,12 @@ class Found:
         self.analysis, self.model, self.model_id = analysis, model, model_id
         self.truth, self.learned, self.held = truth, learned, held
         self.rows, self.predicted = model.predict(table)
+
+    @classmethod
+    def of_new(cls, analysis: Analysis, model: Model, table: pa.Table, model_id: str) -> Self:
+        """What it says of documents that have no label, and were not learned from."""
+        none = np.zeros(table.num_rows, dtype=bool)
+        return cls(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), none, none, model_id)
 
     @cached_property
     def assigned(self) -> NDArray[np.int64]:

@@ -76,12 +76,7 @@ def infer(
     window = _window(client, analysis, start, end, started)
     index, where = settings.index or analysis.source.index, f"analytics {analysis.analytics_id}, inference"
     model = promotion.load(client, description)
-    types = field_types(client, index, where=where)
-    if settings.time_field not in types:
-        raise SourceIndexError(
-            f"no field '{settings.time_field}' in the index", where=f"{where}.time_field",
-            expected="the field that tells which documents are new",
-        )  # fmt: skip
+    types = _types(client, index, settings.time_field, where)
     query = {"bool": {"filter": [settings.query, between(settings.time_field, window)]}}
     destination.check(client, analysis, settings.dest, index, "inference.dest")
     told: dict[str, Any] = {"model_id": description["model_id"], **window.as_dict()}
@@ -100,8 +95,7 @@ def infer(
         progress=progress,
     )
     table = read(handle["uri"])
-    nothing = np.zeros(table.num_rows, dtype=bool)
-    found = Found(analysis, model, table, np.zeros(table.num_rows, dtype=np.int64), nothing, nothing, description["model_id"])
+    found = Found.of_new(analysis, model, table, description["model_id"])
     moved = drift.moved(found.rows, model.profile, model.encoder.categorical, model.encoder.names)
     verdict = _gate(client, analysis, window, model, known, moved, table.num_rows, run)
     results = f"{place}/results.parquet"
@@ -110,6 +104,17 @@ def infer(
     written = destination.write(client, analysis, settings.dest, index, handle["uri"], results, progress=progress)
     facts = {"documents": handle["rows"], "written": written.total, "predicted": _predicted(found), "moved": moved[:10]}
     return {**_done(client, analysis, run, started, {**told, **facts}, verdict["verdict"]), "quality": verdict}
+
+
+def _types(client: Elasticsearch, index: list[str], time_field: str, where: str) -> dict[str, str]:
+    """The types of the index' fields, among which is that of time."""
+    types = field_types(client, index, where=where)
+    if time_field not in types:
+        raise SourceIndexError(
+            f"no field '{time_field}' in the index", where=f"{where}.time_field",
+            expected="the field that tells which documents are new",
+        )  # fmt: skip
+    return types
 
 
 def _window(

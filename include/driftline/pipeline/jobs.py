@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import textwrap
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import orjson
 import yaml
 from elasticsearch import NotFoundError
 
@@ -57,7 +56,7 @@ class Entry:
         kind: job, source or analytics.
         origin: file or index.
         where: The file, or the document.
-        text: The validated definition as JSON, or None when it is broken.
+        definition: It, or None when it is broken.
         error: Why it is broken, or None.
     """
 
@@ -65,7 +64,7 @@ class Entry:
     kind: Kind
     origin: Literal["file", "index"]
     where: str
-    text: str | None
+    definition: Definition | None
     error: str | None
 
 
@@ -84,7 +83,7 @@ def _of_its_own(entry: Entry, taken: Collection[tuple[Kind, str]]) -> Entry:
     owner = _owner(entry.id, taken) or entry.kind
     if entry.kind == "source" or owner == entry.kind:
         return entry
-    return replace(entry, text=None, error=f"{entry.where}: {_KINDS[entry.kind][2]} '{entry.id}' is the id of a {owner}")
+    return replace(entry, definition=None, error=f"{entry.where}: {_KINDS[entry.kind][2]} '{entry.id}' is the id of a {owner}")
 
 
 def _owner(name: str, taken: Collection[tuple[Kind, str]]) -> Kind | None:
@@ -101,21 +100,19 @@ def owners(client: Elasticsearch) -> dict[str, Kind]:
 
 def list_jobs(client: Elasticsearch | None = None) -> list[Job]:
     """All jobs that can be read, as they are defined: without the filters, calendars and feedback that they go by."""
-    entries = [entry for entry in list_definitions(client) if entry.kind == "job"]
-    return [Job.model_validate_json(entry.text) for entry in entries if entry.text is not None]
+    return [entry.definition for entry in list_definitions(client) if isinstance(entry.definition, Job)]
 
 
 def list_learners(client: Elasticsearch | None = None) -> list[Job | Signatures]:
     """All jobs and signatures that can be read: what has snapshots."""
-    entries = [entry for entry in list_definitions(client) if entry.kind == "signatures"]
-    return [*list_jobs(client), *(Signatures.model_validate_json(entry.text) for entry in entries if entry.text is not None)]
+    return [entry.definition for entry in list_definitions(client) if isinstance(entry.definition, Job | Signatures)]
 
 
 def _files(kind: Kind, folder: Path, model: type[Definition]) -> list[Entry]:
     entries: dict[str, Entry] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         entry = _read(kind, path, model)
-        if entry.id in entries and entry.text is not None:
+        if entry.id in entries and entry.definition is not None:
             other = entries[entry.id].where
             entry = Entry(path.stem, kind, "file", str(path), None, f"{path}: {_KINDS[kind][2]} '{entry.id}' is taken by {other}")
         entries.setdefault(entry.id, entry)
@@ -127,7 +124,7 @@ def _read(kind: Kind, path: Path, model: type[Definition]) -> Entry:
         definition = model.load(path)
     except DriftlineError as error:
         return Entry(path.stem, kind, "file", str(path), None, str(error))
-    return Entry(getattr(definition, _KINDS[kind][2]), kind, "file", str(path), orjson.dumps(definition.as_dict()).decode(), None)
+    return Entry(getattr(definition, _KINDS[kind][2]), kind, "file", str(path), definition, None)
 
 
 def _indexed(client: Elasticsearch) -> list[Entry]:
@@ -138,8 +135,8 @@ def _indexed(client: Elasticsearch) -> list[Entry]:
     for hit in hits:
         where, name, kind = f"{JOBS}/{hit['_id']}", hit["_source"]["id"], hit["_source"]["kind"]
         try:
-            text = orjson.dumps(_KINDS[kind][1].parse(hit["_source"]["definition"], where=where).as_dict()).decode()
-            entries.append(Entry(name, kind, "index", where, text, None))
+            definition = _KINDS[kind][1].parse(hit["_source"]["definition"], where=where, stored=True)
+            entries.append(Entry(name, kind, "index", where, definition, None))
         except DriftlineError as error:
             entries.append(Entry(name, kind, "index", where, None, str(error)))
     return entries
@@ -175,8 +172,7 @@ def load_analysis(analytics_id: str, client: Elasticsearch | None = None) -> Ana
 
 def list_analyses(client: Elasticsearch | None = None) -> list[Analysis]:
     """All analyses that can be read."""
-    entries = [entry for entry in list_definitions(client) if entry.kind == "analytics"]
-    return [Analysis.model_validate_json(entry.text) for entry in entries if entry.text is not None]
+    return [entry.definition for entry in list_definitions(client) if isinstance(entry.definition, Analysis)]
 
 
 def load_signatures(signature_id: str, client: Elasticsearch | None = None) -> Signatures:
@@ -197,9 +193,9 @@ def _load(kind: Kind, model: type[D], name: str, client: Elasticsearch | None) -
     if names_file(name):
         return model.load(Path(name))
     entry = _find(kind, name, client)
-    if entry.text is None:
+    if not isinstance(entry.definition, model):
         raise DefinitionError(str(entry.error))
-    return model.parse(orjson.loads(entry.text), where=entry.where)
+    return entry.definition
 
 
 def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
@@ -366,8 +362,5 @@ def delete_analysis(client: Elasticsearch, analytics_id: str) -> dict[str, int]:
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
-    """An entry for machines."""
-    data = asdict(entry)
-    data["definition"] = orjson.loads(entry.text) if entry.text else None
-    del data["text"]
-    return data
+    """An entry for machines: the definition as plain data, or why it is broken."""
+    return {**vars(entry), "definition": entry.definition.as_dict() if entry.definition else None}

@@ -118,9 +118,8 @@ def create_signatures(client: Elasticsearch, given: Mapping[str, Any]) -> tuple[
 
 def all_signatures(client: Elasticsearch) -> list[Signatures]:
     """All signatures that came from loudml's API."""
-    entries = [each for each in list_definitions(client) if each.kind == "signatures" and each.text is not None]
-    found = [Signatures.model_validate_json(each.text or "") for each in entries]
-    return [each for each in found if "name" in each.loudml]
+    found = [each.definition for each in list_definitions(client)]
+    return [each for each in found if isinstance(each, Signatures) and "name" in each.loudml]
 
 
 def described_signatures(found: Signatures) -> dict[str, Any]:

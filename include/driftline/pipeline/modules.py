@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-
-from driftline.core.definition import from_yaml
+from driftline.core.definition import Definition, from_yaml
 from driftline.core.errors import DefinitionError, SourceIndexError
 from driftline.core.job import Datafeed
 from driftline.core.module import Module, fill
@@ -187,12 +185,12 @@ def setup(
     jobs = _wanted(name, jobs_of(name, prefix=prefix, index_pattern=index_pattern), only, prefix)
     if historical:
         jobs = [_as_historical(job) for job in jobs]
-    texts = {entry.id: entry.text for entry in list_definitions(client) if entry.kind == "job"}
+    there = {entry.id: entry.definition for entry in list_definitions(client) if entry.kind == "job"}
     taken = owners(client)
     done: list[Outcome] = []
     notes: list[str] = []
     for job in jobs:
-        outcome = _set_up(client, job, texts.get(job.job_id), taken.get(job.job_id), dry_run)
+        outcome = _set_up(client, job, there.get(job.job_id), taken.get(job.job_id), dry_run)
         done.append(outcome)
         if not notes and not historical and outcome.status != "skipped":
             notes = _too_old(client, job)
@@ -219,10 +217,10 @@ def _as_historical(job: Job) -> Job:
     return job.model_copy(update={"datafeed": Datafeed.model_validate(feed)})
 
 
-def _set_up(client: Elasticsearch, job: Job, there: str | None, owner: str | None, dry_run: bool) -> Outcome:
+def _set_up(client: Elasticsearch, job: Job, there: Definition | None, owner: str | None, dry_run: bool) -> Outcome:
     if why := _lacking(client, job):
         return Outcome(job.job_id, "skipped", why)
-    if there is not None and orjson.loads(there) == orjson.loads(orjson.dumps(job.as_dict())):
+    if there is not None and there.as_dict() == job.as_dict():
         return Outcome(job.job_id, "unchanged")
     if owner:
         rather = f", or: driftline jobs delete {job.job_id}" if owner == "job" else ""

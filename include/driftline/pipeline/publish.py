@@ -85,12 +85,7 @@ def write(
     inside = _around(job, window)
     parts.append(results.replace(client, job, inside, map(_encoded, events), types=["event"]))
     if not partitions:
-        noted = dict(plan.get("data") or {})
-        if late := noted.pop("late", None):
-            text = told_late(late, job)
-            annotate(client, job.job_id, Window.parse(late["start"], late["end"]), text, event=DELAYED)
-        versions.note_change(client, job)
-        state.advance(client, job, window, noted or None)
+        _advance(client, job, window, dict(plan.get("data") or {}))
     buckets = [document for _, document in summary if document["result_type"] == "bucket"]
     here = [event["driftline"]["event"] for _, event in events if milliseconds(window.start) <= event["timestamp"]]
     outcome = {
@@ -110,6 +105,14 @@ def write(
         window_start=plan["start"], window_end=plan["end"], detail={**outcome, "segments": plan["segments"]},
     )  # fmt: skip
     return outcome
+
+
+def _advance(client: Elasticsearch, job: Job, window: Window, noted: dict[str, Any]) -> None:
+    """Notes how far the job is scored, and what was found on the way: late data, and that it was changed."""
+    if late := noted.pop("late", None):
+        annotate(client, job.job_id, Window.parse(late["start"], late["end"]), told_late(late, job), event=DELAYED)
+    versions.note_change(client, job)
+    state.advance(client, job, window, noted or None)
 
 
 def _found(scored: list[dict[str, Any]]) -> tuple[list[tuple[str, dict[str, Any]]], Looks]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from elasticsearch import ConflictError
 
-from driftline.core.errors import ClusterError, DefinitionError
+from driftline.core.errors import DefinitionError
 from driftline.core.rules import Calendar, ScheduledEvent
-from driftline.elastic.client import explained
+from driftline.elastic import changes
 from driftline.elastic.indices import JOBS, ensure_templates
 from driftline.pipeline.calendars import as_document, stored
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 SUFFIX = "-suppressions"
 LONGEST = 64  # characters of an id
-TRIES = 5
 
 Events = list[ScheduledEvent]
 
@@ -95,27 +92,13 @@ def _change(client: Elasticsearch, name: str, fresh: Calendar | None, change: Ca
     if any(one.id == name and one.origin == "file" for one in stored(client)):
         raise DefinitionError(f"calendar '{name}' is defined in a file", fix="Rename it: its name is that of the suppressions.")
     ensure_templates(client)
-    for _ in range(TRIES):
-        with explained(f"calendar {name}"):
-            hit = client.options(ignore_status=404).get(index=JOBS, id=f"calendar:{name}").body
-        there = Calendar.parse(hit["_source"]["definition"], where=name) if hit.get("found") else fresh
-        if there is None:
-            return
-        changed = there.model_copy(update={"events": change(there.events)})
-        with explained(f"calendar {name}"), contextlib.suppress(ConflictError):
-            _replace(client, changed, hit)
-            return
-    raise ClusterError(f"calendar '{name}' is being changed by others", fix="Try again.")
 
+    def changed(found: dict[str, Any] | None) -> dict[str, Any] | None:
+        there = Calendar.parse(found["definition"], where=name, stored=True) if found else fresh
+        events = change(there.events) if there else []
+        return as_document(there.model_copy(update={"events": events})) if there and events else None
 
-def _replace(client: Elasticsearch, changed: Calendar, hit: dict[str, Any]) -> None:
-    """Writes a calendar over what was read, unless it is another by now."""
-    place: dict[str, Any] = {"index": JOBS, "id": f"calendar:{changed.calendar_id}", "refresh": "wait_for"}
-    read = {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]} if hit.get("found") else {}
-    if changed.events:
-        client.index(document=as_document(changed), **place, **(read or {"op_type": "create"}))
-    elif read:
-        client.delete(**place, **read)
+    changes.change(client, JOBS, f"calendar:{name}", changed, refresh="wait_for")
 
 
 def _told(calendar: Calendar, event: ScheduledEvent) -> dict[str, Any]:

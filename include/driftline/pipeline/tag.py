@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import orjson
 
 from driftline.core.errors import DefinitionError
@@ -43,10 +42,8 @@ class Tagger:
         """The rows (JSON objects) with predictions in the analysis' results field."""
         if not bodies:
             return bodies
-        nothing = np.zeros(len(bodies), dtype=bool)
         table = table_of(self._model, [orjson.loads(body) for body in bodies], strict=False)
-        zeros = np.zeros(len(bodies), dtype=np.int64)
-        found = Found(self._analysis, self._model, table, zeros, nothing, nothing, self._model_id).results()
+        found = Found.of_new(self._analysis, self._model, table, self._model_id).results()
         head = b"," + orjson.dumps(self._analysis.dest.results_field) + b":"
         return [
             b"%b%b%b}" % (body[:-1], head if len(body) > 2 else head[1:], orjson.dumps(said))

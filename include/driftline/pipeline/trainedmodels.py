@@ -8,7 +8,6 @@ import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 
 from driftline.analytics.model import Model
@@ -74,7 +73,8 @@ def imported(client: Elasticsearch, data: bytes, *, analytics_id: str | None = N
         description, definition = found["description"], found["definition"]
         if found["format"] != FORMAT:
             raise KeyError("format")
-        name, analysis = str(description["model_id"]), Analysis.parse(description["detail"]["analysis"], where=where)
+        name = str(description["model_id"])
+        analysis = Analysis.parse(description["detail"]["analysis"], where=where, stored=True)
         predicted = analysis.supervised
         if predicted is None:
             raise KeyError("dependent_variable")
@@ -120,13 +120,9 @@ def apply(
     if len(documents) > MOST_DOCUMENTS:
         raise DefinitionError(f"{len(documents):,} documents at once", where="docs", expected=f"at most {MOST_DOCUMENTS:,}")
     description = trained.describe(client, model_id)
-    analysis = Analysis.parse(description["detail"]["analysis"], where=f"trained model {model_id}")
+    analysis = Analysis.parse(description["detail"]["analysis"], where=f"trained model {model_id}", stored=True)
     model = promotion.load(client, description)
-    nothing = np.zeros(len(documents), dtype=bool)
-    found = Found(
-        analysis, model, table_of(model, documents), np.zeros(len(documents), dtype=np.int64), nothing, nothing, model_id
-    )
-    return found.results(10 if explained else None)
+    return Found.of_new(analysis, model, table_of(model, documents), model_id).results(10 if explained else None)
 
 
 def put_in_force(client: Elasticsearch, model_id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from driftline.core.errors import DataError, WindowError
+from driftline.core.source import Source
 from driftline.core.timespan import iso, parse_time
 from driftline.elastic.indices import TRUTH
 from driftline.elastic.results import scan
@@ -127,8 +128,8 @@ def _from_document(document: dict[str, Any]) -> Fact:
 def stored_truth(client: Elasticsearch, job: Job, window: Window) -> list[Fact] | None:
     """What the generator injected into the job's indices in a window; None where nothing was generated."""
     indices = set(job.datafeed.indices)
-    made = [orjson.loads(entry.text) for entry in list_definitions(client) if entry.kind == "source" and entry.text]
-    names = indices | {source["source_id"] for source in made if source.get("index") in indices}
+    made = [entry.definition for entry in list_definitions(client)]
+    names = indices | {each.source_id for each in made if isinstance(each, Source) and each.index in indices}
     found = [hit["_source"] for hit in scan(client, {"terms": {"source_id": sorted(names)}}, index=TRUTH)]
     if not found:
         return None

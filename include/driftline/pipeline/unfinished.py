@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline.core.timespan import iso
 from driftline.elastic.client import talks_to_cluster
@@ -14,6 +16,7 @@ from driftline.elastic.indices import JOBS, ensure_templates
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+log = logging.getLogger(__name__)
 KIND = "elastic_job"
 MOST = 10_000
 
@@ -47,11 +50,8 @@ def drop(client: Elasticsearch, job_id: str) -> None:
 
 
 def listed(client: Elasticsearch) -> dict[str, Unfinished]:
-    """All of them, by id."""
-    return {
-        name: Unfinished(each["body"], Job.parse(each["former"], where=f"{JOBS}/{KIND}:{name}") if each["former"] else None)
-        for name, each in _stored(client).items()
-    }
+    """All of them, by id; of one whose former definition cannot be read, it is as if it never had a datafeed."""
+    return {name: Unfinished(each["body"], _former(name, each["former"])) for name, each in _stored(client).items()}
 
 
 def names(client: Elasticsearch) -> set[str]:
@@ -63,3 +63,13 @@ def names(client: Elasticsearch) -> set[str]:
 def _stored(client: Elasticsearch) -> dict[str, dict[str, Any]]:
     hits = client.search(index=JOBS, size=MOST, query={"term": {"kind": KIND}}, ignore_unavailable=True)["hits"]["hits"]
     return {hit["_source"]["id"]: hit["_source"]["definition"] for hit in hits}
+
+
+def _former(name: str, definition: dict[str, Any] | None) -> Job | None:
+    if definition is None:
+        return None
+    try:
+        return Job.parse(definition, where=f"{JOBS}/{KIND}:{name}", stored=True)
+    except DefinitionError as error:
+        log.warning("What the job was while it had a datafeed cannot be read: %s", error)
+        return None

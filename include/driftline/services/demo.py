@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from driftline.core.errors import ServiceError
-from driftline.core.job import Job
 from driftline.core.timespan import Window, iso
 from driftline.elastic.client import connect, own_cluster
 from driftline.elastic.indices import TRUTH
 from driftline.pipeline.ingest_generated import write_truth
-from driftline.pipeline.jobs import list_definitions, load_source
+from driftline.pipeline.jobs import list_jobs, load_source
 from driftline.services import control, findings
 from driftline.services.api import AirflowApi
 from driftline.services.runs import Run, follow
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
 
     from elasticsearch import Elasticsearch
 
+    from driftline.core.job import Job
     from driftline.core.source import Source
     from driftline.services.runs import Progress
 
@@ -114,8 +112,7 @@ def demo_jobs() -> list[Job]:
     Raises:
         ServiceError: There is none.
     """
-    entries = [entry for entry in list_definitions() if entry.kind == "job" and entry.id.startswith(PREFIX)]
-    jobs = [Job.parse(orjson.loads(entry.text), where=entry.where) for entry in entries if entry.text is not None]
+    jobs = [job for job in list_jobs() if job.job_id.startswith(PREFIX)]
     if not jobs:
         raise ServiceError(f"there is no job whose name begins with '{PREFIX}'", where="include/jobs")
     return jobs

@@ -53,6 +53,19 @@ def test_a_destination_that_a_pattern_leaves_out_is_not_read_from() -> None:
     assert made.dest.index == "requests-out"
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"source": {"index": "requests*"}},
+        {"analysis": {"classification": {"dependent_variable": "tag", "prediction_field_name": "model_id"}}},
+    ],
+)
+def test_what_was_stored_before_a_rule_came_can_be_read(changed: dict) -> None:
+    assert Analysis.parse({**BASE, **changed}, where="t", stored=True).analytics_id == "web"
+    with pytest.raises(DefinitionError, match="predictions go elsewhere"):  # a rule that was always there
+        Analysis.parse({**BASE, **changed, "inference": {"dest": "requests-out"}}, where="t", stored=True)
+
+
 def test_only_what_is_learned_makes_a_new_version() -> None:
     made = Analysis.parse(BASE, where="t")
     same = Analysis.parse({**BASE, "description": "x", "schedule": "0 1 * * *", "inference": {"dest": "new"}}, where="t")

@@ -6,6 +6,7 @@ from driftline.core.errors import DefinitionError
 from driftline.core.functions import FUNCTIONS, find_function
 from driftline.core.job import Job
 from driftline.pipeline.calendars import read
+from driftline.pipeline.jobs import list_definitions
 
 
 def job(**changes):
@@ -95,6 +96,32 @@ def test_a_value_that_cannot_be_is_an_error_of_its_file(tmp_path, value):
         Job.load(path)
     with pytest.raises(DefinitionError, match=r"impossible\.yaml: not valid YAML"):
         read("calendar", path)
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999999", '"\\ud800"', "!!binary gIGC"])
+def test_a_value_that_json_has_no_words_for_is_an_error_of_its_file(tmp_path, monkeypatch, write, value):
+    monkeypatch.setenv("DRIFTLINE_JOBS_DIR", str(tmp_path))
+    feed = f"datafeed: {{indices: web, query: {{term: {{x: {value}}}}}}}"
+    write(tmp_path / "bad.yaml", f"job_id: bad\ndetectors: [{{function: count}}]\n{feed}\n")
+    write(tmp_path / "good.yaml", "job_id: good\ndetectors: [{function: count}]\ndatafeed: {indices: web}\n")
+    bad, good = (entry for entry in list_definitions() if entry.kind == "job")
+    assert "it holds what JSON has no words for" in str(bad.error)
+    assert good.error is None
+
+
+def test_a_query_of_a_file_is_as_json_has_it(write, tmp_path):
+    feed = "datafeed: {indices: web, query: {terms: {status: {200: x}}}}"
+    made = Job.load(write(tmp_path / "a.yaml", f"job_id: a\ndetectors: [{{function: count}}]\n{feed}\n"))
+    assert made.datafeed.query == {"terms": {"status": {"200": "x"}}}
+    assert made.version
+
+
+def test_a_rule_that_was_stored_with_a_time_in_milliseconds_can_be_read():
+    rule = {"conditions": [{"applies_to": "time", "operator": "gt", "value": 1.7e12}]}
+    data = {"job_id": "a", "detectors": [{"function": "count", "custom_rules": [rule]}], "datafeed": {"indices": "web"}}
+    assert Job.parse(data, where="t", stored=True).detectors[0].custom_rules[0].conditions[0].value == 1.7e12
+    with pytest.raises(DefinitionError, match="are these milliseconds"):
+        Job.parse(data, where="t")
 
 
 def test_a_definition_reads_back_from_its_own_json():

@@ -15,8 +15,7 @@ Definition = Annotated[dict[str, Any], Body()]
 
 
 def _listed(client: ClusterDep, kind: stored.Kind) -> dict[str, Any]:
-    found = [each for each in stored.stored(client) if each.kind == kind]
-    shown = [{"origin": each.origin, **each.definition.as_dict()} for each in found]
+    shown = [each.as_dict() for each in stored.stored(client) if each.kind == kind]
     return {"count": len(shown), f"{kind}s": shown}
 
 
@@ -33,7 +32,7 @@ def _put(client: ClusterDep, kind: stored.Kind, name: str, definition: dict[str,
 
 @router.get("/calendars")
 def calendars(client: ClusterDep, user: ReaderDep) -> dict[str, Any]:
-    """All calendars."""
+    """All calendars; broken ones with what is wrong."""
     return _listed(client, "calendar")
 
 
@@ -52,7 +51,7 @@ def delete_calendar(client: ClusterDep, calendar_id: str) -> dict[str, Any]:
 
 @router.get("/filters")
 def filters(client: ClusterDep, user: ReaderDep) -> dict[str, Any]:
-    """All filters."""
+    """All filters; broken ones with what is wrong."""
     return _listed(client, "filter")
 
 

@@ -57,11 +57,6 @@ def _event(calendar_id: str, event: ScheduledEvent) -> dict[str, Any]:
     }
 
 
-def _all(client: ClusterDep) -> dict[str, Calendar]:
-    found = {name: each.definition for name, each in known.listed(client, "calendar").items()}
-    return {name: each for name, each in found.items() if isinstance(each, Calendar)}
-
-
 def _changed(client: ClusterDep, name: str, changed: Callable[[Calendar], dict[str, Any]]) -> Calendar:
     known.changeable(client, "calendar", name)
     return stored.change(client, Calendar, name, lambda calendar: {**calendar.as_dict(), **changed(calendar)})
@@ -76,9 +71,7 @@ def put(
     named(calendar_id, given, "calendar_id")
     if unknown := sorted(given.keys() - FIELDS):
         raise wrong(f"[{unknown[0]}] unknown field of a calendar; events are posted to /events")
-    made = known.make(client, "calendar", calendar_id, {**given, "calendar_id": calendar_id})
-    assert isinstance(made, Calendar)
-    return _shown(made)
+    return _shown(known.make(client, Calendar, calendar_id, {**given, "calendar_id": calendar_id}))
 
 
 @router.api_route("", methods=["GET", "POST"])
@@ -89,7 +82,7 @@ def get_all(client: ClusterDep, user: ReaderDep, page: PagedDep) -> dict[str, An
 
 
 def _matching(client: ClusterDep, names: str) -> list[Calendar]:
-    return matching(_all(client), names, what="No calendar with id")
+    return matching(known.readable(client, Calendar), names, what="No calendar with id")
 
 
 @router.delete("/{calendar_id}")

@@ -31,8 +31,7 @@ class Changed(Asked):
 PagedDep = Annotated[Paged, Depends(asked(Paged))]
 
 
-def _shown(one: object) -> dict[str, Any]:
-    assert isinstance(one, Filter)
+def _shown(one: Filter) -> dict[str, Any]:
     described = {"description": one.description} if one.description else {}
     return {"filter_id": one.filter_id, **described, "items": sorted(one.items)}
 
@@ -41,7 +40,7 @@ def _shown(one: object) -> dict[str, Any]:
 def put(client: ClusterDep, user: ReaderDep, filter_id: FilterId, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """Makes a filter."""
     named(filter_id, body, "filter_id")
-    return _shown(known.make(client, "filter", filter_id, {"items": [], **body, "filter_id": filter_id}))
+    return _shown(known.make(client, Filter, filter_id, {"items": [], **body, "filter_id": filter_id}))
 
 
 @router.get("")
@@ -53,8 +52,8 @@ def get_all(client: ClusterDep, user: ReaderDep, page: PagedDep) -> dict[str, An
 @router.get("/{names}")
 def get(client: ClusterDep, user: ReaderDep, names: Names, page: PagedDep) -> dict[str, Any]:
     """Some filters."""
-    found = matching(known.listed(client, "filter"), names, what="No filter with id")
-    return {"count": len(found), "filters": [_shown(each.definition) for each in page.cut(found)]}
+    found = matching(known.readable(client, Filter), names, what="No filter with id")
+    return {"count": len(found), "filters": [_shown(each) for each in page.cut(found)]}
 
 
 @router.post("/{filter_id}/_update")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from driftline.core.rules import Calendar, Filter
 from driftline.pipeline import calendars as stored
 from driftline_airflow.web.access import ClusterDep
 from driftline_airflow.web.elastic.shape import conflict, missing, taken
 
 
 def listed(client: ClusterDep, kind: stored.Kind) -> dict[str, stored.Stored]:
-    """All of a kind, by id."""
+    """All of a kind, by id; broken ones too."""
     return {each.id: each for each in stored.stored(client) if each.kind == kind}
+
+
+def readable(client: ClusterDep, model: type[stored.C]) -> dict[str, stored.C]:
+    """All of a kind that can be read, by id."""
+    return {each.id: each.definition for each in stored.stored(client) if isinstance(each.definition, model)}
 
 
 def changeable(client: ClusterDep, kind: stored.Kind, name: str) -> stored.Stored:
@@ -29,14 +33,15 @@ def changeable(client: ClusterDep, kind: stored.Kind, name: str) -> stored.Store
     return found
 
 
-def make(client: ClusterDep, kind: stored.Kind, name: str, definition: dict[str, Any]) -> Calendar | Filter:
+def make(client: ClusterDep, model: type[stored.C], name: str, definition: dict[str, Any]) -> stored.C:
     """A new one, stored.
 
     Raises:
         ElasticError: There is one of that id.
     """
+    kind = stored.kind_of(model)
     if name in listed(client, kind):
         raise taken(f"Cannot create {kind} with id [{name}] as it already exists")
-    one = stored.MODELS[kind].parse(definition, where=kind)
+    one = model.parse(definition, where=kind)
     stored.save(client, one)
     return one

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
 from fastapi import Depends, HTTPException, Path, status
 
 from driftline.core.job import Job
@@ -82,8 +81,8 @@ def every(client: ClusterDep, user: Any) -> dict[str, Held]:  # noqa: ANN401 - t
     there = {name: each for name, each in listed(client).items() if may(user, "GET", of_job(name))}
     found = {name: Held(name, each.former, each.body, None, "index") for name, each in there.items()}
     for entry in list_definitions(client):
-        if entry.kind == "job" and entry.text is not None and may(user, "GET", of_job(entry.id)):
-            found[entry.id] = of(Job.model_validate(orjson.loads(entry.text)), entry.origin)
+        if isinstance(entry.definition, Job) and may(user, "GET", of_job(entry.id)):
+            found[entry.id] = of(entry.definition, entry.origin)
     return {name: found[name] for name in sorted(found)}
 
 

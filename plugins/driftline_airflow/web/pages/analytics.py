@@ -27,8 +27,7 @@ def analyses(client: ClusterDep, user: ReaderDep) -> Response:
         if entry.kind != "analytics" or not may(user, "GET", of_analytics(entry.id)):
             continue
         row = {"id": entry.id, "error": entry.error, "description": "", "type": "", "index": "", "may_edit": False}
-        if entry.text is not None:
-            made = Analysis.model_validate_json(entry.text)
+        if isinstance(made := entry.definition, Analysis):
             index = ", ".join(made.source.index)
             row |= {"description": made.description, "type": KINDS[made.type], "index": index}
         rows.append(row)

@@ -24,8 +24,7 @@ def jobs(client: ClusterDep, user: ReaderDep) -> Response:
     rows: list[dict[str, Any]] = []
     for entry in found:
         row = {"id": entry.id, "error": entry.error, "description": "", "detectors": ""}
-        if entry.text is not None:
-            job = Job.model_validate_json(entry.text)
+        if isinstance(job := entry.definition, Job):
             row |= {"description": job.description, "detectors": "; ".join(each.description for each in job.detectors)}
         rows.append(row)
     return rendered("jobs.html", title="Jobs", here="jobs", jobs=rows, state={"may_edit": may(user, "PUT", None)})

@@ -29,8 +29,7 @@ def signatures(
     rows: list[dict[str, Any]] = []
     for entry in found:
         row = {"id": entry.id, "error": entry.error, "term": "", "description": "", "compares": ""}
-        if entry.text is not None:
-            each = Signatures.model_validate_json(entry.text)
+        if isinstance(each := entry.definition, Signatures):
             compares = f"{format_span(each.span)} against {format_span(each.window)}"
             row |= {"term": each.term, "description": each.description, "compares": compares}
         rows.append(row)

@@ -38,13 +38,14 @@ export function query(parameters) {
   return out.toString();
 }
 
-/** Asks the API. An error is thrown with the API's own message. */
+/** Asks the API. An error is thrown with the API's own message, and with the answer's status where there was one. */
 export async function api(path, parameters = {}, options = {}) {
   const asked = query(parameters);
   const answer = await fetch(`${root}api/v1/${path}${asked ? `?${asked}` : ""}`, { credentials: "same-origin", ...options });
-  if (answer.status === 401) throw new Error("You are no longer signed in: load the page again.");
+  const failed = (text) => Object.assign(new Error(text), { status: answer.status });
+  if (answer.status === 401) throw failed("You are no longer signed in: load the page again.");
   const body = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
-  if (!answer.ok) throw new Error(body?.message ?? body?.detail ?? `The server answers ${answer.status}.`);
+  if (!answer.ok) throw failed(body?.message ?? body?.detail ?? `The server answers ${answer.status}.`);
   return body;
 }
 

@@ -3,6 +3,7 @@ import { $, api, fill, make, once, query, root, send, state, tell, time } from "
 
 const STAGES = ["train", "score", "forecast"];
 const POLL = 3000;
+const POLL_MOST = 60_000;
 const path = (job) => `jobs/${encodeURIComponent(job)}`;
 const at = (text) => (text ? time(Date.parse(text)) : "–");
 const GOOD = { success: "good", failed: "bad", pass: "good", warn: "fair", stop: "bad" };
@@ -42,14 +43,16 @@ async function start(row, stage) {
   follow(row, stage, run.run_id);
 }
 
-/** Follows a run until it is over. */
-async function follow(row, stage, run) {
+/** Follows a run until it is over, or until an answer says that asking again is of no use. */
+async function follow(row, stage, run, wait = POLL) {
   const job = row.dataset.job;
   const place = row.querySelector("[data-of=last]");
   const found = await api(`${path(job)}/runs/${stage}/${encodeURIComponent(run)}`).catch((error) => ({ error }));
   if (found.error) {
-    place.replaceChildren(`${stage} `, make("div", { class: "error" }, found.error.message));
-    return setTimeout(() => follow(row, stage, run), POLL); // it goes on, whether it can be seen or not
+    const goesOn = !(found.error.status < 500); // nobody answered, or the server could not: the run goes on all the same
+    if (goesOn) setTimeout(() => follow(row, stage, run, Math.min(2 * wait, POLL_MOST)), wait);
+    place.replaceChildren(`${stage} `, make("div", { class: "error" }, `${found.error.message} ${goesOn ? `Asked again in ${wait / 1000} s.` : "It is followed no longer."}`));
+    return;
   }
   const over = found.state === "success" || found.state === "failed";
   place.replaceChildren(`${stage} `, badge(found.state), make("div", {}, make("progress", { value: found.progress, max: 1, "aria-label": `${stage}: ${Math.round(found.progress * 100)} %` })), over ? "" : make("button", { type: "button", onclick: once(() => send("POST", `${path(job)}/runs/${stage}/${encodeURIComponent(run)}/cancel`)) }, "Cancel"));

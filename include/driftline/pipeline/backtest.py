@@ -45,8 +45,11 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
 
 
 def _loss(fleet: Fleet, frame: SeriesFrame, noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) mean absolute residual in units of noise, each clipped: anomalies do not decide which model is better."""
-    errors = np.minimum(np.abs(fleet.to_space(frame.values) - fleet.mean(frame.times)) / noise[:, None], BACKTEST_CLIP)
+    """(N,) mean absolute residual in units of noise, each clipped: anomalies do not decide which model is better.
+
+    Nor do habits: what was fitted without the end may have seen a day or a week too few to know any.
+    """
+    errors = np.minimum(np.abs(fleet.to_space(frame.values) - fleet.smooth.mean(frame.times)) / noise[:, None], BACKTEST_CLIP)
     counted = (~np.isnan(errors)).sum(axis=1)
     return np.where(counted > 0, np.nansum(errors, axis=1) / np.maximum(counted, 1), np.nan)
 

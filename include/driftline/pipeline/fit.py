@@ -14,10 +14,12 @@ from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import select
 from driftline.models.baseline.habits import Habits, find, joined
 from driftline.models.baseline.options import check_options
+from driftline.models.baseline.shape import shape
 from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, middle, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
+from driftline.scoring.residuals import absolute_quantile
 from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.statistics import clock_moves
 from driftline.scoring.together import Together
@@ -32,7 +34,12 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
     from driftline.core.series import SeriesFrame, SeriesKey
     from driftline.core.timespan import Window
+    from driftline.models.baseline.habits import Clocks
 
+SHAPED, SHAPE_QUANTILE = (
+    0.8,
+    0.9,
+)  # what a shape leaves at most of the absolute residuals' quantile: else it is not worth its noise
 BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
 
@@ -53,8 +60,8 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     detectors = np.array([key.detector_index for key in frame.keys], dtype=np.int64)
     sides = [job.detectors[key.detector_index].spec.side for key in frame.keys]
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
-    for rows, space, mean, spread in _expected(fleet, frame.times, values):
-        within, residuals = slice(rows.start, rows.stop), space - mean
+    for rows, part, space, mean in _expected(fleet, frame.times, values):
+        within, residuals, spread = slice(rows.start, rows.stop), space - mean, part.spread(frame.times)
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
@@ -101,16 +108,12 @@ def fit_series(
     """Models of series (N, T). Sparse bursts are kept out of the fit, those by habit are known; a new level is learned."""
     own = _by_age(times, values, span, options, series_options)
     fleet = fit_fleet(times, values, sqrt=sqrt, progress=progress, series_options=own, **options)
-    again, mask = _bursts(fleet, times, values, span)
-    if len(again):
-        chosen = None if own is None else [own[row] for row in again]
-        part = fit_fleet(times, values[again], sqrt=sqrt[again], mask=mask, progress=progress, series_options=chosen, **options)
-        local = wall_clock(times, part.options)
-        part.habits = joined(
-            _habits(space - mean, noise_floor(space, sqrt[again[rows]]), local).placed(np.asarray(rows))
-            for rows, space, mean, _ in _expected(part, times, values[again])
-        )
-        fleet.replace(again, part)
+    fleet.habits, rows, mask = _looked(fleet, times, values, span)
+    if len(rows):
+        chosen = None if own is None else [own[row] for row in rows]
+        part = fit_fleet(times, values[rows], sqrt=sqrt[rows], mask=mask, progress=progress, series_options=chosen, **options)
+        part.habits, _, _ = _looked(part, times, values[rows], span)
+        fleet.replace(rows, part)
     return fleet
 
 
@@ -144,41 +147,64 @@ def _by_age(
     return out
 
 
-def _bursts(
+def _looked(
     fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64], span: timedelta
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows (k,) of the series with bursts or habits, and where these are (k, T)."""
-    local = wall_clock(times, fleet.options)
-    found, masks = [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
-    for rows, space, mean, _ in _expected(fleet, times, values):
-        residuals, floor = space - mean, noise_floor(space, fleet.sqrt[rows.start : rows.stop])
-        mask = burst_mask(residuals, robust_sigma(residuals, floor), span)
-        if len(habits := _habits(residuals, floor, local)):
-            mask |= habits.spread(local, len(rows)) > 0
+) -> tuple[Habits, NDArray[np.intp], NDArray[np.bool_]]:
+    """Habits of all series, and which of these (k,) have such or bursts, and where they are (k, T)."""
+    habits, found, masks = [], [np.empty(0, dtype=np.intp)], [np.empty((0, values.shape[1]), dtype=bool)]
+    for rows, part, space, mean in _expected(fleet, times, values):
+        floor, clocks = noise_floor(space, part.sqrt), part.clocks(times)
+        known, mask = _habits(space - mean, floor, clocks, span)
         having = np.flatnonzero(mask.any(axis=1))
         found.append(having + rows.start)
         masks.append(mask[having])
-    return np.concatenate(found), np.concatenate(masks)
+        habits.append(known.placed(np.asarray(rows)))
+    return joined(habits), np.concatenate(found), np.concatenate(masks)
 
 
-def _habits(residuals: NDArray[np.float64], floor: NDArray[np.float64], local: NDArray[np.datetime64]) -> Habits:
-    """What series (n, T) do again and again at the same time of the day or week."""
+def _habits(
+    residuals: NDArray[np.float64], floor: NDArray[np.float64], clocks: Clocks, span: timedelta
+) -> tuple[Habits, NDArray[np.bool_]]:
+    """What series (n, T) do again and again at the same time of the day or week, and where they do, or have bursts."""
+    if not clocks:
+        return Habits(), np.zeros(residuals.shape, dtype=bool)
     # where it had a part in the model, all else lies to one side of that
-    residuals = residuals - middle(residuals)
-    far = MASK_SIGMA * robust_sigma(residuals, floor)
-    return find(residuals, np.abs(residuals) > far[:, None], far, local)
+    residuals, length = residuals - middle(residuals), max(1, span // timedelta(milliseconds=1))
+    own, mask = _found(residuals, Habits(), floor, clocks, span)
+    moved, spread = (each(clocks, len(residuals)) for each in (own.moved, own.spread))
+    left = np.where((spread > 0) & (moved == 0), np.nan, residuals - moved)
+    smooth = shape(left, floor, clocks, length)
+    rest = left - smooth.moved(clocks, len(left))
+    # where smooth seasons do well, a shape is not worth its noise
+    needed = absolute_quantile(rest, SHAPE_QUANTILE) <= SHAPED * absolute_quantile(left, SHAPE_QUANTILE)
+    smooth = smooth.of(needed)
+    if len(smooth):
+        own, _ = _found(residuals, smooth, floor, clocks, span)
+    return joined([smooth, own]), mask
+
+
+def _found(
+    residuals: NDArray[np.float64], smooth: Habits, floor: NDArray[np.float64], clocks: Clocks, span: timedelta
+) -> tuple[Habits, NDArray[np.bool_]]:
+    """Habits of series (n, T) whose shape is known, and where these or bursts are."""
+    rest = residuals - smooth.moved(clocks, len(residuals))
+    sigma = robust_sigma(rest, floor)
+    far = MASK_SIGMA * sigma
+    narrow = rest / np.hypot(1.0, smooth.spread(clocks, len(rest)) / sigma[:, None])
+    own = find(rest, np.abs(narrow) > far[:, None], far, clocks, max(1, span // timedelta(milliseconds=1)))
+    return own, burst_mask(narrow, sigma, span) | (own.spread(clocks, len(rest)) > 0)
 
 
 def _expected(
     fleet: Fleet, times: NDArray[np.datetime64], values: NDArray[np.float64]
-) -> Iterator[tuple[range, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]]:
-    """Some series at a time: their rows, values and expectations (also where no value is) in the model's space, and spreads."""
+) -> Iterator[tuple[range, Fleet, NDArray[np.float64], NDArray[np.float64]]]:
+    """Some series at a time: their rows, models, values and expectations (also where no value is) in the model's space."""
     size = max(1, BLOCK // max(1, values.shape[1]))
     for first in range(0, len(values), size):
         rows = range(first, min(first + size, len(values)))
         part = select(fleet, rows)
         space = part.to_space(values[rows.start : rows.stop])
-        yield rows, space, part.mean(times), part.spread(times)
+        yield rows, part, space, part.mean(times)
 
 
 def fit_options(job: Job, keys: list[SeriesKey], window: Window) -> dict[str, Any]:

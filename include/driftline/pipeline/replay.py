@@ -137,7 +137,7 @@ def _replayed(
         return out
     surprise, told = np.zeros(values.shape), np.zeros(values.shape)
     alone = np.full(values.shape, np.nan)
-    mean, varies = np.full(values.shape, np.nan), np.zeros(values.shape)
+    smooth, mean, varies = np.full(values.shape, np.nan), np.full(values.shape, np.nan), np.zeros(values.shape)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     local = wall_clock(times, given.options)
     now, due, fleet, knows_weeks = start, start, None, False
@@ -155,19 +155,18 @@ def _replayed(
             fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags, **given.options)
             weekly = times[now] - times[0] >= WEEK
             # what came before a first model is known by that model only, and weekends by the first that knows of weeks
-            new = np.isnan(mean[:, 0]) | (weekly and not knows_weeks)
+            new = np.isnan(smooth[:, 0]) | (weekly and not knows_weeks)
             if new.any():
-                mean[new, :now] = fleet.mean(times[:now])[new]
+                smooth[new, :now] = fleet.smooth.mean(times[:now])[new]
             knows_weeks = weekly
-            # and what came before it was a habit is known by the first model that knows the habit
-            if (wide := fleet.spread(times[first:now])) is not None:
-                came = (wide > 0) & (varies[:, first:now] == 0)
-                mean[:, first:now][came], varies[:, first:now][came] = fleet.mean(times[first:now])[came], wide[came]
+            # but habits of the past are those that are known now: what has just become one was none in any model before
+            moved, varies[:, first:now] = fleet.habitual(times[first:now])
+            mean[:, first:now] = smooth[:, first:now] + moved
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
-        mean[:, now:end] = fleet.mean(times[now:end])
-        if (wide := fleet.spread(times[now:end])) is not None:
-            varies[:, now:end] = wide
+        smooth[:, now:end] = fleet.smooth.mean(times[now:end])
+        moved, varies[:, now:end] = fleet.habitual(times[now:end])
+        mean[:, now:end] = smooth[:, now:end] + moved
         past = slice(first, now)
         known = (values[:, past], space[:, past], mean[:, past])
         usual = calibrate(*known, flags, windows, sums=given.sums, **beside(past)).usual

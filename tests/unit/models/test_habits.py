@@ -24,10 +24,14 @@ def noise(days, series=1, seed=0):
     return np.random.default_rng(seed).normal(0, 1, (series, days * PER))
 
 
+def everywhere(series, local):
+    return [(np.arange(series), local)]
+
+
 def found(residuals, local=None):
     local = times(residuals.shape[1] // PER) if local is None else local
     least = np.full(len(residuals), 6.0)
-    return find(residuals, np.abs(residuals) > 6, least, local)
+    return find(residuals, np.abs(residuals) > 6, least, everywhere(len(residuals), local), SPAN * 60_000)
 
 
 def test_what_comes_each_night_is_found_with_its_height_and_how_much_that_varies():
@@ -38,7 +42,7 @@ def test_what_comes_each_night_is_found_with_its_height_and_how_much_that_varies
     assert (row[0], row[1], row[2]) == (1, DAY, AT * SPAN * 60_000)
     assert row[3] == pytest.approx(40, abs=3)
     assert row[4] == pytest.approx(4, abs=2)
-    moved = habits.moved(times(2), 3)
+    moved = habits.moved(everywhere(3, times(2)), 3)
     assert (moved[1] != 0).sum() == 2
     assert not moved[[0, 2]].any()
 
@@ -70,7 +74,7 @@ def test_what_comes_on_workdays_is_a_habit_of_these_weekdays():
     z[0, AT::PER][nights % 7 < 5] += 40
     habits = found(z)
     assert (habits.table[:, 1] == WEEK).all()
-    moved = habits.moved(times(7), 1)[0]
+    moved = habits.moved(everywhere(1, times(7)), 1)[0]
     assert (np.flatnonzero(moved) // PER).tolist() == [0, 1, 2, 3, 4]
 
 
@@ -80,10 +84,40 @@ def test_what_comes_about_then_has_no_height_and_is_no_news_there():
         z[0, day * PER + AT + rng.integers(-1, 2)] += 40
     habits = found(z)
     assert not habits.table[:, 3].any()
-    spread = habits.spread(times(1), 1)[0]
+    spread = habits.spread(everywhere(1, times(1)), 1)[0]
     places = np.flatnonzero(spread)
     assert {AT - 1, AT, AT + 1} <= set(places.tolist()) <= set(range(AT - 2, AT + 3))
     assert spread[AT] == pytest.approx(21, abs=2)
+
+
+def test_a_night_that_is_larger_at_weekends_is_no_less_certain_on_workdays():
+    z = noise(28)
+    weekend = np.arange(28) % 7 >= 5
+    z[0, AT::PER] += np.where(weekend, 90, 40)
+    habits, week = found(z), everywhere(1, times(7))
+    assert habits.moved(week, 1)[0, AT::PER] == pytest.approx([40] * 5 + [90] * 2, abs=1.5)
+    assert habits.spread(week, 1)[0, AT::PER].max() < 2
+
+
+def test_a_night_that_is_at_random_larger_is_uncertain():
+    z = noise(28)
+    z[0, AT::PER] += np.random.default_rng(8).choice([40, 60], 28)
+    assert found(z).spread(everywhere(1, times(1)), 1)[0, AT] > 5
+
+
+def test_bursts_of_every_third_bucket_are_no_habit_of_a_week():
+    z, rng = noise(28, 20), np.random.default_rng(4)
+    z[rng.random(z.shape) < 0.3] += 40
+    assert not len(found(z))
+
+
+def test_what_comes_about_then_is_found_though_a_day_is_not_over_and_something_comes_at_its_minute():
+    z, rng = noise(28), np.random.default_rng(3)
+    z[0, AT::PER] += 40
+    for day in range(28):
+        z[0, day * PER + 3 * AT + rng.integers(-1, 2)] += 40
+    spread = found(z[:, : -PER // 2]).spread(everywhere(1, times(1)), 1)[0]
+    assert {3 * AT - 1, 3 * AT, 3 * AT + 1} <= set(np.flatnonzero(spread).tolist())
 
 
 def test_bursts_at_any_time_are_no_habit():
@@ -118,6 +152,24 @@ def test_habits_follow_the_clocks_of_the_job():
     expected = fleet.to_units(fleet.mean(utc))[0]
     assert expected[night] == pytest.approx(np.full(night.sum(), 800), rel=0.1)
     assert expected[~night].max() < 150
+
+
+def test_each_series_follows_the_clocks_of_its_own_zone():
+    utc = times(42)
+    y = np.random.default_rng(5).poisson(100, (2, len(utc))).astype(float)
+    zones = ["UTC", "America/New_York"]
+    nights = []
+    for row, zone in enumerate(zones):
+        local = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone)
+        nights.append((local.hour == 4) & (local.minute == 30))
+        y[row, nights[row]] *= 8
+    learned, own = times(21), [{"time_zone": zone} for zone in zones]
+    fleet = fit_series(learned, y[:, : 21 * PER], timedelta(minutes=SPAN), sqrt=np.full(2, True), series_options=own)
+    expected = fleet.to_units(fleet.mean(utc))
+    for row, night in enumerate(nights):
+        assert expected[row, night] == pytest.approx(np.full(night.sum(), 800), rel=0.1)
+        assert expected[row, ~night].max() < 150
+        np.testing.assert_allclose(components(fleet, row, utc).mean, fleet.mean(utc)[row], atol=1e-9)
 
 
 def nightly(days=28, seed=6):

@@ -7,11 +7,12 @@ import pytest
 from driftline.core.errors import DefinitionError
 from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
+from driftline.core.timespan import Window
 from driftline.models.trained import Trained
-from driftline.pipeline.backtest import backtest
+from driftline.pipeline.backtest import _loss, backtest, holdback
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.scoring.calibration import Calibration
-from driftline.scoring.settings import BACKTEST_SERIES
+from driftline.scoring.settings import BACKTEST_SERIES, PROMOTE_TOLERANCE
 
 SPAN = timedelta(hours=1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -100,3 +101,13 @@ def test_no_more_series_than_the_sample_are_held_back():
     series = frame(*(f"london-{number}" for number in range(BACKTEST_SERIES + 50)))
     options = job(prophet={"weekly_seasonality": False})
     assert len(backtest(options, series, fit(options, series))["rows"]) == (BACKTEST_SERIES + 50) // 2
+
+
+def test_a_retrain_is_not_worse_because_its_comparison_had_seen_too_few_days_for_a_shape():
+    series = frame("london-1", "york-1").slice(Window(START, START + timedelta(days=8)))
+    trained = fit(job(), series)
+    held = holdback(job(), series.window)
+    assert set(trained.fleet.habits.table[:, 0]) == {0, 1}
+    new = np.array(backtest(job(), series, trained)["loss"])
+    old = _loss(trained.fleet, series.slice(held), trained.scale)
+    assert (new <= PROMOTE_TOLERANCE * old).all()

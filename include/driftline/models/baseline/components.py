@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.core.errors import DataError
-from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import SCALARS, Fleet, stack_regressors
 
 if TYPE_CHECKING:
@@ -82,7 +81,8 @@ def components(
             made = _of_one(group.take(inside), times, regressors)
             own = fleet.habits.placed(np.where(np.arange(fleet.size) == row, 0, -1))
             if len(own):
-                made.terms.append(Component(HABITS, False, None, own.moved(wall_clock(times, fleet.options), 1)[0]))
+                clock = np.zeros(1, dtype=np.intp), group.design.local(times)
+                made.terms.append(Component(HABITS, False, None, own.moved([clock], 1)[0]))
             return made
     raise DataError(f"there is no model of series {row}", expected=fleet.failed.get(row, f"0 to {fleet.size - 1}"))
 

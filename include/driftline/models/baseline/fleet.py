@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from driftline.core.errors import DataError
-from driftline.models.baseline.design import HEAD, Design, ticks, wall_clock
-from driftline.models.baseline.habits import Habits, joined
+from driftline.models.baseline.design import HEAD, Design, ticks
+from driftline.models.baseline.habits import WIDTH, Habits, joined
 from driftline.models.baseline.interval import P_STEP, half_width, trend_sd
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from prophet import Prophet
+
+    from driftline.models.baseline.habits import Clocks
 
 SCALARS = 5  # k, m, sigma, y_scale, y_min
 INTERVAL = 0.95
@@ -230,12 +232,31 @@ class Fleet:
             mean[part.rows], _ = part.curve(local, features, given)
         return mean if (moved := self._moved(times)) is None else mean + moved
 
+    def clocks(self, times: NDArray[np.datetime64]) -> Clocks:
+        """What clocks showed at these times (UTC): the series (n,) of each time zone, and this (T,)."""
+        zones: dict[str, list[Group]] = {}
+        for group in self.groups:
+            options = group.design.options
+            zones.setdefault(repr((options.get("time_zone"), options.get("time_shifts"))), []).append(group)
+        return [(np.concatenate([each.rows for each in some]), some[0].design.local(times)) for some in zones.values()]
+
     def _moved(self, times: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
-        return self.habits.moved(wall_clock(times, self.options), self.size) if len(self.habits) else None
+        return self.habits.moved(self.clocks(times), self.size) if len(self.habits) else None
 
     def spread(self, times: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
         """(N, T) how much values vary besides their noise, in the model's space: not 0 where a habit is, None if none is."""
-        return self.habits.spread(wall_clock(times, self.options), self.size) if len(self.habits) else None
+        return self.habits.spread(self.clocks(times), self.size) if self.habits.vary else None
+
+    def habitual(self, times: NDArray[np.datetime64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How far habits move series (N, T) from their curves, and how much values vary for them."""
+        moved, spread = self._moved(times), self.spread(times)
+        none = np.zeros((self.size, len(times)))
+        return none if moved is None else moved, none if spread is None else spread
+
+    @property
+    def smooth(self) -> Fleet:
+        """The same without habits."""
+        return replace(self, habits=Habits())
 
     def moments(
         self, times: NDArray[np.datetime64], regressors: Mapping[str, NDArray[np.float64]] | None = None
@@ -429,7 +450,7 @@ class Fleet:
             "failed": {str(row): reason for row, reason in self.failed.items()},
             "fallbacks": {str(row): reason for row, reason in self.fallbacks.items()},
             "sqrt": np.flatnonzero(self.sqrt).tolist(),
-            **({"habits": pack(self.habits.table)} if len(self.habits) else {}),
+            **({"by_clock": pack(self.habits.table)} if len(self.habits) else {}),
             "groups": [
                 {
                     "design": group.design.to_numbers(),
@@ -455,8 +476,16 @@ class Fleet:
         sqrt[numbers["sqrt"]] = True
         reasons = ({int(row): why for row, why in numbers[name].items()} for name in ("failed", "fallbacks"))
         failed, fallbacks = reasons
-        habits = Habits(unpack(numbers["habits"], -1, 5)) if "habits" in numbers else Habits()
-        return cls(numbers["size"], numbers["options"], groups, failed, sqrt, fallbacks, habits=habits)
+        return cls(numbers["size"], numbers["options"], groups, failed, sqrt, fallbacks, habits=_habits(numbers))
+
+
+def _habits(numbers: dict[str, Any]) -> Habits:
+    if "by_clock" in numbers:
+        return Habits(unpack(numbers["by_clock"], -1, WIDTH))
+    if "habits" in numbers:  # as they were kept before they had a length: they come in the bucket that starts then
+        before = unpack(numbers["habits"], -1, WIDTH - 1)
+        return Habits(np.column_stack([before, np.ones(len(before))]))
+    return Habits()
 
 
 @lru_cache(maxsize=256)

@@ -10,26 +10,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+    Clocks = Sequence[tuple[NDArray[np.intp], NDArray[np.datetime64]]]  # series, and what their clocks showed (T,)
     Found = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
 
-DAY, WEEK = 86_400_000, 604_800_000  # milliseconds
+DAY, KIND, WEEK = 86_400_000, 172_800_000, 604_800_000  # milliseconds; workdays and weekends are the two of a kind
 LEAST = {DAY: 7, WEEK: 3}  # days that were seen, a weekend among them, or weeks; fewer make no habit
 SHARE = 0.9  # of them on which it came: what is left out each weekend is a habit of five weekdays, not of the day
 HALF = 0.5  # of its usual height counts as having come
 ABOUT = 600_000  # what comes within ten minutes either side, or one bucket, comes about then …
 TWICE = 2  # … in a bucket in which, or next to which, it came so often at least
 CHANCE = 0.25  # how often bursts may be about there by chance, for a habit of all days
+BY_CHANCE = 0.05  # … and for one at its very bucket, how many a series that has bursts at all times may be thought to have
 TINY = 1e-6  # of its height a habit varies at least: where something varies, there is one
 MOST = 4  # a quarter of the buckets at most: what moves more of them is no habit, but another shape
-ROW, PERIOD, CLOCK, MOVED, SPREAD = range(5)
+ROW, PERIOD, CLOCK, MOVED, SPREAD, LENGTH = range(6)
+WIDTH = 6
 
 
 @dataclass
@@ -37,42 +42,49 @@ class Habits:
     """Habits of the series of a fleet.
 
     Attributes:
-        table: (H, 5) of each its series' number, its period and the time in it when it comes (ms since the epoch's midnight, a
-            Thursday's), how far the series is from its curve then, in the model's space, and the standard deviation of that,
-            which is never 0. What comes about then has no height but that.
+        table: (H, 6) of each its series' number, its period and the time in it when it comes (ms since the epoch's midnight, a
+            Thursday's), how far the series is from its curve then, in the model's space, the standard deviation of that, and how
+            many ms it goes on. What comes about then has no height but that deviation; what is but the shape of the
+            day or week has none.
     """
 
-    table: Matrix = field(default_factory=lambda: np.empty((0, 5)))
+    table: Matrix = field(default_factory=lambda: np.empty((0, WIDTH)))
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def moved(self, local: NDArray[np.datetime64], size: int) -> Matrix:
-        """(size, T) how far series are from their curves at these times of the day and week."""
-        out = np.zeros((size, len(local)))
-        for rows, columns, some in self._at(local):
-            out[np.ix_(rows, columns)] += some[:, MOVED, None]
-        return out
+    @property
+    def vary(self) -> bool:
+        """Whether any has a spread."""
+        return bool(self.table[:, SPREAD].any())
 
-    def spread(self, local: NDArray[np.datetime64], size: int) -> Matrix:
+    def moved(self, clocks: Clocks, size: int) -> Matrix:
+        """(size, T) how far series are from their curves at the times of the day and week that their clocks show."""
+        return self._laid(clocks, size, self.table[:, MOVED])
+
+    def spread(self, clocks: Clocks, size: int) -> Matrix:
         """(size, T) the standard deviation that this has beyond the noise."""
-        out = np.zeros((size, len(local)))
-        for rows, columns, some in self._at(local):
-            out[np.ix_(rows, columns)] = np.hypot(out[np.ix_(rows, columns)], some[:, SPREAD, None])
+        return np.sqrt(self._laid(clocks, size, self.table[:, SPREAD] ** 2))
+
+    def _laid(self, clocks: Clocks, size: int, values: Vector) -> Matrix:
+        """(size, T) the sum of the values (H,) of what comes then."""
+        out = np.zeros((size, len(clocks[0][1])))
+        for rows, local in clocks:
+            theirs = np.isin(self.table[:, ROW], rows) & (values != 0)
+            for period in np.unique(self.table[theirs, PERIOD]):
+                mine = theirs & (self.table[:, PERIOD] == period)
+                times, where = np.unique(clock_of(stamps_of(local), int(period)), return_inverse=True)
+                first = np.searchsorted(times, self.table[mine, CLOCK])
+                count = np.searchsorted(times, self.table[mine, CLOCK] + self.table[mine, LENGTH]) - first
+                series, row = np.unique(self.table[mine, ROW].astype(np.intp), return_inverse=True)
+                laid = np.zeros((len(series), len(times)))
+                np.add.at(laid, (np.repeat(row, count), _ranges(first, count)), np.repeat(values[mine], count))
+                out[series] += laid[:, where]
         return out
 
-    def _at(self, local: NDArray[np.datetime64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Matrix]]:
-        """Series, the columns of `local`, and their habits, of each time of the day or week."""
-        stamps = local.astype("datetime64[ms]").astype(np.int64)
-        for period in np.unique(self.table[:, PERIOD]):
-            mine = self.table[self.table[:, PERIOD] == period]
-            clocks, columns = _columns(stamps, int(period))
-            for clock in np.unique(mine[:, CLOCK]):
-                place = int(np.searchsorted(clocks, clock))
-                if place < len(clocks) and clocks[place] == clock:
-                    some = mine[mine[:, CLOCK] == clock]
-                    found = columns[place]
-                    yield some[:, ROW].astype(np.intp), found[found < len(local)], some
+    def of(self, chosen: Flags) -> Habits:
+        """Those of the chosen (n,) series."""
+        return Habits(self.table[chosen[self.table[:, ROW].astype(np.intp)]])
 
     def placed(self, place: NDArray[np.intp]) -> Habits:
         """Those of some series, which have new numbers: `place` of the old one, -1 for those that are left out."""
@@ -87,35 +99,55 @@ def joined(some: Iterable[Habits]) -> Habits:
     return Habits(np.concatenate([Habits().table, *(each.table for each in some)]))
 
 
-def find(residuals: Matrix, bursts: Flags, least: NDArray[np.float64], local: NDArray[np.datetime64]) -> Habits:
+def find(residuals: Matrix, bursts: Flags, least: Vector, clocks: Clocks, span: int) -> Habits:
     """What series (n, T) do again and again at the same bucket of the day, or of the week, or about then each day.
 
     Args:
         residuals: Values less their curves, in the model's space; NaN where missing.
         bursts: Which of these are far off.
         least: (n,) how far off a habit is at least.
-        local: (T,) what clocks showed at the buckets' starts.
+        clocks: What these showed at the buckets' starts.
+        span: Of buckets, ms.
     """
-    rows = np.flatnonzero(bursts.any(axis=1))
+    return joined(_find(residuals, bursts, least, rows[bursts[rows].any(axis=1)], local, span) for rows, local in clocks)
+
+
+def _find(
+    residuals: Matrix, bursts: Flags, least: Vector, rows: NDArray[np.intp], local: NDArray[np.datetime64], span: int
+) -> Habits:
     if not len(rows):
         return Habits()
     left = np.pad(residuals[rows], ((0, 0), (0, 1)), constant_values=np.nan)
     far = np.pad(bursts[rows], ((0, 0), (0, 1)))
-    came, stamps, found = far.copy(), local.astype("datetime64[ms]").astype(np.int64), []
-    places = {period: _columns(stamps, period) for period in LEAST}
-    for looks, period in ((_exact, DAY), (_about, DAY), (_exact, WEEK)):
+    taken, found = np.zeros_like(far), []
+    places = {period: columns_of(stamps_of(local) % period // span) for period in LEAST}
+    for look, period in ((_exact, DAY), (_about, DAY), (_exact, WEEK)):
         clocks, columns = places[period]
         known = (~np.isnan(left))[:, columns].sum(axis=2)
         known = np.where(known >= LEAST[period], known, 0)
-        row, place, moved, spread = looks(_Cells(left, far, came, columns, known, least[rows]))
+        row, place, moved, spread = look(_Cells(left, far, taken, columns, known, least[rows]))
         kept = np.bincount(row, minlength=1)[row] <= len(clocks) / MOST
         row, place, moved, spread = row[kept], place[kept], moved[kept], spread[kept]
-        found.append(np.column_stack([rows[row], np.full(len(row), period), clocks[place], moved, spread]))
-        # what is found is no more left
+        found.append((row, period, clocks[place] * span, moved, spread, columns[place]))
         cells = row[:, None], columns[place]
         left[cells] -= moved[:, None]
-        far[cells] = False
-    return Habits(np.concatenate(found))
+        taken[cells] = True
+        taken[:, -1] = False
+        # there may be more of it on Saturdays; but how much comes about then is nothing that a week would tell
+        far[cells] = (look is _exact) & (np.abs(left[cells]) > least[rows[row], None])
+    return joined(
+        rows_of(rows[row], period, clock, moved, _varied(left, row, cells, moved, spread), span)
+        for row, period, clock, moved, spread, cells in found
+    )
+
+
+def _varied(left: Matrix, row: NDArray[np.intp], columns: NDArray[np.intp], moved: Vector, spread: Vector) -> Vector:
+    """The spread of habits, that of their heights where it is not known: by what all habits together leave of them."""
+    unknown = np.isnan(spread)
+    if unknown.any():
+        low, high = np.nanquantile(left[row[unknown, None], columns[unknown]], [0.1, 0.9], axis=1)
+        spread[unknown] = np.maximum((high - low) / 2.563, TINY * np.abs(moved[unknown]))
+    return spread
 
 
 class _Cells(NamedTuple):
@@ -124,7 +156,7 @@ class _Cells(NamedTuple):
     Attributes:
         left: (n, T + 1) residuals less what was found already; the last column is of nothing.
         far: (n, T + 1) bursts of these.
-        came: (n, T + 1) bursts, found already or not.
+        taken: (n, T + 1) where something was found already.
         columns: (P, D) those of each time of the period.
         known: (n, P) how often a value is known; 0 where it is too seldom.
         least: (n,) how far off a habit is at least.
@@ -132,14 +164,14 @@ class _Cells(NamedTuple):
 
     left: Matrix
     far: Flags
-    came: Flags
+    taken: Flags
     columns: NDArray[np.intp]
     known: NDArray[np.int64]
-    least: NDArray[np.float64]
+    least: Vector
 
 
 def _exact(of: _Cells) -> Found:
-    """Rows and places of what comes at its very bucket, how far it moves the series, and how much that varies."""
+    """Rows and places of what comes at its very bucket, and how far it moves the series; how much that varies is still open."""
     row, place = np.nonzero((of.known > 0) & (of.far[:, of.columns].sum(axis=2) >= HALF * of.known))
     cells = of.left[row[:, None], of.columns[place]]
     if not cells.size:
@@ -147,21 +179,32 @@ def _exact(of: _Cells) -> Found:
     moved = np.nanmedian(cells, axis=1)
     came = (cells * np.sign(moved)[:, None] > HALF * np.abs(moved)[:, None]).sum(axis=1)
     good = (np.abs(moved) > of.least[row]) & (came >= SHARE * of.known[row, place])
-    row, place, moved, cells = row[good], place[good], moved[good], cells[good]
-    low, high = np.nanquantile(cells, [0.1, 0.9], axis=1) if len(row) else np.empty((2, 0))
-    return row, place, moved, np.maximum((high - low) / 2.563, TINY * np.abs(moved))
+    row, place, moved, came = row[good], place[good], moved[good], came[good]
+    # a series that has bursts at all times has some at the same time of each of a few weeks
+    often = _elsewhere(of, row, place)[row]
+    good = binom.sf(came - 1, of.known[row, place], often) * len(of.columns) <= BY_CHANCE
+    return row[good], place[good], moved[good], np.full(good.sum(), np.nan)
+
+
+def _elsewhere(of: _Cells, row: NDArray[np.intp], place: NDArray[np.intp]) -> Vector:
+    """(n,) share of the values of each series that are about as far off as a habit is, but for these places."""
+    other = ~np.isnan(of.left)
+    other[row[:, None], of.columns[place]] = False
+    much = np.abs(of.left) > HALF * of.least[:, None]
+    return ((much & other).sum(axis=1) + 1) / (other.sum(axis=1) + 1)
 
 
 def _about(of: _Cells) -> Found:
     """The same of what comes about then, on almost all days: each of its buckets may be so far off, or not at all."""
-    reach, here = max(1, round(ABOUT * len(of.columns) / DAY)), of.far[:, of.columns]
-    days = _any_around(of.came[:, of.columns], reach).sum(axis=2)
+    exact = np.asarray(of.taken[:, of.columns].any(axis=2))
+    reach, here = max(1, round(ABOUT * len(of.columns) / DAY)), of.far[:, of.columns] & ~exact[:, :, None]
+    # what came at its very time came about then, too
+    days = _any_around(here | of.taken[:, of.columns], reach).sum(axis=2)
     about = (of.known > 0) & (days >= SHARE * of.known)
     # of a series that has bursts at all times, they come about now by chance
-    rare = 1 - (1 - here.sum(axis=(1, 2)) / max(1, here[:1].size)) ** (2 * reach + 1) <= CHANCE
+    rare: Flags = 1 - (1 - here.sum(axis=(1, 2)) / max(1, here[:1].size)) ** (2 * reach + 1) <= CHANCE
     heights = np.where(here, np.abs(of.left[:, of.columns]), 0.0).max(axis=2, initial=0.0)
-    often = sum(_around(here.sum(axis=2), 1)) >= TWICE
-    exact = (of.came & ~of.far)[:, of.columns].any(axis=2)
+    often = np.asarray(sum(_around(here.sum(axis=2), 1)) >= TWICE)
     row, place = np.nonzero(_any_around(about, reach) & often & rare[:, None] & ~exact)
     return row, place, np.zeros(len(row)), HALF * np.maximum.reduce([*_around(heights, 1)])[row, place]
 
@@ -179,11 +222,33 @@ def _any_around(cells: Flags, reach: int) -> Flags:
     return out
 
 
-def _columns(stamps: NDArray[np.int64], period: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Times of the period (P,), ascending, and of each its columns (P, D); their number where there are no more."""
-    clocks, where, count = np.unique(stamps % period, return_inverse=True, return_counts=True)
+def clock_of(stamps: NDArray[np.int64], period: int) -> NDArray[np.int64]:
+    """The time of the day or week; of a kind of day, that of a weekend is a day later."""
+    if period != KIND:
+        return stamps % period
+    return stamps % DAY + np.where((stamps // DAY + 3) % 7 >= 5, DAY, 0)
+
+
+def columns_of(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The different places (P,), ascending, and the columns of each (P, D); their number where there are no more."""
+    different, where, count = np.unique(places, return_inverse=True, return_counts=True)
     order = np.argsort(where, kind="stable")
-    nth = np.arange(len(stamps)) - np.repeat(np.cumsum(count) - count, count)
-    columns = np.full((len(clocks), int(count.max(initial=0))), len(stamps), dtype=np.intp)
+    nth = _ranges(np.zeros_like(count), count)
+    columns = np.full((len(different), int(count.max(initial=0))), len(places), dtype=np.intp)
     columns[where[order], nth] = order
-    return clocks, columns
+    return different, columns
+
+
+def _ranges(first: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.intp]:
+    """So many numbers from each first one on, one after the other."""
+    return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
+
+
+def rows_of(row: NDArray[np.intp], period: int, clock: NDArray[np.int64], moved: Vector, spread: Vector, length: int) -> Habits:
+    """Habits of one period and length."""
+    return Habits(np.column_stack([row, np.full(len(row), period), clock, moved, spread, np.full(len(row), length)]))
+
+
+def stamps_of(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Milliseconds since the epoch."""
+    return times.astype("datetime64[ms]").astype(np.int64)

@@ -1,0 +1,146 @@
+"""The shape of days and weeks, where Prophet's smooth seasons do not follow it: office hours, a run of hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftline.models.baseline.habits import DAY, KIND, WEEK, Habits, clock_of, columns_of, joined, rows_of, stamps_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from driftline.models.baseline.habits import Clocks, Matrix, Vector
+
+    Cells = NDArray[np.float64]
+    Numbers = NDArray[np.int64]
+
+LEAST = {DAY: 7, KIND: 4, WEEK: 3}  # days, two weekends, or weeks that were seen; fewer tell no shape
+STEP = 900_000  # it is known to a quarter of an hour, or a bucket
+SURE = 4.5  # standard errors, about, that it is from nothing at least …
+LITTLE = 0.25  # … and this part of a bucket's least noise: of few events the middle is not quite the mean
+HOUR = 3_600_000  # of noise, what an hour has in common is told
+AGREED = 0.7  # of the days lie on that side: five of seven
+WIDER = 4.0  # standard errors, about, by which the noise of some hours is more than that of most
+QUARTERS = 1.349  # standard deviations between the quartiles of a normal law
+
+
+def shape(residuals: Matrix, floor: Vector, clocks: Clocks, span: int) -> Habits:
+    """What the smooth seasons of series leave of the shape of each day, workday or weekend, and of each week.
+
+    It is the mean of the middle half of all days or weeks, where that is not likely to come from noise; and how much more noise
+    there is at some hours than at most.
+
+    Args:
+        residuals: (n, T) values less their curves, in the model's space; NaN where missing.
+        floor: (n,) least noise of a bucket.
+        clocks: What these showed at the buckets' starts.
+        span: Of buckets, ms.
+    """
+    return joined(_shape(_Steps.of(residuals[rows], floor[rows], local, span)).placed(rows) for rows, local in clocks)
+
+
+@dataclass
+class _Steps:
+    """Series in steps of a quarter of an hour, or a bucket.
+
+    Attributes:
+        left: (n, B) what is left of their residuals; NaN where missing.
+        stamps: (B,) when steps begin, in ms of their clocks.
+        length: Of a step, ms.
+        bucket: (n, 1) least noise of a bucket.
+        least: (n, 1) least noise of a step.
+    """
+
+    left: Matrix
+    stamps: Numbers
+    length: int
+    bucket: Matrix
+    least: Matrix
+
+    @classmethod
+    def of(cls, residuals: Matrix, floor: Vector, local: NDArray[np.datetime64], span: int) -> _Steps:
+        length = max(span, STEP)
+        steps, columns = columns_of(stamps_of(local) // length)
+        bucket = floor[:, None]
+        # bursts of minutes are no part of a step's middle
+        return cls(_middle(_sorted(residuals, columns)), steps * length, length, bucket, bucket / np.sqrt(columns.shape[1]))
+
+    def places(self, period: int) -> tuple[Numbers, NDArray[np.intp]]:
+        """Times of the period (P,), in steps, and the steps (P, D) of each."""
+        return columns_of(clock_of(self.stamps, period) // self.length)
+
+    def most(self, apart: Matrix) -> Matrix:
+        """(n, 1) what most of these standard deviations (n, P) are."""
+        return np.fmax(_middle(np.sort(apart)[:, None]), self.least)
+
+
+def _shape(of: _Steps) -> Habits:
+    return joined([*(_taken(of, period) for period in LEAST), _wider(of)])
+
+
+def _taken(of: _Steps, period: int) -> Habits:
+    """What series do at each time of the period, which is taken from what is left of them."""
+    clocks, columns = of.places(period)
+    cells = _sorted(of.left, columns)
+    known, moved, apart = (~np.isnan(cells)).sum(axis=2), _middle(cells), _apart(cells)
+    noise = of.most(apart)
+    if period == WEEK:  # some hours have more: a few weeks would not tell, but the seven days together do
+        hour, days = np.unique(clocks * of.length % DAY, return_inverse=True)[1], columns_of(clocks * of.length % DAY)[1]
+        noise = np.fmax(noise, _middle(_sorted(apart, days))[:, hour])
+    least = np.maximum(SURE * noise / np.sqrt(np.maximum(known, 1)), LITTLE * of.bucket)
+    # what some days have and others have not is no shape
+    agreed = (cells * np.sign(moved)[:, :, None] > 0).sum(axis=2) >= AGREED * known
+    row, place = np.nonzero((known >= LEAST[period]) & (np.abs(moved) > least) & agreed)
+    moved = moved[row, place]
+    for column in columns[place].T:
+        inside = column < of.left.shape[1]
+        of.left[row[inside], column[inside]] -= moved[inside]
+    return rows_of(row, period, clocks[place] * of.length, moved, np.zeros(len(row)), of.length)
+
+
+def _wider(of: _Steps) -> Habits:
+    """Hours of the day whose noise is more than that of most, and by how much."""
+    clocks, columns = of.places(DAY)
+    cells, beside = _sorted(of.left, columns), round(HOUR / 2 / of.length)
+    known, apart = (~np.isnan(cells)).sum(axis=2), _apart(cells)
+    usual = of.most(apart)
+    apart = np.median([np.roll(apart, by, axis=1) for by in range(-beside, beside + 1)], axis=0)
+    row, place = np.nonzero((known >= LEAST[DAY]) & (apart > usual * (1 + WIDER / np.sqrt(np.maximum(known, 1)))))
+    more = np.sqrt(apart[row, place] ** 2 - usual[row, 0] ** 2)
+    return rows_of(row, DAY, clocks[place] * of.length, np.zeros(len(row)), more, of.length)
+
+
+def _apart(cells: Cells) -> Matrix:
+    """(n, P) standard deviations of sorted cells (n, P, D), by their middle half; NaN of fewer than two."""
+    known = (~np.isnan(cells)).sum(axis=2)
+    apart = _quantile(cells, known, 0.75) - _quantile(cells, known, 0.25)
+    # of few values, the quartiles between which a line is drawn are too near
+    return np.where(known > 1, apart / (QUARTERS * (1 - 1.15 / np.maximum(known, 2))), np.nan)
+
+
+def _sorted(values: Matrix, columns: NDArray[np.intp]) -> Cells:
+    """(n, P, D) values (n, T) at columns, of which T is NaN; ascending, what is missing last."""
+    cells = np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan)[:, columns]
+    cells.sort(axis=2)
+    return cells
+
+
+def _middle(cells: Cells) -> Matrix:
+    """(n, P) mean of the middle half of sorted cells (n, P, D); NaN where none is known."""
+    if cells.shape[2] == 1:
+        return cells[:, :, 0]
+    known, rank = (~np.isnan(cells)).sum(axis=2), np.arange(cells.shape[2])
+    count = np.arange(cells.shape[2] + 1)[:, None]
+    weights = np.clip(rank + 1 - count / 4, 0, 1) - np.clip(rank + 1 - 3 * count / 4, 0, 1)
+    return np.asarray((np.nan_to_num(cells) * weights[known]).sum(axis=2) / np.where(known > 0, known / 2, np.nan))
+
+
+def _quantile(cells: Cells, known: Numbers, share: float) -> Matrix:
+    """(n, P) quantile of sorted cells (n, P, D), of which the first so many are known."""
+    last = np.maximum(known - 1, 0)
+    low = np.floor(last * share).astype(np.intp)
+    below, above = (np.take_along_axis(cells, each[:, :, None], axis=2)[:, :, 0] for each in (low, np.minimum(low + 1, last)))
+    return np.asarray(below + (last * share - low) * (above - below))

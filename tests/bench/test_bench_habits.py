@@ -15,8 +15,8 @@ def test_the_runs_are_where_they_are_said_to_be():
     length, begins = RUNS["office_hours"]
     days = make(begins, 2, 60, np.random.default_rng(1), length).reshape(2, -1, 24)
     workdays = np.flatnonzero(np.arange(days.shape[1]) % 7 < 5)
-    assert (days[0, workdays][:, 9:17] > 1000).all()
-    assert (days[1, [MISSED_DAY, 5, 6]][:, 9:17] < 1000).all()
+    assert (days[0, workdays][:, 9:17] > 2000).all()
+    assert (days[1, [MISSED_DAY, 5, 6]][:, 9:17] < 1200).all()
 
 
 def test_jobs_hide_nothing_raise_no_alarms_and_are_missed():

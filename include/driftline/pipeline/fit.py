@@ -168,10 +168,12 @@ def _habits(
     """What series (n, T) do again and again at the same time of the day or week, and where they do, or have bursts."""
     if not clocks:
         return Habits(), np.zeros(residuals.shape, dtype=bool)
-    # where it had a part in the model, all else lies to one side of that
-    residuals, length = residuals - middle(residuals), max(1, span // timedelta(milliseconds=1))
-    own, mask = _found(residuals, Habits(), floor, clocks, span)
+    length = max(1, span // timedelta(milliseconds=1))
+    # where a burst had a part in the model, all else lies to one side of that
+    centred = residuals - middle(residuals)
+    own, mask = _found(centred, Habits(), floor, clocks, span)
     moved, spread = (each(clocks, len(residuals)) for each in (own.moved, own.spread))
+    # but it is the whole of the curve's error that a shape mends
     left = np.where((spread > 0) & (moved == 0), np.nan, residuals - moved)
     smooth = shape(left, floor, clocks, length)
     rest = left - smooth.moved(clocks, len(left))
@@ -179,7 +181,7 @@ def _habits(
     needed = absolute_quantile(rest, SHAPE_QUANTILE) <= SHAPED * absolute_quantile(left, SHAPE_QUANTILE)
     smooth = smooth.of(needed)
     if len(smooth):
-        own, _ = _found(residuals, smooth, floor, clocks, span)
+        own, _ = _found(np.where(needed[:, None], residuals, centred), smooth, floor, clocks, span)
     return joined([smooth, own]), mask
 
 

@@ -120,3 +120,30 @@ def test_habits_of_snapshots_from_before_they_had_a_length_are_read():
     before = Fleet.from_numbers(numbers)
     assert np.flatnonzero(before.spread(times(1))[0]).tolist() == [9]
     assert before.mean(times(1))[0, 9] - fleet.mean(times(1))[0, 9] == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize("daily", [True, False])
+def test_the_whole_error_of_the_curve_is_mended(daily):
+    rate = np.full((1, 28 * PER), 100.0)
+    rate.reshape(28, PER)[:, OFFICE] *= 6
+    y = counts(rate)
+    fleet = fit_series(times(28), y, timedelta(minutes=SPAN), sqrt=np.array([True]), daily_seasonality=daily)
+    assert abs(np.median(np.sqrt(y) - fleet.mean(times(28)))) < 0.15
+
+
+@pytest.mark.parametrize("span", [35, 50, 75])
+def test_spans_that_divide_no_day_know_a_shape_by_the_clock_of_a_zone(span):
+    utc = times(42, span)
+    local = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert("Asia/Kolkata").tz_localize(None).to_numpy()
+    place = (local - local.astype("datetime64[D]")).astype("timedelta64[m]").astype(int) // span
+    z = np.random.default_rng(5).normal(0, 0.5, (1, len(utc))) + 8 * (place < 240 // span)
+    clocks = [(np.arange(1), local)]
+    left = z - shape(z, np.array([0.5]), clocks, span * 60_000).moved(clocks, 1)
+    assert np.abs(left).max() < 4
+
+
+def test_shapes_of_many_series_are_kept_in_little_room():
+    rate = np.full((20, 28 * PER), 100.0)
+    rate.reshape(20, 4, 7, PER)[:, :, :5, OFFICE] *= 6
+    numbers = fit_series(times(28), counts(rate), timedelta(minutes=SPAN), sqrt=np.full(20, True)).to_numbers()
+    assert len(numbers["by_clock"]) < 20 * 3000

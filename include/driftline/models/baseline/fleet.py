@@ -450,7 +450,7 @@ class Fleet:
             "failed": {str(row): reason for row, reason in self.failed.items()},
             "fallbacks": {str(row): reason for row, reason in self.fallbacks.items()},
             "sqrt": np.flatnonzero(self.sqrt).tolist(),
-            **({"by_clock": pack(self.habits.table)} if len(self.habits) else {}),
+            **({"by_clock": self.habits.packed()} if len(self.habits) else {}),
             "groups": [
                 {
                     "design": group.design.to_numbers(),
@@ -481,7 +481,7 @@ class Fleet:
 
 def _habits(numbers: dict[str, Any]) -> Habits:
     if "by_clock" in numbers:
-        return Habits(unpack(numbers["by_clock"], -1, WIDTH))
+        return Habits.unpacked(numbers["by_clock"])
     if "habits" in numbers:  # as they were kept before they had a length: they come in the bucket that starts then
         before = unpack(numbers["habits"], -1, WIDTH - 1)
         return Habits(np.column_stack([before, np.ones(len(before))]))

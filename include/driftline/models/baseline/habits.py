@@ -6,6 +6,8 @@ night; and as something that was often seen, it would hide what is rare at any o
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +36,7 @@ BY_CHANCE = 0.05  # … and for one at its very bucket, how many a series that h
 TINY = 1e-6  # of its height a habit varies at least: where something varies, there is one
 MOST = 4  # a quarter of the buckets at most: what moves more of them is no habit, but another shape
 ROW, PERIOD, CLOCK, MOVED, SPREAD, LENGTH = range(6)
-WIDTH = 6
+WIDTH, WHOLE, SHORT = 6, [ROW, PERIOD, CLOCK, LENGTH], "<f4"
 
 
 @dataclass
@@ -92,6 +94,22 @@ class Habits:
         table = self.table[number >= 0].copy()
         table[:, ROW] = number[number >= 0]
         return Habits(table)
+
+    def packed(self) -> str:
+        """The table as text: shapes of many series are alike, and a tenth as long as their numbers."""
+        whole = np.diff(self.table[:, WHOLE].astype("<i8"), axis=0, prepend=0)
+        heights = self.table[:, [MOVED, SPREAD]].astype(SHORT)
+        return base64.b64encode(zlib.compress(whole.T.tobytes() + heights.T.tobytes())).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Habits:
+        """The habits again."""
+        data = zlib.decompress(base64.b64decode(text))
+        count = len(data) // (8 * len(WHOLE) + 8)
+        table, split = np.empty((count, WIDTH)), 8 * len(WHOLE) * count
+        table[:, WHOLE] = np.frombuffer(data[:split], "<i8").reshape(len(WHOLE), count).T.cumsum(axis=0)
+        table[:, [MOVED, SPREAD]] = np.frombuffer(data[split:], SHORT).reshape(2, count).T
+        return cls(table)
 
 
 def joined(some: Iterable[Habits]) -> Habits:
@@ -245,7 +263,8 @@ def _ranges(first: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.intp
 
 
 def rows_of(row: NDArray[np.intp], period: int, clock: NDArray[np.int64], moved: Vector, spread: Vector, length: int) -> Habits:
-    """Habits of one period and length."""
+    """Habits of one period and length; their numbers are as they are kept."""
+    moved, spread = (each.astype(SHORT).astype(np.float64) for each in (moved, spread))
     return Habits(np.column_stack([row, np.full(len(row), period), clock, moved, spread, np.full(len(row), length)]))
 
 

@@ -62,11 +62,11 @@ class _Steps:
 
     @classmethod
     def of(cls, residuals: Matrix, floor: Vector, local: NDArray[np.datetime64], span: int) -> _Steps:
-        length = max(span, STEP)
-        steps, columns = columns_of(stamps_of(local) // length)
+        length, stamps = max(span, STEP), stamps_of(local)
+        steps, columns = columns_of(stamps if span >= STEP else stamps // STEP * STEP)
         bucket = floor[:, None]
         # bursts of minutes are no part of a step's middle
-        return cls(_middle(_sorted(residuals, columns)), steps * length, length, bucket, bucket / np.sqrt(columns.shape[1]))
+        return cls(_middle(_sorted(residuals, columns)), steps, length, bucket, bucket / np.sqrt(columns.shape[1]))
 
     def places(self, period: int) -> tuple[Numbers, NDArray[np.intp]]:
         """Times of the period (P,), in steps, and the steps (P, D) of each."""
@@ -104,7 +104,7 @@ def _taken(of: _Steps, period: int) -> Habits:
 def _wider(of: _Steps) -> Habits:
     """Hours of the day whose noise is more than that of most, and by how much."""
     clocks, columns = of.places(DAY)
-    cells, beside = _sorted(of.left, columns), round(HOUR / 2 / of.length)
+    cells, beside = _sorted(of.left, columns), max(round(HOUR / 2 / of.length), int(of.length == HOUR))
     known, apart = (~np.isnan(cells)).sum(axis=2), _apart(cells)
     usual = of.most(apart)
     apart = np.median([np.roll(apart, by, axis=1) for by in range(-beside, beside + 1)], axis=0)

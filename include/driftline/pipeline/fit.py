@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from driftline.core.timespan import Window
     from driftline.models.baseline.habits import Clocks
 
-SHAPED, SHAPE_QUANTILE = (
-    0.8,
-    0.9,
-)  # what a shape leaves at most of the absolute residuals' quantile: else it is not worth its noise
+# What a shape leaves, at most, of this quantile of the absolute residuals: else it is not worth its noise.
+SHAPED, SHAPE_QUANTILE = 0.8, 0.9
 BLOCK = 1_000_000  # values whose residuals are looked at at once
 COUNT_LIKE = {"count", "distinct_count"}
 
@@ -168,14 +166,13 @@ def _habits(
     """What series (n, T) do again and again at the same time of the day or week, and where they do, or have bursts."""
     if not clocks:
         return Habits(), np.zeros(residuals.shape, dtype=bool)
-    length = max(1, span // timedelta(milliseconds=1))
     # where a burst had a part in the model, all else lies to one side of that
     centred = residuals - middle(residuals)
     own, mask = _found(centred, Habits(), floor, clocks, span)
     moved, spread = (each(clocks, len(residuals)) for each in (own.moved, own.spread))
     # but it is the whole of the curve's error that a shape mends
     left = np.where((spread > 0) & (moved == 0), np.nan, residuals - moved)
-    smooth = shape(left, floor, clocks, length)
+    smooth = shape(left, floor, clocks, _milliseconds(span))
     rest = left - smooth.moved(clocks, len(left))
     # where smooth seasons do well, a shape is not worth its noise
     needed = absolute_quantile(rest, SHAPE_QUANTILE) <= SHAPED * absolute_quantile(left, SHAPE_QUANTILE)
@@ -193,8 +190,12 @@ def _found(
     sigma = robust_sigma(rest, floor)
     far = MASK_SIGMA * sigma
     narrow = rest / np.hypot(1.0, smooth.spread(clocks, len(rest)) / sigma[:, None])
-    own = find(rest, np.abs(narrow) > far[:, None], far, clocks, max(1, span // timedelta(milliseconds=1)))
+    own = find(rest, np.abs(narrow) > far[:, None], far, clocks, _milliseconds(span))
     return own, burst_mask(narrow, sigma, span) | (own.spread(clocks, len(rest)) > 0)
+
+
+def _milliseconds(span: timedelta) -> int:
+    return max(1, span // timedelta(milliseconds=1))
 
 
 def _expected(

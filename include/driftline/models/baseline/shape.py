@@ -104,7 +104,7 @@ def _taken(of: _Steps, period: int) -> Habits:
 def _wider(of: _Steps) -> Habits:
     """Hours of the day whose noise is more than that of most, and by how much."""
     clocks, columns = of.places(DAY)
-    cells, beside = _sorted(of.left, columns), max(round(HOUR / 2 / of.length), int(of.length == HOUR))
+    cells, beside = _sorted(of.left, columns), (HOUR + of.length) // (2 * of.length)
     known, apart = (~np.isnan(cells)).sum(axis=2), _apart(cells)
     usual = of.most(apart)
     apart = np.median([np.roll(apart, by, axis=1) for by in range(-beside, beside + 1)], axis=0)

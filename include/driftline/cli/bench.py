@@ -260,6 +260,24 @@ def habits(
     table("driftline bench habits", ["runs", "false alarms a week", "spikes told", "missed runs told"], rows)
 
 
+@app.command(epilog="Example: driftline bench hours --span 60 --json")
+def hours(
+    series: Annotated[int, typer.Option(min=2, help="How many series of each kind of noise.")] = 20,
+    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
+    seed: Annotated[int, typer.Option(help="Another seed, other readings.")] = 1,
+    json: Json = False,
+) -> None:
+    """Judge readings that are noisier at some hours than at others: what comes in the quiet, and in the loud."""
+    from driftline.bench.hours import run
+
+    figures = _of_series(run, series, span, seed, json)
+    if json:
+        emit(figures)
+        return
+    head = ["noise", "false alarms a week", "told when quiet", "when loud", "in bounds when quiet", "when loud"]
+    table("driftline bench hours", head, [[name, *found.values()] for name, found in figures["noise"].items()])
+
+
 @app.command(epilog="Example: driftline bench outliers --seeds 10 --json")
 def outliers(
     seeds: Annotated[int, typer.Option(min=1, help="How many sets of each kind.")] = 5,

@@ -18,6 +18,8 @@ from driftline.elastic import snapshots
 from driftline.elastic.bulk import index_action
 from driftline.models.baseline.design import shifted
 from driftline.models.trained import Trained
+from driftline.scoring.calibration import Calibration
+from driftline.scoring.hours import hours_of, laid
 from driftline.scoring.usual import Usual, slots
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class Part(Protocol):
         """Lower, typical and upper (N, T) at UTC times."""
 
     def passing(self, times: Times) -> NDArray[np.bool_] | None:
-        """(N, T) where something comes that is soon over, as habits are; None if nothing does."""
+        """(N, T) where something comes that is soon over, as habits and noisy hours are; None if nothing does."""
 
 
 class Modelled:
@@ -85,17 +87,26 @@ class Modelled:
 
     def predict(self, times: Times) -> Bounds:
         """See `Part`."""
-        clocks, fleet = shifted(times, self._shifts), self._trained.fleet
+        clocks, fleet, scale = shifted(times, self._shifts), self._trained.fleet, self._trained.scale
         mean = fleet.mean(clocks)
-        half = fleet.half_width(clocks, interval=INTERVAL, sigma=self._trained.scale)
-        if (spread := fleet.spread(clocks)) is not None:
-            half = np.hypot(half, norm.ppf(0.5 + INTERVAL / 2) * spread)
+        half = fleet.half_width(clocks, interval=INTERVAL, sigma=scale)
+        noise, spread, hourly = float(norm.ppf(0.5 + INTERVAL / 2)), fleet.spread(clocks), self._hourly(clocks)
+        if hourly is not None:
+            half = np.sqrt(np.maximum(half**2 + (noise * scale[:, None]) ** 2 * (hourly**2 - 1), 0.0))
+        if spread is not None:
+            half = np.hypot(half, noise * spread)
         return fleet.to_units(mean - half), fleet.to_units(mean), fleet.to_units(mean + half)
 
     def passing(self, times: Times) -> NDArray[np.bool_] | None:
         """See `Part`."""
-        spread = self._trained.fleet.spread(shifted(times, self._shifts))
-        return None if spread is None else spread > 0
+        clocks = shifted(times, self._shifts)
+        parts = [(self._trained.fleet.spread(clocks), 0), (self._hourly(clocks), 1)]
+        passing = [part > least for part, least in parts if part is not None]
+        return np.logical_or.reduce(passing) if passing else None
+
+    def _hourly(self, clocks: Times) -> Floats | None:
+        by_hour = Calibration.from_numbers(self._trained.usual).by_hour
+        return laid(by_hour, hours_of(self._trained.fleet.clocks(clocks)), len(clocks))
 
 
 class Typical:

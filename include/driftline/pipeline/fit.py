@@ -19,6 +19,7 @@ from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
 from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, middle, noise_floor, rare, robust_sigma
 from driftline.scoring.detector import past_peaks
+from driftline.scoring.hours import hours_of
 from driftline.scoring.residuals import absolute_quantile
 from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.statistics import clock_moves
@@ -64,7 +65,8 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
         mask = rare(bursts, windows.day)
         sizes = None if frame.sizes is None else frame.sizes[within]
-        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread, moves)
+        hours = hours_of(part.clocks(frame.times))
+        known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread, moves, hours)
         usual = known.usual
         usual.peaks = past_peaks(
             values[within],
@@ -78,6 +80,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
             sizes=sizes,
             spread=spread,
             moves=moves,
+            hours=hours,
         )
         usual.seen = _outward(usual.seen)
         # as the snapshot keeps it: who scores at once and who scores from the store say the same

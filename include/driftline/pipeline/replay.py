@@ -14,6 +14,7 @@ from driftline.pipeline.gaps import spread, with_gaps
 from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import detect
 from driftline.scoring.events import alarms
+from driftline.scoring.hours import hours_of
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score
@@ -145,7 +146,8 @@ def _replayed(
     def beside(part: slice) -> dict[str, Any]:
         wide = varies[:, part]
         moves = clock_moves(times[part], local[part], windows)
-        return {"sizes": given.sizes_of(part), "spread": wide if wide.any() else None, "moves": moves}
+        hours = hours_of([(np.arange(count), local[part])])
+        return {"hours": hours, "sizes": given.sizes_of(part), "spread": wide if wide.any() else None, "moves": moves}
 
     while now < width:
         span = timedelta(seconds=float(np.median(np.diff(times[:now])) / np.timedelta64(1, "s")))

@@ -19,6 +19,7 @@ from driftline.pipeline.lessons import judged, learned, silence, there, zero_is_
 from driftline.scoring.calibration import Calibration, calibrate, pooled
 from driftline.scoring.detector import Detected, detect
 from driftline.scoring.explanation import REASONS, RECURRING, evidence, explanation, impact
+from driftline.scoring.hours import hours_of
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.score import to_probability, to_score
 from driftline.scoring.sentence import sentence
@@ -104,6 +105,7 @@ def score_segment(job: Job, frame: SeriesFrame, trained: Trained, segment: dict[
         sizes=part.sizes,
         spread=fleet.spread(clocks),
         moves=clock_moves(part.times, wall_clock(clocks, fleet.options), windows),
+        hours=hours_of(fleet.clocks(clocks)),
     )
     bounds = [fleet.to_units(bound) for bound in found.bounds()]
     kind = kinds(found, space, usual, windows)
@@ -150,7 +152,10 @@ def newcomers(
     space, mean = fleet.to_space(values), fleet.mean(part.times)
     spread, windows = fleet.spread(part.times), Windows.of(job.bucket_span)
     moves = clock_moves(part.times, wall_clock(part.times, fleet.options), windows)
-    own = calibrate(values, space, mean, sqrt, windows, sizes=part.sizes, sums=sums, spread=spread, moves=moves).usual
+    hours = hours_of(fleet.clocks(part.times))
+    own = calibrate(
+        values, space, mean, sqrt, windows, sizes=part.sizes, sums=sums, spread=spread, moves=moves, hours=hours
+    ).usual
     since = part.start.timestamp() + first * part.span.total_seconds()
     made = Trained(part.keys, since, pooled(own.numbers(), usual), fleet)
     return made.select(made.fitted) if made.fitted else None

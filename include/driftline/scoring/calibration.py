@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from driftline.scoring.hours import HOURS, laid, noise_by_hour
 from driftline.scoring.residuals import (
     LOG,
     ROOT,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from driftline.scoring.hours import Hours
     from driftline.scoring.windows import Windows
 
     Vector = NDArray[np.float64]
@@ -62,7 +64,8 @@ OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
 FORM = PEAKED + 2
-WIDTH = PEAKED + 4
+FORMED = PEAKED + 4
+WIDTH = FORMED + HOURS
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
 
@@ -86,6 +89,7 @@ class Calibration:
         size: (N,) of how many documents a value usually is the mean; 0 where that does not matter.
         form: (N,) codes of the form that values are looked at in (`residuals.in_form`).
         shift: (N,) how far the middle of these is from where a law has it; 0 for plain ones.
+        by_hour: (N, HOURS) by what the noise is multiplied at each hour.
     """
 
     scale: Vector
@@ -103,6 +107,7 @@ class Calibration:
     size: Vector
     form: NDArray[np.int8]
     shift: Vector
+    by_hour: Matrix
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -121,10 +126,12 @@ class Calibration:
         """(N,) series whose noise hangs on how many documents a value is of."""
         return self.size > 0
 
-    def deviation(self, mean: Matrix, sqrt: NDArray[np.bool_], sizes: Matrix | None = None) -> Matrix:
-        """(N, T) standard deviation of values with these expectations, of so many documents each; in their form."""
+    def deviation(
+        self, mean: Matrix, sqrt: NDArray[np.bool_], sizes: Matrix | None = None, hourly: Matrix | None = None
+    ) -> Matrix:
+        """(N, T) standard deviation of values with these expectations, of so many documents, at these hours; in their form."""
         level = noise_level(mean, sizes, self.size, self.form == ROOT)
-        return deviation(self.law, level, self.floor, sqrt, self.sized)
+        return deviation(self.law, level, self.floor, sqrt, self.sized, hourly)
 
     def take(self, rows: NDArray[np.intp]) -> Calibration:
         """What is usual for some of the series, in the order given."""
@@ -133,9 +140,8 @@ class Calibration:
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
-        return np.column_stack(
-            [*own, *(self.tails[name].numbers() for name in EVIDENCE), self.peaks, self.near, self.size, self.form, self.shift]
-        )
+        tails = (self.tails[name].numbers() for name in EVIDENCE)
+        return np.column_stack([*own, *tails, self.peaks, self.near, self.size, self.form, self.shift, self.by_hour])
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
@@ -150,10 +156,13 @@ class Calibration:
             peaks = numbers[:, TAILED:PEAKED]
         if numbers.shape[1] > PEAKED:
             near = numbers[:, PEAKED]
-        if numbers.shape[1] == WIDTH:
-            size, form, shift = numbers[:, PEAKED + 1 :].T
+        if numbers.shape[1] >= FORMED:
+            size, form, shift = numbers[:, PEAKED + 1 : FORMED].T
+        by_hour = numbers[:, FORMED:] if numbers.shape[1] == WIDTH else np.ones((len(numbers), HOURS))
         forms = form.astype(np.int8)
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift)
+        return cls(
+            scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift, by_hour
+        )
 
 
 @dataclass
@@ -184,6 +193,7 @@ def calibrate(
     sums: NDArray[np.bool_] | None = None,
     spread: Matrix | None = None,
     moves: NDArray[np.intp] | None = None,
+    hours: Hours | None = None,
 ) -> Learned:
     """Learns what is usual.
 
@@ -198,14 +208,14 @@ def calibrate(
         sums: (N,) which series are sums of documents.
         spread: (N, T) how much values vary besides, in the model's space.
         moves: (T,) as of `statistics.clock_moves`.
+        hours: As of `hours.hours_of`; without it noise is the same at all of them.
     """
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
     sized, none = size > 0, np.zeros(len(space), dtype=bool)
-    floor, law, sd = _noise(residuals, noise_level(mean, sizes, size, none), noise_floor(space, sqrt), sqrt, sized, none)
-    scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
+    level, least = noise_level(mean, sizes, size, none), noise_floor(space, sqrt)
     low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     positive = low >= 0
     # before a day was seen, any morning or night may come yet
@@ -215,10 +225,27 @@ def calibrate(
     form[sized & (low > 0) & ~young] = LOG
     if sums is not None:
         form[sums & ~sqrt & positive & ~young] = ROOT
-    if form.any():
-        _keep_lighter(space, mean, noise_level(mean, sizes, size, form == ROOT), size, low, form, shift, (floor, law, sd))
-    model, space, mean = mean, in_form(space, low, form), expected_in_form(mean, sd, low, shift, form)
-    sd = widened(sd, spread, model, mean, form)
+
+    def measured(hourly: Matrix | None) -> tuple[Vector, Matrix, Matrix, Matrix]:
+        """Floors, noise laws, and what is expected with its deviations, in the form that is settled on without `hourly`."""
+        noise = _noise(residuals, level, least, sqrt, sized, none, hourly)
+        if form.any():
+            there = noise_level(mean, sizes, size, form == ROOT)
+            shift[:] = _keep_lighter(space, mean, there, size, low, form, noise, hourly)
+        shown = expected_in_form(mean, noise[2], low, shift, form)
+        return *noise[:2], shown, widened(noise[2], spread, mean, shown, form)
+
+    floor, law, shown, sd = measured(None)
+    by_hour = np.ones((len(space), HOURS))
+    if hours is not None:
+        away = in_form(space, low, form) - shown
+        by_hour = noise_by_hour((away - middle(away)) / sd, hours, windows.day)
+        hourly = laid(by_hour, hours, space.shape[1])
+        if hourly is not None:
+            floor, law, shown, sd = measured(hourly)
+            residuals = residuals / hourly
+    scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
+    space, mean = in_form(space, low, form), shown
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
@@ -228,7 +255,9 @@ def calibrate(
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
-        Calibration(scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift),
+        Calibration(
+            scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, by_hour
+        ),
         z,
         centre,
         found,
@@ -242,15 +271,18 @@ def _noise(
     sqrt: NDArray[np.bool_],
     sized: NDArray[np.bool_],
     roots: NDArray[np.bool_],
+    hourly: Matrix | None = None,
 ) -> tuple[Vector, Matrix, Matrix]:
     """Floors (N,), of `least` and of far residuals, noise laws (N, 2) and standard deviations (N, T)."""
     lined = sized | roots
+    if hourly is not None:
+        residuals = residuals / hourly
     floor = np.maximum(least, absolute_quantile(residuals, TAIL_QUANTILE) * BURST_SHARE)
     law = noise_law(residuals, level, np.where(lined, least, floor), sqrt | lined)
     # documents that are all moved at once, as readings of one host are: their number says nothing of the noise
     flat = lined & (law[:, 1] == 0)
     law[flat, 0] = robust_sigma(residuals[flat], floor[flat]) ** 2
-    return floor, law, deviation(law, level, floor, sqrt, sized)
+    return floor, law, deviation(law, level, floor, sqrt, sized, hourly)
 
 
 def _keep_lighter(
@@ -260,28 +292,32 @@ def _keep_lighter(
     size: Vector,
     low: Vector,
     form: NDArray[np.int8],
-    shift: Vector,
     noise: tuple[Vector, Matrix, Matrix],
-) -> None:
-    """Keeps the asked `form` (N,) of series that have the lighter tails in it, the others are plain; all in place.
+    hourly: Matrix | None,
+) -> Vector:
+    """Keeps the asked `form` (N,) of series that have the lighter tails in it, others are plain, in place. Returns shifts (N,).
 
-    What is kept has its `shift` and its own `noise`: floors, laws and standard deviations.
+    What is kept has its own `noise`: floors, laws and standard deviations. With `hourly` noise all are kept: they were chosen.
     """
-    rows = np.flatnonzero(form)
+    rows, shift = np.flatnonzero(form), np.zeros(len(form))
     asked, roots, none = form[rows], form[rows] == ROOT, np.zeros(len(rows), dtype=bool)
     shown, model = in_form(space[rows], low[rows], asked), mean[rows]
     residuals = shown - expected_in_form(model, np.zeros_like(model), low[rows], shift[rows], asked)
     least = np.where(roots, noise_floor(shown, none), RELATIVE_FLOOR)
-    floor, law, sd = _noise(residuals - middle(residuals), level[rows], least, none, size[rows] > 0, roots)
+    hours = None if hourly is None else hourly[rows]
+    floor, law, sd = _noise(residuals - middle(residuals), level[rows], least, none, size[rows] > 0, roots, hours)
     residuals = shown - expected_in_form(model, sd, low[rows], shift[rows], asked)
     centre = middle(residuals)
-    plain, there = _spread((space[rows] - model) / noise[2][rows]), _spread((residuals - centre) / sd)
-    of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
-    better = (there < plain) & (roots | (of_one <= LOG_NOISE_MOST**2))
+    better = np.full(len(rows), fill_value=True)
+    if hourly is None:
+        plain, there = _spread((space[rows] - model) / noise[2][rows]), _spread((residuals - centre) / sd)
+        of_one = np.maximum(law[:, 0] + law[:, 1] * size[rows], floor**2)  # the noise of a single document
+        better = (there < plain) & (roots | (of_one <= LOG_NOISE_MOST**2))
     form[rows[~better]] = 0
     shift[rows[better]] = centre[better, 0]
     for part, new in zip(noise, (floor, law, sd), strict=True):
         part[rows[better]] = new[better]
+    return shift
 
 
 def middle(residuals: Matrix) -> Matrix:

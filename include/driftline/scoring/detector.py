@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import nbinom
 
+from driftline.scoring.hours import chosen_of, laid
 from driftline.scoring.recurrence import lowered, peaks
 from driftline.scoring.residuals import LOG, ROOT, expected_in_form, in_form, of_form, steps, widened
 from driftline.scoring.score import span_bonus
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from driftline.core.functions import Side
     from driftline.scoring.calibration import Calibration, Learned
+    from driftline.scoring.hours import Hours
     from driftline.scoring.windows import Windows
 
     Matrix = NDArray[np.float64]
@@ -100,6 +102,7 @@ def detect(
     sizes: Matrix | None = None,
     spread: Matrix | None = None,
     moves: NDArray[np.intp] | None = None,
+    hours: Hours | None = None,
 ) -> Detected:
     """Weighs the evidence in each bucket.
 
@@ -115,8 +118,10 @@ def detect(
         sizes: (N, T) of how many documents each value is a mean; NaN for what is none.
         spread: (N, T) how much values vary besides their noise, in the model's space: what comes by habit does.
         moves: (T,) as of `statistics.clock_moves`.
+        hours: As of `hours.hours_of`.
     """
-    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes, spread, moves)
+    hourly = None if hours is None else laid(calibration.by_hour, hours, mean.shape[1])
+    shown, (z, centre, unit), looked = _look(space, mean, sqrt, calibration, windows, sizes, spread, moves, hourly)
     found = _weighed(values, z, centre, looked, sqrt, calibration)
     least, form = calibration.seen[:, :1], calibration.form
     expected = _expected(mean, shown, centre, least, form)
@@ -124,7 +129,7 @@ def detect(
     stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
     gone = np.zeros_like(z)
     if sqrt.any():
-        gone = np.where(sqrt[:, None], silent(values, units, 4 * calibration.law[:, 1], calibration.nothing), 0.0)
+        gone = np.where(sqrt[:, None], silent(values, units, _rates(calibration, units, hourly), calibration.nothing), 0.0)
         nearly = frozen(values, units, calibration.near, sqrt, apart=1)
         stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
     found |= {"frozen": stuck, "silence": gone}
@@ -146,6 +151,15 @@ def detect(
     return Detected(z, expected, centre, unit, form, found, alone, surprise, times, damped)
 
 
+def _rates(usual: Calibration, units: Matrix, hourly: Matrix | None) -> Matrix:
+    """(N, T) the squared relative variation of counts' rates: what is noisier at an hour than chance has it varies then."""
+    varies = 4 * usual.law[:, 1:]
+    if hourly is None:
+        return varies
+    more = np.maximum(hourly**2, 1.0)
+    return np.asarray(varies * more + (more - 1) / np.maximum(units, 1.0))
+
+
 def _look(
     space: Matrix,
     mean: Matrix,
@@ -155,9 +169,10 @@ def _look(
     sizes: Matrix | None,
     spread: Matrix | None,
     moves: NDArray[np.intp] | None,
+    hourly: Matrix | None,
 ) -> tuple[Matrix, Settled, dict[str, Matrix]]:
     """What is expected in the series' form, residuals around the level that they have settled on, and their statistics."""
-    sd, form = usual.deviation(mean, sqrt, sizes), usual.form
+    sd, form = usual.deviation(mean, sqrt, sizes, hourly), usual.form
     least = usual.seen[:, 0]
     model, mean = mean, expected_in_form(mean, sd, least, usual.shift, form)
     sd = widened(sd, spread, model, mean, form)
@@ -187,6 +202,7 @@ def past_peaks(
     sizes: Matrix | None = None,
     spread: Matrix | None = None,
     moves: NDArray[np.intp] | None = None,
+    hours: Hours | None = None,
 ) -> Matrix:
     """The peaks of the past that a calibration was learned from, as `recurrence.peaks` has them of what `detect` finds.
 
@@ -204,13 +220,15 @@ def past_peaks(
         sizes: As of `detect`.
         spread: As of `detect`.
         moves: As of `detect`.
+        hours: As of `detect`.
     """
     calibration, z, centre, looked = learned.usual, learned.z, learned.centre, learned.looked
     masked = np.empty(0, dtype=np.intp) if mask is None else np.flatnonzero(mask.any(axis=1))
     if len(masked):
         known, wide = (None if part is None else part[masked] for part in (sizes, spread))
         chosen = space[masked], mean[masked], sqrt[masked], calibration.take(masked)
-        _, around, again = _look(*chosen, windows, known, wide, moves)
+        hourly = None if hours is None else laid(calibration.by_hour[masked], chosen_of(hours, masked), mean.shape[1])
+        _, around, again = _look(*chosen, windows, known, wide, moves, hourly)
         z, centre = _put(z, masked, around.z), _put(centre, masked, around.centre)
         looked = {name: _put(part, masked, again[name]) for name, part in looked.items()}
     tails = np.zeros(z.shape, dtype=bool)

@@ -160,8 +160,15 @@ def _line(residuals: Matrix, level: Matrix, floor: NDArray[np.float64]) -> Matri
     return np.column_stack([np.maximum(y - b * x, 0.0), b])
 
 
-def deviation(law: Matrix, level: Matrix, floor: Matrix, sqrt: NDArray[np.bool_], sized: NDArray[np.bool_]) -> Matrix:
-    """(N, T) standard deviation at each level; at least the floor.
+def deviation(
+    law: Matrix,
+    level: Matrix,
+    floor: Matrix,
+    sqrt: NDArray[np.bool_],
+    sized: NDArray[np.bool_],
+    hourly: Matrix | None = None,
+) -> Matrix:
+    """(N, T) standard deviation at each level, times what is usual at the hour (`hourly`); at least the floor.
 
     That shrinks for counts expected below one, and for means of more documents than usual (`sized`, (N,)).
     """
@@ -171,7 +178,8 @@ def deviation(law: Matrix, level: Matrix, floor: Matrix, sqrt: NDArray[np.bool_]
         least = np.where(sqrt[:, None], scarce, least)
     if sized.any():
         least = np.where(sized[:, None], np.minimum(level, 1.0) * floor[:, None], least)
-    return np.maximum(np.sqrt(law[:, :1] + law[:, 1:] * level**2), least)
+    noise = np.sqrt(law[:, :1] + law[:, 1:] * level**2)
+    return np.asarray(np.maximum(noise if hourly is None else noise * hourly, least))
 
 
 def widened(sd: Matrix, spread: Matrix | None, mean: Matrix, shown: Matrix, form: NDArray[np.int8]) -> Matrix:

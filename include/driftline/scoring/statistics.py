@@ -265,10 +265,10 @@ def silent(values: Matrix, expected: Matrix, spread: Matrix, common: Matrix) -> 
     Args:
         values: (N, T) counts.
         expected: (N, T) their expectation.
-        spread: (N,) s, the squared relative variation of the rate.
+        spread: (N, T) or (N, 1) s, the squared relative variation of the rate.
         common: (N,) how often nothing came where at least one was expected.
     """
-    mu, s = np.maximum(expected, 0.0), np.maximum(spread, 1e-9)[:, None]
+    mu, s = np.maximum(expected, 0.0), np.maximum(spread, 1e-9)
     by_law = np.log1p(mu * s) / s / LN10
     return _run(values == 0, np.minimum(by_law, -np.log10(np.maximum(common, LEAST_COMMON))[:, None]))
 

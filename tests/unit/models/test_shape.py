@@ -78,16 +78,6 @@ def test_few_events_have_next_to_none_though_their_middle_is_not_their_mean():
     assert len(shaped(y - mean).table) < 10
 
 
-def test_hours_that_vary_more_than_most_are_told_with_how_much():
-    z = np.random.default_rng(2).normal(0, 1, (2, 28 * PER))
-    z[1].reshape(28, PER)[:, 20:32] *= 5
-    habits = shaped(z)
-    spread = habits.spread([(np.arange(2), times(1))], 2)
-    assert spread[1, 21:31] == pytest.approx(np.full(10, np.sqrt(24)), rel=0.5)
-    assert np.count_nonzero(spread[1]) <= 14
-    assert not spread[0].any()
-
-
 def test_days_that_are_not_over_and_gaps_count_neither_way():
     z = np.random.default_rng(3).normal(0, 1, (1, 28 * PER))
     z.reshape(28, PER)[:, OFFICE] += 8

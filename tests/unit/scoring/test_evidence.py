@@ -142,7 +142,7 @@ def test_runs_weigh_what_their_law_says():
     chance = poisson.pmf(np.arange(60), 4.0)
     near = equal + 2 * float((chance[1:] * chance[:-1]).sum())
     np.testing.assert_allclose(nearly, -np.log10(near) * np.array([0, 1, 2, 0, 1, 0, 0, 0]), rtol=1e-9)
-    gone = silent(values, mu, np.zeros(1), np.zeros(1))[0]
+    gone = silent(values, mu, np.zeros((1, 1)), np.zeros(1))[0]
     np.testing.assert_allclose(gone[5:], np.array([1, 2, 3]) * 4.0 / np.log(10) * (gone[5] / (4.0 / np.log(10))), rtol=1e-9)
     assert gone[5] <= 4.0 / np.log(10) + 1e-6
     assert not gone[:5].any()

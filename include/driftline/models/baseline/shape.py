@@ -21,17 +21,14 @@ LEAST = {DAY: 7, KIND: 4, WEEK: 3}  # days, two weekends, or weeks that were see
 STEP = 900_000  # it is known to a quarter of an hour, or a bucket
 SURE = 4.5  # standard errors, about, that it is from nothing at least …
 LITTLE = 0.25  # … and this part of a bucket's least noise: of few events the middle is not quite the mean
-HOUR = 3_600_000  # of noise, what an hour has in common is told
 AGREED = 0.7  # of the days lie on that side: five of seven
-WIDER = 4.0  # standard errors, about, by which the noise of some hours is more than that of most
 QUARTERS = 1.349  # standard deviations between the quartiles of a normal law
 
 
 def shape(residuals: Matrix, floor: Vector, clocks: Clocks, span: int) -> Habits:
     """What the smooth seasons of series leave of the shape of each day, workday or weekend, and of each week.
 
-    It is the mean of the middle half of all days or weeks, where that is not likely to come from noise; and how much more noise
-    there is at some hours than at most.
+    It is the mean of the middle half of all days or weeks, where that is not likely to come from noise.
 
     Args:
         residuals: (n, T) values less their curves, in the model's space; NaN where missing.
@@ -78,7 +75,7 @@ class _Steps:
 
 
 def _shape(of: _Steps) -> Habits:
-    return joined([*(_taken(of, period) for period in LEAST), _wider(of)])
+    return joined(_taken(of, period) for period in LEAST)
 
 
 def _taken(of: _Steps, period: int) -> Habits:
@@ -99,18 +96,6 @@ def _taken(of: _Steps, period: int) -> Habits:
         inside = column < of.left.shape[1]
         of.left[row[inside], column[inside]] -= moved[inside]
     return rows_of(row, period, clocks[place] * of.length, moved, np.zeros(len(row)), of.length)
-
-
-def _wider(of: _Steps) -> Habits:
-    """Hours of the day whose noise is more than that of most, and by how much."""
-    clocks, columns = of.places(DAY)
-    cells, beside = _sorted(of.left, columns), (HOUR + of.length) // (2 * of.length)
-    known, apart = (~np.isnan(cells)).sum(axis=2), _apart(cells)
-    usual = of.most(apart)
-    apart = np.median([np.roll(apart, by, axis=1) for by in range(-beside, beside + 1)], axis=0)
-    row, place = np.nonzero((known >= LEAST[DAY]) & (apart > usual * (1 + WIDER / np.sqrt(np.maximum(known, 1)))))
-    more = np.sqrt(apart[row, place] ** 2 - usual[row, 0] ** 2)
-    return rows_of(row, DAY, clocks[place] * of.length, np.zeros(len(row)), more, of.length)
 
 
 def _apart(cells: Cells) -> Matrix:

@@ -1,0 +1,87 @@
+"""Noise by the clock: how much noisier, or quieter, a series is at each hour of workdays and of weekends than at most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftline.scoring.residuals import absolute_quantile
+from driftline.scoring.settings import HOUR_DAYS, HOUR_DOUBT, HOUR_MOST, HOUR_SURE, HOUR_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+    Rows = NDArray[np.intp]
+    Hours = list[tuple[Rows, NDArray[np.intp]]]  # series, and the hours that their clocks showed (T,)
+
+DAY = 24
+HOURS = 2 * DAY
+"""Those of workdays, and those of weekends."""
+SIZE = 0.7  # quantile of sizes that is compared: two bad days of a week lie beyond it …
+ERROR = 0.9  # … and its logarithm's squared error, of so many values of normal noise one part; that of a median has 1.36
+
+
+def hours_of(clocks: Iterable[tuple[Rows, NDArray[np.datetime64]]]) -> Hours:
+    """Which of HOURS clocks showed: series, and what these showed (T,), by time zone."""
+    out = []
+    for rows, local in clocks:
+        hours = local.astype("datetime64[h]").astype(np.int64)
+        weekend = (hours // DAY + 3) % 7 >= 5  # the epoch's first day was a Thursday
+        out.append((rows, (hours % DAY + DAY * weekend).astype(np.intp)))
+    return out
+
+
+def chosen_of(hours: Hours, chosen: Rows) -> Hours:
+    """Those of some series (n,), ascending, by their places among these."""
+    return [(np.flatnonzero(np.isin(chosen, rows)), shown) for rows, shown in hours]
+
+
+def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
+    """(N, HOURS) by what the noise of each hour is multiplied; 1 of series whose hours do not surely differ.
+
+    First each hour of the day is held against the whole day, then what workdays and weekends have of their own against that.
+
+    Args:
+        z: (N, T) residuals in units of their noise; NaN where missing.
+        hours: As of `hours_of`.
+        day: Buckets of a day.
+    """
+    log = np.zeros((len(z), HOURS))
+    if day > 1:
+        an_hour = max(1, day // DAY)
+        for rows, shown in hours:
+            left = np.abs(z[rows])
+            by_day = _compared(left, shown % DAY, DAY, an_hour)
+            log[rows] = np.tile(by_day, 2)
+            log[rows] += _compared(left / np.exp(by_day)[:, shown % DAY], shown, HOURS, an_hour)
+    return np.exp(np.clip(log, -HOUR_MOST, HOUR_MOST))
+
+
+def laid(factors: Matrix, hours: Hours, length: int) -> Matrix | None:
+    """(N, T) the factor (N, HOURS) of each bucket's hour; None where all are 1."""
+    if (factors == 1).all():
+        return None
+    out = np.ones((len(factors), length))
+    for rows, shown in hours:
+        out[rows] = factors[rows][:, shown]
+    return out
+
+
+def _compared(sizes: Matrix, place: NDArray[np.intp], places: int, an_hour: int) -> Matrix:
+    """(n, places) logarithms of how much larger sizes (n, T) are at each place than at all, of series that surely differ."""
+    more, error = np.zeros((len(sizes), places)), np.full((len(sizes), places), np.inf)
+    usual = absolute_quantile(sizes, SIZE)
+    for each in np.unique(place).tolist():
+        there = sizes[:, place == each]
+        days, size = (~np.isnan(there)).sum(axis=1) / an_hour, absolute_quantile(there, SIZE)
+        known = (days >= HOUR_DAYS) & (size > 0) & (usual > 0)
+        more[known, each] = np.log(size[known] / usual[known])
+        error[known, each] = ERROR / (days[known] * min(an_hour, HOUR_VALUES))
+    chance = more**2 / error
+    sure = chance.sum(axis=1) > HOUR_SURE * np.isfinite(error).sum(axis=1)
+    drawn = 1 - np.divide(HOUR_DOUBT, chance, out=np.ones_like(chance), where=chance > HOUR_DOUBT) ** 2
+    return np.where(sure[:, None], more * drawn, 0.0)

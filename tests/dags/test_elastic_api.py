@@ -192,6 +192,24 @@ def test_a_job_that_cannot_be_read_any_more_hides_no_other_and_can_be_deleted(
     assert ml.delete_job(job_id=name)["acknowledged"] is True
 
 
+def test_a_job_that_the_rules_of_today_refuse_can_be_deleted_with_what_it_learned(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    about = {"analysis_config": COUNTED, "data_description": ABOUT}
+    ml.put_job(job_id=name, datafeed_config={"indices": [index]}, **about)
+    learned = new_manifest(name, load_job(name, client).version, START - HOUR, START)
+    client.index(index=SNAPSHOTS, id=manifest_id(name, learned["snapshot_id"]), document=learned, refresh=True)
+    broken = {**client.get(index=JOBS, id=f"job:{name}")["_source"], "definition": {"of_a_later_version": 1}}
+    client.index(index=JOBS, id=f"job:{name}", document=broken, refresh=True)
+    with pytest.raises(BadRequestError, match="of_a_later_version: unknown field"):
+        ml.reset_job(job_id=name)
+    assert ml.delete_job(job_id=name)["acknowledged"] is True
+    assert manifests(client, name) == []
+    with pytest.raises(NotFoundError, match="No known job with id"):
+        ml.delete_job(job_id=name)
+    assert ml.put_job(job_id=name, **about)["job_id"] == name
+
+
 def test_a_broken_calendar_or_filter_hides_no_other_and_can_be_deleted(
     ml: MlClient, asking: MlClient, client: Elasticsearch, module_prefix: str
 ) -> None:

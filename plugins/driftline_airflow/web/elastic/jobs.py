@@ -10,7 +10,7 @@ from pydantic import Field
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import making, running
-from driftline_airflow.web.elastic.names import Held, HeldDep, Names, every, jobs
+from driftline_airflow.web.elastic.names import Held, HeldDep, Names, RemovableDep, every, jobs
 from driftline_airflow.web.elastic.shape import Asked, Elastic, Which, asked, conflict, taken, wrong
 
 router = APIRouter(prefix="/_ml/anomaly_detectors", route_class=Elastic)
@@ -94,8 +94,8 @@ def get(client: ClusterDep, user: ReaderDep, names: Names, how: WhichDep) -> dic
 
 
 @router.delete("/{job_id}")
-def delete(client: ClusterDep, airflow: AirflowDep, held: HeldDep, how: DeletedDep) -> dict[str, Any]:
-    """Deletes a job with all that it has learned and found."""
+def delete(client: ClusterDep, airflow: AirflowDep, held: RemovableDep, how: DeletedDep) -> dict[str, Any]:
+    """Deletes a job with all that it has learned and found, also one that is broken."""
     if not how.force and running.opened(airflow, held.changeable()):
         raise conflict(f"Cannot delete job [{held.job_id}] because the job is opened")
     making.remove(client, held.changeable())

@@ -460,6 +460,36 @@ def test_a_detector_is_changed_by_the_number_that_its_records_have(
     assert [each.detector_description for each in job.detectors] == ["Sizes"] * 3 + ["Each page"]
 
 
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_null_in_the_update_of_a_job_takes_the_field_back_to_its_default(
+    ml: MlClient, client: Elasticsearch, name: str, index: str, fed: bool
+) -> None:
+    about = {"analysis_config": {**COUNTED, "bucket_span": "1h"}, "data_description": ABOUT}
+    before = ml.put_job(job_id=name, **about, **({"datafeed_config": {"indices": [index]}} if fed else {}))
+    rule = {"conditions": [{"applies_to": "actual", "operator": "lt", "value": 5}]}
+    given = {
+        "description": "Mine", "groups": ["a"], "model_plot_config": {"enabled": True, "annotations_enabled": True},
+        "model_prune_window": "3h", "model_snapshot_retention_days": 3, "renormalization_window_days": 5,
+        "custom_settings": {"a": 1},
+    }  # fmt: skip
+    changed = ml.update_job(
+        job_id=name, body={**given, "detectors": [{"detector_index": 0, "description": "x", "custom_rules": [rule]}]}
+    )
+    assert {each: changed.get(each, changed["analysis_config"].get(each)) for each in given} == given
+    (detector,) = changed["analysis_config"]["detectors"]
+    assert (detector["detector_description"], detector["custom_rules"][0]["conditions"]) == ("x", rule["conditions"])
+    ml.update_job(job_id=name, body={"model_plot_config": {"enabled": None, "terms": None}})
+    nothing = {"detector_index": 0, "description": None, "custom_rules": None}
+    ours = dict.fromkeys(("training", "datafeed"))  # not Elastic's to take back
+    assert ml.update_job(job_id=name, body={**dict.fromkeys(given), **ours, "detectors": [nothing]}) == before
+    assert ml.get_jobs(job_id=name)["jobs"][0] == before
+    if fed:
+        stored = client.get(index=JOBS, id=f"job:{name}")["_source"]["definition"]
+        assert "job" not in stored["elastic"]
+    with pytest.raises(BadRequestError, match="analysis_config"):
+        ml.update_job(job_id=name, body={"analysis_config": None})
+
+
 def test_what_is_wrong_with_a_job_is_said(asking: MlClient, ml: MlClient, name: str) -> None:
     assert asking.validate(job_id=name, analysis_config=COUNTED, data_description=ABOUT)["acknowledged"] is True
     assert asking.validate_detector(detector={"function": "mean", "field_name": "bytes"})["acknowledged"] is True

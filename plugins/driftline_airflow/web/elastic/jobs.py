@@ -115,7 +115,7 @@ def reset(client: ClusterDep, airflow: AirflowDep, held: HeldDep, how: DeletedDe
 
 @router.post("/{job_id}/_update")
 def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
-    """Changes some fields of a job."""
+    """Changes some fields of a job; what is null is as by default again."""
     from driftline.pipeline.unfinished import keep
     from driftline_airflow.web.elastic.names import of
 
@@ -123,7 +123,7 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
     if refused := sorted(body.keys() & {"job_id", "analysis_config", "data_description", "datafeed_config"}):
         raise wrong(f"[{refused[0]}] cannot be updated: what a job looks for is its identity. Make a new job.")
     if held.job is None:
-        fresh = {**held.body, **body}
+        fresh = making.rewritten(held.body, body)
         making.made(held.job_id, fresh, None, index_pattern=making.ANY)
         keep(client, held.job_id, fresh)
         return shown(Held(held.job_id, None, fresh, None, "index"))

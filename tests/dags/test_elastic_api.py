@@ -490,6 +490,31 @@ def test_a_null_in_the_update_of_a_job_takes_the_field_back_to_its_default(
         ml.update_job(job_id=name, body={"analysis_config": None})
 
 
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_job_with_an_old_rule_is_changed_while_what_is_put_now_goes_by_the_new_one(
+    ml: MlClient, client: Elasticsearch, name: str, index: str, fed: bool
+) -> None:
+    feed = {"datafeed_id": f"datafeed-{name}", "indices": [index]}
+    ml.put_job(job_id=name, analysis_config=COUNTED, data_description=ABOUT, **({"datafeed_config": feed} if fed else {}))
+    old, new = ({"conditions": [{"applies_to": "time", "operator": "gt", "value": value}]} for value in (1.7e12, 1.8e12))
+    where = f"{'job' if fed else KIND}:{name}"
+    document = client.get(index=JOBS, id=where)["_source"]
+    body = document["definition"] if fed else document["definition"]["body"]["analysis_config"]
+    body["detectors"][0]["custom_rules"] = [old]
+    client.index(index=JOBS, id=where, document=document, refresh=True)
+    changed = ml.update_job(job_id=name, description="New", detectors=[{"detector_index": 0, "description": "Each page"}])
+    assert (changed["description"], changed["analysis_config"]["detectors"][0]["custom_rules"]) == ("New", [old])
+    with pytest.raises(BadRequestError, match="are these milliseconds"):
+        ml.update_job(job_id=name, detectors=[{"detector_index": 0, "custom_rules": [old, new]}])
+    if not fed:
+        ml.put_datafeed(job_id=name, **feed)
+    assert ml.update_datafeed(datafeed_id=feed["datafeed_id"], query_delay="3m")["query_delay"] == "3m"
+    ml.delete_datafeed(datafeed_id=feed["datafeed_id"])
+    assert ml.update_job(job_id=name, groups=["a"])["groups"] == ["a"]
+    ml.put_datafeed(job_id=name, **feed)
+    assert load_job(name, client).detectors[0].custom_rules[0].conditions[0].value == 1.7e12
+
+
 def test_what_is_wrong_with_a_job_is_said(asking: MlClient, ml: MlClient, name: str) -> None:
     assert asking.validate(job_id=name, analysis_config=COUNTED, data_description=ABOUT)["acknowledged"] is True
     assert asking.validate_detector(detector={"function": "mean", "field_name": "bytes"})["acknowledged"] is True

@@ -81,7 +81,10 @@ def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotate
     if held.feed is not None:
         raise conflict(f"A datafeed [{held.datafeed_id}] already exists for job [{job_id}]")
     feed = {**body, "datafeed_id": datafeed_id}
-    job = making.made(held.job_id, held.body, feed) if held.job is None else making.refed(held.job, feed, anew=True)
+    if held.job is None:
+        job = making.made(held.job_id, held.body, feed, former=held.body)
+    else:
+        job = making.refed(held.job, feed, anew=True)
     making.save(client, job)
     return of(job).feed or {}
 

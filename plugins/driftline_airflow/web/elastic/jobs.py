@@ -124,7 +124,7 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
         raise wrong(f"[{refused[0]}] cannot be updated: what a job looks for is its identity. Make a new job.")
     if held.job is None:
         fresh = making.rewritten(held.body, body)
-        making.made(held.job_id, fresh, None, index_pattern=making.ANY)
+        making.made(held.job_id, fresh, None, index_pattern=making.ANY, former=held.body)
         keep(client, held.job_id, fresh)
         return shown(Held(held.job_id, None, fresh, None, "index"))
     job = making.updated(held.job, body)

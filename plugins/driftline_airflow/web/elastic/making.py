@@ -43,8 +43,22 @@ def fresh_feed(datafeed_id: str, body: dict[str, Any], there: dict[str, Held]) -
         raise taken(f"A datafeed with id [{datafeed_id}] already exists")
 
 
-def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, index_pattern: str | None = None) -> Job:
+def made(
+    job_id: str,
+    body: dict[str, Any],
+    feed: dict[str, Any] | None,
+    *,
+    index_pattern: str | None = None,
+    former: dict[str, Any] | None = None,
+) -> Job:
     """One of Elastic's jobs as ours; its DAGs begin paused, as Elastic's jobs begin closed.
+
+    Args:
+        job_id: Its id.
+        body: As it is put now.
+        feed: Its datafeed.
+        index_pattern: What is read where no datafeed says.
+        former: As it waited for its datafeed.
 
     Raises:
         ElasticError: It is wrong, or looks for something that cannot be looked for here.
@@ -52,7 +66,8 @@ def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, inde
     from driftline.interop.elastic_files import Found
     from driftline.interop.elastic_jobs import to_job
 
-    imported = to_job(Found(Path(job_id), body, job_id, datafeed=feed), index_pattern=index_pattern)
+    before = to_job(Found(Path(job_id), former, job_id), index_pattern=ANY, stored=True).job if former else None
+    imported = to_job(Found(Path(job_id), body, job_id, datafeed=feed), index_pattern=index_pattern, former=before)
     if imported.job is None:
         raise wrong("; ".join(imported.notes))
     return imported.job.model_copy(update={"paused": True})
@@ -76,7 +91,7 @@ def updated(job: Job, changes: dict[str, Any]) -> Job:
         else:
             idle[name] = value
     kept |= {"job": idle} if idle else {}
-    return Job.parse({**definition, "elastic": kept}, where=f"job {job.job_id}")
+    return Job.parse({**definition, "elastic": kept}, where=f"job {job.job_id}", former=job)
 
 
 def rewritten(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +154,7 @@ def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
         elif name != "job_id":
             idle[name] = value
     kept |= {"datafeed": idle} if idle else {}
-    return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}")
+    return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}", former=job)
 
 
 def save(client: ClusterDep, job: Job) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from driftline.cli.app import app
 from driftline.core.job import Job
 from driftline.pipeline.jobs import store
-from driftline.pipeline.unfinished import drop, keep
+from driftline.pipeline.unfinished import keep, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,8 +238,9 @@ def test_what_is_made_takes_no_id_that_is_taken(
     assert web.get(f"{api}/analytics/{name}-too", headers=admin).status_code == 200
     keep(client, f"{name}-waits", {"job_id": f"{name}-waits"})
     assert web.put(f"{api}/jobs/{name}-waits", params={"create": True}, json=job, headers=admin).status_code == 409
-    drop(client, f"{name}-waits")
-    for path in (f"{api}/jobs/{name}", f"{api}/analytics/{name}-too"):
+    replaced = web.put(f"{api}/jobs/{name}-waits", json=job, headers=admin)
+    assert (replaced.status_code, replaced.json()["created"], f"{name}-waits" in names(client)) == (200, False, False)
+    for path in (f"{api}/jobs/{name}", f"{api}/jobs/{name}-waits", f"{api}/analytics/{name}-too"):
         assert web.delete(path, headers=admin).status_code == 200
 
 

@@ -227,11 +227,14 @@ def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
 def save(client: Elasticsearch, job: Job) -> None:
     """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it.
 
+    It replaces the job that has the id, also one of Elastic's that waits for its datafeed: it has one now.
+
     Raises:
         TakenError: The id belongs to an analysis, or to signatures: their DAGs would go.
     """
     _require_free(client, "job", job.job_id)
     store(client, "job", job.job_id, job)
+    unfinished.drop(client, job.job_id)
 
 
 def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
@@ -349,6 +352,8 @@ def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[st
         removed = reset(client, job_id)
         removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     undefine(client, job_id, kind)
+    if kind == "job":
+        unfinished.drop(client, job_id)
     return removed
 
 

@@ -57,12 +57,13 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
         raise HTTPException(
             status.HTTP_409_CONFLICT, f"The job is defined in a file, which is under version control: {job_id}.yaml"
         )
-    if create and (owner := owners(client).get(job_id)):  # also by one that waits for its datafeed: its results are there
+    owner = owners(client).get(job_id)  # also a job that waits for its datafeed: its results are there
+    if create and owner:
         raise TakenError(f"the id '{job_id}' is taken by {owner}", fix="Choose another.")
     check_fields(client, made)
     save(client, made)
-    response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED
-    return {"job_id": job_id, "version": made.version, "created": there is None, "notes": made.notes}
+    response.status_code = status.HTTP_200_OK if owner else status.HTTP_201_CREATED
+    return {"job_id": job_id, "version": made.version, "created": owner is None, "notes": made.notes}
 
 
 @router.delete("/{job_id}")

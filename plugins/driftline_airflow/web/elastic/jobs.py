@@ -57,7 +57,7 @@ def shown(held: Held, *, generated: bool = True) -> dict[str, Any]:
 @router.put("/{job_id}")
 def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_length=1000)], body: Given) -> dict[str, Any]:
     """Makes a job; with a `datafeed_config` all of it, else it waits for its datafeed."""
-    from driftline.pipeline.jobs import owners
+    from driftline.pipeline.jobs import owners, save
     from driftline.pipeline.unfinished import keep
 
     making.named(job_id, body, "job_id")
@@ -76,7 +76,7 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
     datafeed_id = str(feed.get("datafeed_id") or f"datafeed-{job_id}")
     making.fresh_feed(datafeed_id, feed, every(client, user))
     job = making.made(job_id, plain, {**feed, "datafeed_id": datafeed_id})
-    making.save(client, job)
+    save(client, job)
     return shown(of(job))
 
 
@@ -116,6 +116,7 @@ def reset(client: ClusterDep, airflow: AirflowDep, held: HeldDep, how: DeletedDe
 @router.post("/{job_id}/_update")
 def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
     """Changes some fields of a job; what is null is as by default again."""
+    from driftline.pipeline.jobs import save
     from driftline.pipeline.unfinished import keep
     from driftline_airflow.web.elastic.names import of
 
@@ -132,7 +133,7 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
         fresh = of(job).body
         keep(client, held.job_id, fresh, former=job)
         return shown(Held(held.job_id, job, fresh, None, "index"))
-    making.save(client, job)
+    save(client, job)
     return shown(of(job))
 
 

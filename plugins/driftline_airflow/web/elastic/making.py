@@ -157,15 +157,6 @@ def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
     return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}", former=job)
 
 
-def save(client: ClusterDep, job: Job) -> None:
-    """Stores a job that has its datafeed."""
-    from driftline.pipeline.jobs import save as store
-    from driftline.pipeline.unfinished import drop
-
-    store(client, job)
-    drop(client, job.job_id)
-
-
 def remove(client: ClusterDep, held: Held) -> None:
     """Deletes a job with all that it has."""
     from driftline.pipeline.jobs import delete, reset
@@ -175,4 +166,4 @@ def remove(client: ClusterDep, held: Held) -> None:
         delete(client, held.job_id)
     else:
         reset(client, held.job_id)
-    drop(client, held.job_id)
+        drop(client, held.job_id)

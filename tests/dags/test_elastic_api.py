@@ -192,6 +192,24 @@ def test_a_job_that_cannot_be_read_any_more_hides_no_other_and_can_be_deleted(
     assert ml.delete_job(job_id=name)["acknowledged"] is True
 
 
+def test_a_job_that_the_rules_of_today_refuse_can_be_deleted_with_what_it_learned(
+    ml: MlClient, client: Elasticsearch, name: str, index: str
+) -> None:
+    about = {"analysis_config": COUNTED, "data_description": ABOUT}
+    ml.put_job(job_id=name, datafeed_config={"indices": [index]}, **about)
+    learned = new_manifest(name, load_job(name, client).version, START - HOUR, START)
+    client.index(index=SNAPSHOTS, id=manifest_id(name, learned["snapshot_id"]), document=learned, refresh=True)
+    broken = {**client.get(index=JOBS, id=f"job:{name}")["_source"], "definition": {"of_a_later_version": 1}}
+    client.index(index=JOBS, id=f"job:{name}", document=broken, refresh=True)
+    with pytest.raises(BadRequestError, match="of_a_later_version: unknown field"):
+        ml.reset_job(job_id=name)
+    assert ml.delete_job(job_id=name)["acknowledged"] is True
+    assert manifests(client, name) == []
+    with pytest.raises(NotFoundError, match="No known job with id"):
+        ml.delete_job(job_id=name)
+    assert ml.put_job(job_id=name, **about)["job_id"] == name
+
+
 def test_a_broken_calendar_or_filter_hides_no_other_and_can_be_deleted(
     ml: MlClient, asking: MlClient, client: Elasticsearch, module_prefix: str
 ) -> None:
@@ -440,6 +458,61 @@ def test_a_detector_is_changed_by_the_number_that_its_records_have(
     ])  # fmt: skip
     job = load_job(name, client)
     assert [each.detector_description for each in job.detectors] == ["Sizes"] * 3 + ["Each page"]
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_null_in_the_update_of_a_job_takes_the_field_back_to_its_default(
+    ml: MlClient, client: Elasticsearch, name: str, index: str, fed: bool
+) -> None:
+    about = {"analysis_config": {**COUNTED, "bucket_span": "1h"}, "data_description": ABOUT}
+    before = ml.put_job(job_id=name, **about, **({"datafeed_config": {"indices": [index]}} if fed else {}))
+    rule = {"conditions": [{"applies_to": "actual", "operator": "lt", "value": 5}]}
+    given = {
+        "description": "Mine", "groups": ["a"], "model_plot_config": {"enabled": True, "annotations_enabled": True},
+        "model_prune_window": "3h", "model_snapshot_retention_days": 3, "renormalization_window_days": 5,
+        "custom_settings": {"a": 1},
+    }  # fmt: skip
+    changed = ml.update_job(
+        job_id=name, body={**given, "detectors": [{"detector_index": 0, "description": "x", "custom_rules": [rule]}]}
+    )
+    assert {each: changed.get(each, changed["analysis_config"].get(each)) for each in given} == given
+    (detector,) = changed["analysis_config"]["detectors"]
+    assert (detector["detector_description"], detector["custom_rules"][0]["conditions"]) == ("x", rule["conditions"])
+    ml.update_job(job_id=name, body={"model_plot_config": {"enabled": None, "terms": None}})
+    nothing = {"detector_index": 0, "description": None, "custom_rules": None}
+    ours = dict.fromkeys(("training", "datafeed"))  # not Elastic's to take back
+    assert ml.update_job(job_id=name, body={**dict.fromkeys(given), **ours, "detectors": [nothing]}) == before
+    assert ml.get_jobs(job_id=name)["jobs"][0] == before
+    if fed:
+        stored = client.get(index=JOBS, id=f"job:{name}")["_source"]["definition"]
+        assert "job" not in stored["elastic"]
+    with pytest.raises(BadRequestError, match="analysis_config"):
+        ml.update_job(job_id=name, body={"analysis_config": None})
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_job_with_an_old_rule_is_changed_while_what_is_put_now_goes_by_the_new_one(
+    ml: MlClient, client: Elasticsearch, name: str, index: str, fed: bool
+) -> None:
+    feed = {"datafeed_id": f"datafeed-{name}", "indices": [index]}
+    ml.put_job(job_id=name, analysis_config=COUNTED, data_description=ABOUT, **({"datafeed_config": feed} if fed else {}))
+    old, new = ({"conditions": [{"applies_to": "time", "operator": "gt", "value": value}]} for value in (1.7e12, 1.8e12))
+    where = f"{'job' if fed else KIND}:{name}"
+    document = client.get(index=JOBS, id=where)["_source"]
+    body = document["definition"] if fed else document["definition"]["body"]["analysis_config"]
+    body["detectors"][0]["custom_rules"] = [old]
+    client.index(index=JOBS, id=where, document=document, refresh=True)
+    changed = ml.update_job(job_id=name, description="New", detectors=[{"detector_index": 0, "description": "Each page"}])
+    assert (changed["description"], changed["analysis_config"]["detectors"][0]["custom_rules"]) == ("New", [old])
+    with pytest.raises(BadRequestError, match="are these milliseconds"):
+        ml.update_job(job_id=name, detectors=[{"detector_index": 0, "custom_rules": [old, new]}])
+    if not fed:
+        ml.put_datafeed(job_id=name, **feed)
+    assert ml.update_datafeed(datafeed_id=feed["datafeed_id"], query_delay="3m")["query_delay"] == "3m"
+    ml.delete_datafeed(datafeed_id=feed["datafeed_id"])
+    assert ml.update_job(job_id=name, groups=["a"])["groups"] == ["a"]
+    ml.put_datafeed(job_id=name, **feed)
+    assert load_job(name, client).detectors[0].custom_rules[0].conditions[0].value == 1.7e12
 
 
 def test_what_is_wrong_with_a_job_is_said(asking: MlClient, ml: MlClient, name: str) -> None:

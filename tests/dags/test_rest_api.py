@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alert_receivers import receiver
 from dag_definitions import PASSWORDS
+from typer.testing import CliRunner
 
+from driftline.cli.app import app
 from driftline.core.job import Job
-from driftline.pipeline.unfinished import drop, keep
+from driftline.pipeline.jobs import store
+from driftline.pipeline.unfinished import keep, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,6 +191,31 @@ def test_a_job_is_made_read_changed_and_deleted(
     assert web.get(path, headers=viewer).status_code == 404
 
 
+def test_a_stored_job_with_an_old_rule_is_changed_while_what_is_put_now_goes_by_the_new_one(
+    web: TestClient, as_: Callable[[str], dict[str, str]], client: Elasticsearch, prefix: str, index: str, tmp_path: Path
+) -> None:
+    api, admin, name = "/driftline/api/v1", as_("admin"), f"{prefix}old"
+    old, new = ({"conditions": [{"applies_to": "time", "operator": "gt", "value": value}]} for value in (1.7e12, 1.8e12))
+    rules = {"function": "count", "custom_rules": [old]}
+    definition = {"job_id": name, "bucket_span": "1h", "detectors": [rules], "datafeed": {"indices": [index]}}
+    for path, method, told in ((f"jobs/{name}", "PUT", "message"), ("validate", "POST", "problems")):
+        assert "are these milliseconds" in str(web.request(method, f"{api}/{path}", json=definition, headers=admin).json()[told])
+    store(client, "job", name, Job.parse(definition, where="test", stored=True))
+    there = web.get(f"{api}/jobs/{name}", headers=admin).json()["definition"]
+    mine, worse = {**there, "description": "mine"}, {**there, "detectors": [{**rules, "custom_rules": [old, new]}]}
+    assert web.post(f"{api}/validate", json=mine, headers=admin).json()["valid"] is True
+    assert web.put(f"{api}/jobs/{name}", json=mine, headers=admin).status_code == 200
+    assert web.put(f"{api}/jobs/{name}", json=worse, headers=admin).status_code == 400
+    file = tmp_path / "mine.yaml"
+    for (text, told), verb in product(
+        (({**mine, "description": "of a file"}, "None"), (worse, "milliseconds")), ("validate", "save")
+    ):
+        file.write_text(json.dumps(text))
+        assert told in str(CliRunner().invoke(app, ["jobs", verb, str(file)]).exception)
+    assert web.get(f"{api}/jobs/{name}", headers=admin).json()["definition"] == {**there, "description": "of a file"}
+    assert web.delete(f"{api}/jobs/{name}", headers=admin).status_code == 200
+
+
 def test_what_is_made_takes_no_id_that_is_taken(
     web: TestClient, as_: Callable[[str], dict[str, str]], client: Elasticsearch, prefix: str, index: str
 ) -> None:
@@ -209,8 +238,9 @@ def test_what_is_made_takes_no_id_that_is_taken(
     assert web.get(f"{api}/analytics/{name}-too", headers=admin).status_code == 200
     keep(client, f"{name}-waits", {"job_id": f"{name}-waits"})
     assert web.put(f"{api}/jobs/{name}-waits", params={"create": True}, json=job, headers=admin).status_code == 409
-    drop(client, f"{name}-waits")
-    for path in (f"{api}/jobs/{name}", f"{api}/analytics/{name}-too"):
+    replaced = web.put(f"{api}/jobs/{name}-waits", json=job, headers=admin)
+    assert (replaced.status_code, replaced.json()["created"], f"{name}-waits" in names(client)) == (200, False, False)
+    for path in (f"{api}/jobs/{name}", f"{api}/jobs/{name}-waits", f"{api}/analytics/{name}-too"):
         assert web.delete(path, headers=admin).status_code == 200
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from dag_definitions import PASSWORDS
 from dag_explored import START
 
+from driftline.core.paths import modules_dir
 from driftline.core.timespan import iso
 from driftline.pipeline.jobs import delete, load_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from elasticsearch import Elasticsearch
     from fastapi.testclient import TestClient
@@ -114,3 +117,16 @@ def test_modules_are_listed_tried_and_fit_or_not(web: TestClient, explored: Job)
     tried = answered(web.post("modules/web_access/setup", json={"index_pattern": index, "dry_run": True}))
     assert tried
     assert "web_access" not in str(answered(web.get("jobs"))), "nothing was saved"
+
+
+def test_a_broken_module_is_listed_with_its_reason_and_hides_no_other(
+    web: TestClient, explored: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copytree(modules_dir(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("DRIFTLINE_MODULES_DIR", str(tmp_path))
+    (tmp_path / "dns" / "module.yaml").write_text("titel: Names\n")
+    for path in ("modules", f"draft/modules?index={explored.datafeed.indices[0]}"):
+        found = {each["module"]: each.get("error", "") for each in answered(web.get(path))["modules"]}
+        assert "did you mean 'title'?" in found.pop("dns")
+        assert found == dict.fromkeys(("authentication", "system_metrics", "web_access"), "")
+    assert "did you mean 'title'?" in answered(web.get("modules/dns"), 400)["message"]

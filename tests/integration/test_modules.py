@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from shutil import copytree
 
 import pytest
+from commands import command
 from module_data import DAYS, INCIDENTS, MAPPINGS, START, TRAINED, documents, incident_at
 
-from driftline.core.errors import DefinitionError, SourceIndexError
+from driftline.core.errors import ClusterError, DefinitionError, SourceIndexError
+from driftline.core.paths import modules_dir
 from driftline.core.signature import Signatures
 from driftline.core.timespan import Window, parse_time
 from driftline.elastic import results
@@ -199,3 +203,42 @@ def test_a_template_has_placeholders_for_its_id_and_index_only(tmp_path, monkeyp
     (folder / "x.yaml").write_text(json.dumps({**template, "job_id": "fixed"}))
     with pytest.raises(DefinitionError, match="no template of a job"):
         jobs_of("mine")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("module.yaml", "title: [", "not valid YAML"),
+        ("module.yaml", "titel: Mine", "did you mean 'title'?"),
+        ("x.yaml", "job_id: fixed", "no template of a job"),
+    ],
+)
+def test_a_broken_module_is_told_and_hides_no_other(client, index, prefix, tmp_path, monkeypatch, file, text, told):
+    copytree(modules_dir(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("DRIFTLINE_MODULES_DIR", str(tmp_path))
+    mine = copytree(tmp_path / "dns", tmp_path / "mine")
+    (mine / file).write_text(text)
+    for more in ((), ("--index", index("dns"))):
+        known = {one["module"]: one for one in json.loads(command("modules", "list", *more, "--json").stdout)}
+        assert known.keys() == {*EXPECTED, "mine"}
+        assert [name for name, one in known.items() if "error" in one] == ["mine"]
+        assert len(known["dns"]["jobs"]) == len(EXPECTED["dns"])
+        assert f"{mine / file}: " in known["mine"]["error"]
+        assert told in known["mine"]["error"]
+        assert f"mine: broken; {known['mine']['error']}" in command("modules", "list", *more).stdout
+    shown = command("modules", "show", "mine")
+    assert (shown.returncode, told in shown.stderr) == (2, True)
+    with pytest.raises(DefinitionError, match=re.escape(told)):
+        setup(client, "mine", index_pattern=index("dns"), prefix=prefix)
+
+
+def test_a_module_with_a_query_that_is_none_is_told_and_what_is_wrong_with_the_pattern_is_no_module_s(
+    client, index, tmp_path, monkeypatch
+):
+    copytree(modules_dir(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("DRIFTLINE_MODULES_DIR", str(tmp_path))
+    head = tmp_path / "dns" / "module.yaml"
+    head.write_text("title: Mine\ndescription: d\nindex_pattern: [a]\nquery: {no_query: {}}\n")
+    assert {one["module"] for one in recognise(client, index("dns")) if "unknown query" in one.get("error", "")} == {"dns"}
+    with pytest.raises(ClusterError, match="must not start with"):
+        recognise(client, "_none")

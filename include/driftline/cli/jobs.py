@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,9 +149,10 @@ def save(file: Annotated[Path, typer.Argument(help="A job file.")], json: Json =
     from driftline.elastic.client import connect
     from driftline.elastic.fields import check_fields
     from driftline.pipeline.jobs import save as save_job
+    from driftline.pipeline.jobs import stored_job
 
     client = connect()
-    job = Job.load(file)
+    job = Job.load(file, former=partial(stored_job, client))
     check_fields(client, job)
     save_job(client, job)
     if json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,30 +20,47 @@ def list_(
     index: Annotated[str | None, typer.Option(help="Tell which fit this index, or pattern; several with commas between.")] = None,
     json: Json = False,
 ) -> None:
-    """List the modules, and with --index which of them fit."""
+    """List the modules, those that are broken too, and with --index which of them fit."""
     from driftline.elastic.client import connect
-    from driftline.pipeline.modules import jobs_of, load_module, names, recognise
+    from driftline.pipeline.modules import listed, recognise
 
     if index is None:
-        known = [{"module": name, **load_module(name).as_dict(), "jobs": [j.job_id for j in jobs_of(name)]} for name in names()]
+        known = listed()
         if json:
             return emit(known)
-        rows: list[list[object]] = [[one["module"], one["title"], len(one["jobs"]), one["description"]] for one in known]
-        return table("Modules", ["module", "title", "jobs", "description"], rows)
+        table("Modules", ["module", "title", "jobs", "description"], [_row(one) for one in known])
+        return _say_broken(known)
     found = recognise(connect(), index)
     if json:
         return emit(found)
     table(
         f"Modules for {safe(index)}",
         ["module", "fits", "documents", "jobs that could run", "and others"],
-        [[m["module"], "yes" if m["fits"] else "no", m["documents"], len(m["jobs"]), len(m["missing"])] for m in found],
+        [[m["module"], _fits(m), m["documents"], len(m["jobs"]), len(m["missing"])] for m in found],
     )
+    _say_broken(found)
     for one in found:
         for job_id, why in one["missing"].items():
             say(f"{safe(job_id)}: not here; {safe(why)}")
     if best := next((one["module"] for one in found if one["fits"]), None):
         say(f"Set up: driftline modules setup {best} --index-pattern '{safe(index)}'")
     return None
+
+
+def _row(one: dict[str, Any]) -> list[object]:
+    if "error" in one:
+        return [one["module"], "broken", "", ""]
+    return [one["module"], one["title"], len(one["jobs"]), one["description"]]
+
+
+def _say_broken(found: list[dict[str, Any]]) -> None:
+    for one in found:
+        if "error" in one:
+            say(f"{safe(one['module'])}: broken; {safe(one['error'])}")
+
+
+def _fits(one: dict[str, Any]) -> str:
+    return "broken" if "error" in one else "yes" if one["fits"] else "no"
 
 
 @app.command(epilog="Example: driftline modules show web_access")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 from driftline.core.errors import DefinitionError, DriftlineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -70,9 +71,23 @@ def from_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever it says
         raise DefinitionError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from None
 
 
-def newly_put(info: ValidationInfo) -> bool:
-    """Whether what is validated is put now: a rule that came later is no reason to lose what was stored before it."""
-    return not (info.context or {}).get("stored")
+def newly_put(info: ValidationInfo, part: Definition | None = None) -> bool:
+    """Whether what is validated is put now: a rule that came later is no reason to lose what was stored before it.
+
+    Of a change, a part is put now unless what is changed has the like of it already.
+    """
+    context = info.context or {}
+    return not context.get("stored") and part not in context.get("former", ())
+
+
+def _parts(definition: Definition) -> Iterator[Definition]:
+    """It and all definitions in it."""
+    yield definition
+    for value in dict(definition).values():
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else (value,)
+        for part in inner:
+            if isinstance(part, Definition):
+                yield from _parts(part)
 
 
 class Definition(BaseModel):
@@ -82,25 +97,31 @@ class Definition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, data: object, *, where: str, stored: bool = False) -> Self:
+    def parse(cls, data: object, *, where: str, stored: bool = False, former: Self | None = None) -> Self:
         """Validates plain data.
 
         Args:
             data: A mapping.
             where: How errors call it.
             stored: It was validated when it was put, by the rules of then; those that only new ones go by are left out.
+            former: What is changed; what it holds already is taken as stored.
 
         Raises:
             DefinitionError: What is wrong, in which field, what was expected and what to do.
         """
         try:
-            return cls.model_validate(dict(mapping(data, where)), context={"stored": stored})
+            context = {"stored": stored, "former": list(_parts(former)) if former else []}
+            return cls.model_validate(dict(mapping(data, where)), context=context)
         except ValidationError as error:
             raise _explain(error, cls, where) from None
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, former: Callable[[object], Self | None] = lambda _: None) -> Self:
         """Reads one YAML (or JSON) file.
+
+        Args:
+            path: The file.
+            former: Gives for what the file says the definition that it changes, if there is one.
 
         Raises:
             DefinitionError: The file cannot be read, is no YAML, or does not say what it must.
@@ -109,9 +130,11 @@ class Definition(BaseModel):
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DefinitionError(f"the file cannot be read: {error}", where=str(path)) from None
-        made = cls.parse(from_yaml(text, str(path)), where=str(path))
+        data = from_yaml(text, str(path))
+        before = former(data)
+        made = cls.parse(data, where=str(path), former=before)
         try:  # a query may hold whatever YAML can say; all else goes by JSON
-            return cls.parse(orjson.loads(orjson.dumps(made.as_dict())), where=str(path))
+            return cls.parse(orjson.loads(orjson.dumps(made.as_dict())), where=str(path), former=before)
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"it holds what JSON has no words for: {error}", where=str(path)) from None
 

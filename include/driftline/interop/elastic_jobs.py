@@ -117,12 +117,14 @@ class Imported:
         return {"file": self.file, "job_id": self.job_id, "status": self.status, "notes": self.notes}
 
 
-def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
+def to_job(found: Found, *, index_pattern: str | None = None, stored: bool = False, former: Job | None = None) -> Imported:
     """One of Elastic's jobs as ours.
 
     Args:
         found: The job and its datafeed.
         index_pattern: What to read in place of a placeholder, or where no datafeed says.
+        stored: It was taken when it was put, by the rules of then.
+        former: The job that is changed.
     """
     notes, refused = list(found.notes), list[str]()
     job_id = plain_id(found.job_id, notes)
@@ -130,7 +132,7 @@ def to_job(found: Found, *, index_pattern: str | None = None) -> Imported:
         definition = _definition(found, job_id, index_pattern or found.index_pattern, notes, refused)
         if refused:
             return Imported(str(found.path), job_id, "refused", refused)
-        job = Job.parse(definition, where=str(found.path))
+        job = Job.parse(definition, where=str(found.path), stored=stored, former=former)
     except DefinitionError as error:
         return Imported(str(found.path), job_id, "refused", [*refused, str(error)])
     return Imported(str(found.path), job_id, "imported_with_notes" if notes else "imported", notes, job)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,7 +17,7 @@ from elasticsearch import NotFoundError
 
 from driftline.core.analysis import Analysis
 from driftline.core.definition import Definition, identifier
-from driftline.core.errors import DefinitionError, DriftlineError, TakenError
+from driftline.core.errors import ClusterError, DefinitionError, DriftlineError, TakenError
 from driftline.core.job import Job
 from driftline.core.paths import analytics_dir, jobs_dir, signatures_dir, sources_dir
 from driftline.core.signature import Signatures
@@ -28,7 +30,7 @@ from driftline.pipeline import unfinished
 from driftline.pipeline.calendars import known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from elasticsearch import Elasticsearch
 
@@ -148,7 +150,10 @@ def load_job(job_id: str, client: Elasticsearch | None = None) -> Job:
     Raises:
         DefinitionError: There is none (the nearest is named), or it is broken, or one of those is.
     """
-    job = _load("job", Job, job_id, client)
+    if client is not None and names_file(job_id):
+        job = Job.load(Path(job_id), former=partial(stored_job, client))
+    else:
+        job = _load("job", Job, job_id, client)
     return job.knowing(known(client, job))
 
 
@@ -184,6 +189,16 @@ def load_signatures(signature_id: str, client: Elasticsearch | None = None) -> S
     return _load("signatures", Signatures, signature_id, client)
 
 
+def stored_job(client: Elasticsearch, data: object) -> Job | None:
+    """The job of the index that a definition changes; None where it is of none, or of one that is broken or a file."""
+    name = data.get("job_id") if isinstance(data, Mapping) else None
+    try:
+        there = [each.definition for each in list_definitions(client) if each.origin == "index" and each.id == name]
+    except ClusterError:  # what is wrong with the definition is told all the same; who saves it is told of the cluster then
+        return None
+    return next((each for each in there if isinstance(each, Job)), None)
+
+
 def names_file(name: str) -> bool:
     """Whether what is to be loaded is the path of a file, and no id: for those at the command line, never for the web."""
     return Path(name).suffix in {".yaml", ".yml", ".json"}
@@ -212,11 +227,14 @@ def _find(kind: Kind, name: str, client: Elasticsearch | None) -> Entry:
 def save(client: Elasticsearch, job: Job) -> None:
     """Stores a job in the index; its DAGs appear within seconds. A job in a file of the same id goes before it.
 
+    It replaces the job that has the id, also one of Elastic's that waits for its datafeed: it has one now.
+
     Raises:
         TakenError: The id belongs to an analysis, or to signatures: their DAGs would go.
     """
     _require_free(client, "job", job.job_id)
     store(client, "job", job.job_id, job)
+    unfinished.drop(client, job.job_id)
 
 
 def save_analysis(client: Elasticsearch, analysis: Analysis) -> None:
@@ -334,6 +352,8 @@ def delete(client: Elasticsearch, job_id: str, *, kind: Kind = "job") -> dict[st
         removed = reset(client, job_id)
         removed["feedback"] = results.delete(client, FEEDBACK, {"term": {"job_id": job_id}})
     undefine(client, job_id, kind)
+    if kind == "job":
+        unfinished.drop(client, job_id)
     return removed
 
 

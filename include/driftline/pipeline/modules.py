@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from elasticsearch import BadRequestError
+
 from driftline.core.definition import Definition, from_yaml
-from driftline.core.errors import DefinitionError, SourceIndexError
+from driftline.core.errors import ClusterError, DefinitionError, SourceIndexError
 from driftline.core.job import Datafeed
 from driftline.core.module import Module, fill
 from driftline.core.paths import modules_dir
@@ -73,6 +75,18 @@ def load_module(name: str) -> Module:
     return Module.load(modules_dir() / name / HEAD)
 
 
+def listed() -> list[dict[str, Any]]:
+    """All modules for machines, with the ids of their jobs; of a broken one why, as it hides no other."""
+    return [_listed(name) for name in names()]
+
+
+def _listed(name: str) -> dict[str, Any]:
+    try:
+        return {"module": name, **load_module(name).as_dict(), "jobs": [job.job_id for job in jobs_of(name)]}
+    except DefinitionError as error:
+        return {"module": name, "error": str(error)}
+
+
 def jobs_of(name: str, *, prefix: str | None = None, index_pattern: str | None = None) -> list[Job]:
     """A module's jobs, by their ids.
 
@@ -114,29 +128,31 @@ def recognise(client: Elasticsearch, index_pattern: str) -> list[dict[str, Any]]
     """How well each module fits an index: those that do first, the most documents before fewer.
 
     Returns:
-        `module`, `title`, `fits`, `documents` (that it is about), `jobs` (that could run), `missing` (others, with the reason).
+        `module`, `title`, `fits`, `documents` (that it is about), `jobs` (that could run), `missing` (others, with the reason);
+        of a broken module `error` as well, and it fits nothing.
 
     Raises:
+        DefinitionError: The pattern names nothing.
         SourceIndexError: No index matches.
     """
-    found = []
-    for name in names():
-        module = load_module(name)
-        count = documents(client, split_pattern(index_pattern), module.query)
-        jobs = jobs_of(name, index_pattern=index_pattern) if count else []
-        lacking = {job.job_id: why for job in jobs if (why := _lacking(client, job))}
-        ready = [job.job_id for job in jobs if job.job_id not in lacking]
-        found.append(
-            {
-                "module": name,
-                "title": module.title,
-                "fits": bool(ready),
-                "documents": count,
-                "jobs": ready,
-                "missing": lacking,
-            }
-        )
+    documents(client, split_pattern(index_pattern), {"match_all": {}})  # what is wrong with the pattern is no module's fault
+    found = [_recognised(client, name, index_pattern) for name in names()]
     return sorted(found, key=lambda one: (not one["fits"], -int(str(one["documents"])), str(one["module"])))
+
+
+def _recognised(client: Elasticsearch, name: str, index_pattern: str) -> dict[str, Any]:
+    try:
+        module, jobs = load_module(name), jobs_of(name, index_pattern=index_pattern)
+        count = documents(client, split_pattern(index_pattern), module.query)
+        lacking = {job.job_id: why for job in jobs if (why := _lacking(client, job))} if count else {}
+    except (DefinitionError, ClusterError) as error:
+        if not isinstance(error, DefinitionError) and not isinstance(error.__cause__, BadRequestError):
+            raise  # it is the cluster that cannot, not a query that it does not understand
+        nothing: dict[str, Any] = {"fits": False, "documents": 0, "jobs": [], "missing": {}}
+        return {"module": name, "title": name, **nothing, "error": str(error)}
+    ready = [job.job_id for job in jobs if job.job_id not in lacking] if count else []
+    about = {"module": name, "title": module.title, "fits": bool(ready), "documents": count}
+    return {**about, "jobs": ready, "missing": lacking}
 
 
 def _lacking(client: Elasticsearch, job: Job) -> str:

@@ -45,8 +45,9 @@ def keep(client: Elasticsearch, job_id: str, body: dict[str, Any], *, former: Jo
 
 @talks_to_cluster
 def drop(client: Elasticsearch, job_id: str) -> None:
-    """Forgets it: it has a datafeed now, or is deleted."""
-    client.options(ignore_status=404).delete(index=JOBS, id=f"{KIND}:{job_id}", refresh="wait_for")
+    """Forgets it, where it is there: it has a datafeed now, or is deleted."""
+    if client.exists(index=JOBS, id=f"{KIND}:{job_id}"):  # most are not, and deleting waits for a refresh in any case
+        client.options(ignore_status=404).delete(index=JOBS, id=f"{KIND}:{job_id}", refresh="wait_for")
 
 
 def listed(client: Elasticsearch) -> dict[str, Unfinished]:

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 
 import pytest
@@ -122,6 +123,19 @@ def test_a_rule_that_was_stored_with_a_time_in_milliseconds_can_be_read():
     assert Job.parse(data, where="t", stored=True).detectors[0].custom_rules[0].conditions[0].value == 1.7e12
     with pytest.raises(DefinitionError, match="are these milliseconds"):
         Job.parse(data, where="t")
+
+
+def test_a_change_may_keep_the_old_rule_that_was_stored_and_puts_no_other_such(write, tmp_path):
+    rule = {"conditions": [{"applies_to": "time", "operator": "gt", "value": 1.7e12}]}
+    data = {"job_id": "a", "detectors": [{"function": "count", "custom_rules": [rule]}], "datafeed": {"indices": "web"}}
+    before = Job.parse(data, where="t", stored=True)
+    other = {"function": "mean", "field_name": "x"}
+    moved = {**data, "description": "changed", "detectors": [other, *data["detectors"]]}
+    assert Job.parse(moved, where="t", former=before).detectors[1] == before.detectors[0]
+    assert Job.load(write(tmp_path / "a.yaml", json.dumps(moved)), former=lambda _: before).description == "changed"
+    new = {"conditions": [{"applies_to": "time", "operator": "gt", "value": 1.8e12}]}
+    with pytest.raises(DefinitionError, match=r"1\.8e\+12 is beyond all times: are these milliseconds"):
+        Job.parse({**moved, "detectors": [*moved["detectors"], {**other, "custom_rules": [new]}]}, where="t", former=before)
 
 
 def test_a_definition_reads_back_from_its_own_json():

@@ -49,7 +49,7 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
     """Makes or changes a job; its DAGs appear within seconds. Index and fields are checked first."""
     from driftline.pipeline.jobs import list_definitions, owners, save
 
-    made = _parsed({**definition, "job_id": definition.get("job_id", job_id)})
+    made = _parsed(client, {**definition, "job_id": definition.get("job_id", job_id)})
     if made.job_id != job_id:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"job_id: '{made.job_id}' is not that of the address.")
     there = next((each for each in list_definitions(client) if (each.kind, each.id) == ("job", job_id)), None)
@@ -57,12 +57,13 @@ def put(client: ClusterDep, job_id: str, definition: Definition, response: Respo
         raise HTTPException(
             status.HTTP_409_CONFLICT, f"The job is defined in a file, which is under version control: {job_id}.yaml"
         )
-    if create and (owner := owners(client).get(job_id)):  # also by one that waits for its datafeed: its results are there
+    owner = owners(client).get(job_id)  # also a job that waits for its datafeed: its results are there
+    if create and owner:
         raise TakenError(f"the id '{job_id}' is taken by {owner}", fix="Choose another.")
     check_fields(client, made)
     save(client, made)
-    response.status_code = status.HTTP_200_OK if there else status.HTTP_201_CREATED
-    return {"job_id": job_id, "version": made.version, "created": there is None, "notes": made.notes}
+    response.status_code = status.HTTP_200_OK if owner else status.HTTP_201_CREATED
+    return {"job_id": job_id, "version": made.version, "created": owner is None, "notes": made.notes}
 
 
 @router.delete("/{job_id}")
@@ -100,7 +101,7 @@ def validate(client: ClusterDep, user: ReaderDep, definition: Definition, offlin
     from driftline.pipeline.fit import check_job_options
 
     try:
-        made = _parsed(definition)
+        made = _parsed(None if offline else client, definition)
         check_job_options(made)
         if not offline:
             check_fields(client, made)
@@ -109,9 +110,12 @@ def validate(client: ClusterDep, user: ReaderDep, definition: Definition, offlin
     return {"valid": True, "problems": [], "version": made.version, "notes": made.notes}
 
 
-def _parsed(definition: dict[str, Any]) -> Job:
+def _parsed(client: ClusterDep | None, definition: dict[str, Any]) -> Job:
+    from driftline.pipeline.jobs import stored_job
+
     try:
-        return Job.parse(definition, where="job")
+        former = stored_job(client, definition) if client is not None else None
+        return Job.parse(definition, where="job", former=former)
     except DefinitionError:
         raise
     except (TypeError, ValueError) as error:

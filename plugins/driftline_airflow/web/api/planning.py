@@ -104,10 +104,10 @@ class Setup(BaseModel):
 
 @router.get("/modules")
 def modules(user: ReaderDep) -> dict[str, Any]:
-    """All modules, with their jobs."""
-    from driftline.pipeline.modules import jobs_of, load_module, names
+    """All modules, with their jobs; broken ones with what is wrong."""
+    from driftline.pipeline.modules import listed
 
-    found = [{"module": name, **load_module(name).as_dict(), "jobs": [job.job_id for job in jobs_of(name)]} for name in names()]
+    found = listed()
     return {"count": len(found), "modules": found}
 
 
@@ -121,7 +121,7 @@ def module(user: ReaderDep, name: str) -> dict[str, Any]:
 
 @router.get("/draft/modules", dependencies=[Depends(maker)])
 def fitting(client: ClusterDep, index: Pattern) -> dict[str, Any]:
-    """Which modules fit an index, the best first, and what the others lack."""
+    """Which modules fit an index, the best first, and what the others lack; broken ones with what is wrong."""
     from driftline.pipeline.modules import recognise
 
     found = recognise(client, index)

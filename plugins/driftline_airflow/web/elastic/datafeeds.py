@@ -71,6 +71,8 @@ def _changing(client: ClusterDep, user: Any, datafeed_id: str) -> Held:  # noqa:
 @router.put("/{datafeed_id}")
 def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """Gives a job its datafeed; its DAGs appear within seconds, paused."""
+    from driftline.pipeline.jobs import save
+
     there = every(client, user)
     making.fresh_feed(datafeed_id, body, there)
     job_id = body.get("job_id")
@@ -81,8 +83,11 @@ def put(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotate
     if held.feed is not None:
         raise conflict(f"A datafeed [{held.datafeed_id}] already exists for job [{job_id}]")
     feed = {**body, "datafeed_id": datafeed_id}
-    job = making.made(held.job_id, held.body, feed) if held.job is None else making.refed(held.job, feed, anew=True)
-    making.save(client, job)
+    if held.job is None:
+        job = making.made(held.job_id, held.body, feed, former=held.body)
+    else:
+        job = making.refed(held.job, feed, anew=True)
+    save(client, job)
     return of(job).feed or {}
 
 
@@ -175,13 +180,15 @@ def delete(
 @router.post("/{datafeed_id}/_update")
 def update(client: ClusterDep, user: ReaderDep, datafeed_id: FeedId, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     """Changes some fields of a datafeed."""
+    from driftline.pipeline.jobs import save
+
     held = _changing(client, user, datafeed_id).changeable()
     if body.get("job_id", held.job_id) != held.job_id:
         raise wrong("[job_id] a datafeed stays with its job")
     if body.get("datafeed_id", datafeed_id) != datafeed_id:
         raise wrong("[datafeed_id] a datafeed keeps its id")
     job = making.refed(held.runnable(), body)
-    making.save(client, job)
+    save(client, job)
     return of(job).feed or {}
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from driftline_airflow.web.access import ClusterDep, ReaderDep, asks
 from driftline_airflow.web.airflow import AirflowDep
 from driftline_airflow.web.elastic import making, running
-from driftline_airflow.web.elastic.names import Held, HeldDep, Names, every, jobs
+from driftline_airflow.web.elastic.names import Held, HeldDep, Names, RemovableDep, every, jobs
 from driftline_airflow.web.elastic.shape import Asked, Elastic, Which, asked, conflict, taken, wrong
 
 router = APIRouter(prefix="/_ml/anomaly_detectors", route_class=Elastic)
@@ -57,7 +57,7 @@ def shown(held: Held, *, generated: bool = True) -> dict[str, Any]:
 @router.put("/{job_id}")
 def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_length=1000)], body: Given) -> dict[str, Any]:
     """Makes a job; with a `datafeed_config` all of it, else it waits for its datafeed."""
-    from driftline.pipeline.jobs import owners
+    from driftline.pipeline.jobs import owners, save
     from driftline.pipeline.unfinished import keep
 
     making.named(job_id, body, "job_id")
@@ -76,7 +76,7 @@ def put(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_len
     datafeed_id = str(feed.get("datafeed_id") or f"datafeed-{job_id}")
     making.fresh_feed(datafeed_id, feed, every(client, user))
     job = making.made(job_id, plain, {**feed, "datafeed_id": datafeed_id})
-    making.save(client, job)
+    save(client, job)
     return shown(of(job))
 
 
@@ -94,8 +94,8 @@ def get(client: ClusterDep, user: ReaderDep, names: Names, how: WhichDep) -> dic
 
 
 @router.delete("/{job_id}")
-def delete(client: ClusterDep, airflow: AirflowDep, held: HeldDep, how: DeletedDep) -> dict[str, Any]:
-    """Deletes a job with all that it has learned and found."""
+def delete(client: ClusterDep, airflow: AirflowDep, held: RemovableDep, how: DeletedDep) -> dict[str, Any]:
+    """Deletes a job with all that it has learned and found, also one that is broken."""
     if not how.force and running.opened(airflow, held.changeable()):
         raise conflict(f"Cannot delete job [{held.job_id}] because the job is opened")
     making.remove(client, held.changeable())
@@ -115,7 +115,8 @@ def reset(client: ClusterDep, airflow: AirflowDep, held: HeldDep, how: DeletedDe
 
 @router.post("/{job_id}/_update")
 def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
-    """Changes some fields of a job."""
+    """Changes some fields of a job; what is null is as by default again."""
+    from driftline.pipeline.jobs import save
     from driftline.pipeline.unfinished import keep
     from driftline_airflow.web.elastic.names import of
 
@@ -123,8 +124,8 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
     if refused := sorted(body.keys() & {"job_id", "analysis_config", "data_description", "datafeed_config"}):
         raise wrong(f"[{refused[0]}] cannot be updated: what a job looks for is its identity. Make a new job.")
     if held.job is None:
-        fresh = {**held.body, **body}
-        making.made(held.job_id, fresh, None, index_pattern=making.ANY)
+        fresh = making.rewritten(held.body, body)
+        making.made(held.job_id, fresh, None, index_pattern=making.ANY, former=held.body)
         keep(client, held.job_id, fresh)
         return shown(Held(held.job_id, None, fresh, None, "index"))
     job = making.updated(held.job, body)
@@ -132,7 +133,7 @@ def update(client: ClusterDep, held: HeldDep, body: Given) -> dict[str, Any]:
         fresh = of(job).body
         keep(client, held.job_id, fresh, former=job)
         return shown(Held(held.job_id, job, fresh, None, "index"))
-    making.save(client, job)
+    save(client, job)
     return shown(of(job))
 
 

@@ -18,6 +18,8 @@ JOB = {"description", "groups", "model_plot_config", "model_prune_window", "mode
        "renormalization_window_days", "categorization_filters", "per_partition_categorization"}  # fmt: skip
 FEED = {"indices", "query", "query_delay", "frequency", "aggregations", "delayed_data_check_config", "runtime_mappings",
         "script_fields"}  # fmt: skip
+ANALYSIS = {"model_prune_window", "categorization_filters", "per_partition_categorization"}  # of the job's, in analysis_config
+CHANGED = {"description": "detector_description", "custom_rules": "custom_rules"}  # of a detector
 SPELLINGS = {"indexes": "indices", "aggs": "aggregations"}
 ANY = "any-index"  # what is only validated reads nothing
 
@@ -41,8 +43,22 @@ def fresh_feed(datafeed_id: str, body: dict[str, Any], there: dict[str, Held]) -
         raise taken(f"A datafeed with id [{datafeed_id}] already exists")
 
 
-def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, index_pattern: str | None = None) -> Job:
+def made(
+    job_id: str,
+    body: dict[str, Any],
+    feed: dict[str, Any] | None,
+    *,
+    index_pattern: str | None = None,
+    former: dict[str, Any] | None = None,
+) -> Job:
     """One of Elastic's jobs as ours; its DAGs begin paused, as Elastic's jobs begin closed.
+
+    Args:
+        job_id: Its id.
+        body: As it is put now.
+        feed: Its datafeed.
+        index_pattern: What is read where no datafeed says.
+        former: As it waited for its datafeed.
 
     Raises:
         ElasticError: It is wrong, or looks for something that cannot be looked for here.
@@ -50,46 +66,71 @@ def made(job_id: str, body: dict[str, Any], feed: dict[str, Any] | None, *, inde
     from driftline.interop.elastic_files import Found
     from driftline.interop.elastic_jobs import to_job
 
-    imported = to_job(Found(Path(job_id), body, job_id, datafeed=feed), index_pattern=index_pattern)
+    before = to_job(Found(Path(job_id), former, job_id), index_pattern=ANY, stored=True).job if former else None
+    imported = to_job(Found(Path(job_id), body, job_id, datafeed=feed), index_pattern=index_pattern, former=before)
     if imported.job is None:
         raise wrong("; ".join(imported.notes))
     return imported.job.model_copy(update={"paused": True})
 
 
 def updated(job: Job, changes: dict[str, Any]) -> Job:
-    """A job with some of its fields changed, as Elastic's API takes them."""
+    """A job with some of its fields changed, as Elastic's API takes them; what is null is as by default again."""
+    from driftline.interop.elastic_export import numbers
+
     definition = job.as_dict()
     kept = dict(definition.get("elastic") or {})
+    idle = dict(kept.pop("job", {}))
     for name, value in changes.items():
         if name == "detectors":
-            definition["detectors"] = _detectors(job, definition["detectors"], value)
+            definition["detectors"] = _detectors(definition["detectors"], numbers(job), value)
+        elif value is None:
+            for place in (definition, kept, idle) if name in JOB else (idle,):
+                place.pop(name, None)
         elif name in JOB:
             definition[name] = _plot(value, kept) if name == "model_plot_config" else value
         else:
-            kept["job"] = {**kept.get("job", {}), name: value}
-    return Job.parse({**definition, "elastic": kept}, where=f"job {job.job_id}")
+            idle[name] = value
+    kept |= {"job": idle} if idle else {}
+    return Job.parse({**definition, "elastic": kept}, where=f"job {job.job_id}", former=job)
+
+
+def rewritten(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The body of a job that never had a datafeed, changed as `updated` does."""
+    out, analysis = dict(body), dict(body["analysis_config"])
+    for name, value in changes.items():
+        place = analysis if name in ANALYSIS else out
+        if name == "detectors":
+            analysis[name] = _detectors(analysis[name], [[number] for number in range(len(analysis[name]))], value)
+        elif value is None:
+            place.pop(name, None)
+        else:
+            place[name] = _said(value) if name == "model_plot_config" else value
+    return {**out, "analysis_config": analysis}
 
 
 def _plot(value: object, kept: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    given = _said(value)
+    kept["model_plot_config"] = {name: each for name, each in given.items() if name != "enabled"}
+    return {"enabled": given.get("enabled", False)}
+
+
+def _said(plot: object) -> dict[str, Any]:
+    if not isinstance(plot, dict):
         raise DefinitionError("model_plot_config: a mapping was expected")
-    kept["model_plot_config"] = {name: each for name, each in value.items() if name != "enabled"}
-    return {"enabled": value.get("enabled", False)}
+    return {name: value for name, value in plot.items() if value is not None}
 
 
-def _detectors(job: Job, detectors: list[dict[str, Any]], changes: object) -> list[dict[str, Any]]:
-    from driftline.interop.elastic_export import numbers
-
-    out, together = [dict(each) for each in detectors], numbers(job)
+def _detectors(detectors: list[dict[str, Any]], together: list[list[int]], changes: object) -> list[dict[str, Any]]:
+    out = [dict(each) for each in detectors]
     for change in changes if isinstance(changes, list) else [changes]:
         index = change.get("detector_index") if isinstance(change, dict) else None
         if not isinstance(index, int) or not 0 <= index < len(out):
             raise DefinitionError(f"detectors: there are detectors 0 to {len(out) - 1}, and each change says a detector_index")
         if unknown := change.keys() - {"detector_index", "description", "custom_rules"}:
             raise DefinitionError(f"detectors: {', '.join(sorted(unknown))} cannot be changed")
-        names = {"description": "detector_description", "custom_rules": "custom_rules"}
+        said = {CHANGED[name]: value for name, value in change.items() if name in CHANGED}
         for number in next(each for each in together if index in each):  # the three of a `metric` are one there
-            out[number] |= {names[name]: value for name, value in change.items() if name in names}
+            out[number] = {name: value for name, value in (out[number] | said).items() if value is not None}
     return out
 
 
@@ -113,16 +154,7 @@ def refed(job: Job, changes: dict[str, Any], *, anew: bool = False) -> Job:
         elif name != "job_id":
             idle[name] = value
     kept |= {"datafeed": idle} if idle else {}
-    return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}")
-
-
-def save(client: ClusterDep, job: Job) -> None:
-    """Stores a job that has its datafeed."""
-    from driftline.pipeline.jobs import save as store
-    from driftline.pipeline.unfinished import drop
-
-    store(client, job)
-    drop(client, job.job_id)
+    return Job.parse({**definition, "datafeed": feed, "elastic": kept}, where=f"datafeed of job {job.job_id}", former=job)
 
 
 def remove(client: ClusterDep, held: Held) -> None:
@@ -134,4 +166,4 @@ def remove(client: ClusterDep, held: Held) -> None:
         delete(client, held.job_id)
     else:
         reset(client, held.job_id)
-    drop(client, held.job_id)
+        drop(client, held.job_id)

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, HTTPException, Path, status
 
 from driftline.core.job import Job
 from driftline_airflow.web.access import ClusterDep, ReaderDep, may, of_job, require_read
 from driftline_airflow.web.elastic.shape import ElasticError, conflict, missing
+
+if TYPE_CHECKING:
+    from driftline.pipeline.jobs import Entry
 
 ALL = ("", "_all", "*")
 T = TypeVar("T")
@@ -27,7 +30,7 @@ class Held:
         job_id: Its id.
         job: The job; where it has no datafeed any more what it was, and None where it never had one.
         body: As Elastic's API takes it, without the datafeed.
-        feed: Its datafeed as Elastic has it; None where there is none.
+        feed: Its datafeed as Elastic has it; None where there is none, and empty where it was not read.
         origin: Where it is defined.
     """
 
@@ -93,17 +96,22 @@ def one(client: ClusterDep, user: Any, job_id: str) -> Held:  # noqa: ANN401
         HTTPException: There is none (404), or the user may not see it (403).
         DefinitionError: It is broken.
     """
-    from driftline.pipeline.jobs import list_definitions, load_job
+    from driftline.pipeline.jobs import load_job
     from driftline.pipeline.unfinished import listed
 
     require_read(of_job(job_id), user)
-    entry = next((each for each in list_definitions(client) if (each.kind, each.id) == ("job", job_id)), None)
-    if entry is not None:
+    if entry := _entry(client, job_id):
         return of(load_job(job_id, client), entry.origin)
     kept = listed(client).get(job_id)
     if kept is None:
         raise unknown(job_id)
     return Held(job_id, kept.former, kept.body, None, "index")
+
+
+def _entry(client: ClusterDep, job_id: str) -> Entry | None:
+    from driftline.pipeline.jobs import list_definitions
+
+    return next((each for each in list_definitions(client) if (each.kind, each.id) == ("job", job_id)), None)
 
 
 def unknown(job_id: str) -> ElasticError:
@@ -116,7 +124,15 @@ def held(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_le
     return one(client, user, job_id)
 
 
+def removable(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(max_length=1000)]) -> Held:
+    """The job of the path, of which nothing is read that has a datafeed: what is broken must be deletable, too."""
+    require_read(of_job(job_id), user)
+    entry = _entry(client, job_id)
+    return Held(job_id, None, {}, {}, entry.origin) if entry else one(client, user, job_id)
+
+
 HeldDep = Annotated[Held, Depends(held)]
+RemovableDep = Annotated[Held, Depends(removable)]
 
 
 def matching(

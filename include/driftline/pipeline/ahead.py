@@ -19,7 +19,7 @@ from driftline.elastic.bulk import index_action
 from driftline.models.baseline.design import shifted
 from driftline.models.trained import Trained
 from driftline.scoring.calibration import Calibration
-from driftline.scoring.hours import hours_of, laid
+from driftline.scoring.hours import hours_of
 from driftline.scoring.usual import Usual, slots
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ class Part(Protocol):
     def select(self, rows: Sequence[int]) -> Part:
         """Some of them."""
 
-    def predict(self, times: Times) -> Bounds:
-        """Lower, typical and upper (N, T) at UTC times."""
+    def predict(self, times: Times) -> tuple[Bounds, Bounds]:
+        """Lower, typical and upper (N, T) at UTC times: as if noise was the same at all hours, and as it is at each."""
 
     def passing(self, times: Times) -> NDArray[np.bool_] | None:
-        """(N, T) where something comes that is soon over, as habits and noisy hours are; None if nothing does."""
+        """(N, T) where something comes that is soon over, as habits are; None if nothing does."""
 
 
 class Modelled:
@@ -85,28 +85,25 @@ class Modelled:
         """See `Part`."""
         return Modelled(self._trained.select(rows), self._shifts)
 
-    def predict(self, times: Times) -> Bounds:
+    def predict(self, times: Times) -> tuple[Bounds, Bounds]:
         """See `Part`."""
-        clocks, fleet, scale = shifted(times, self._shifts), self._trained.fleet, self._trained.scale
+        clocks, fleet, usual = shifted(times, self._shifts), self._trained.fleet, Calibration.from_numbers(self._trained.usual)
         mean = fleet.mean(clocks)
-        half = fleet.half_width(clocks, interval=INTERVAL, sigma=scale)
-        noise, spread, hourly = float(norm.ppf(0.5 + INTERVAL / 2)), fleet.spread(clocks), self._hourly(clocks)
-        if hourly is not None:
-            half = np.sqrt(np.maximum(half**2 + (noise * scale[:, None]) ** 2 * (hourly**2 - 1), 0.0))
+        half = fleet.half_width(clocks, interval=INTERVAL, sigma=usual.scale)
+        width, spread = float(norm.ppf(0.5 + INTERVAL / 2)), fleet.spread(clocks)
         if spread is not None:
-            half = np.hypot(half, noise * spread)
-        return fleet.to_units(mean - half), fleet.to_units(mean), fleet.to_units(mean + half)
+            half = np.hypot(half, width * spread)
+        plain = fleet.to_units(mean - half), fleet.to_units(mean), fleet.to_units(mean + half)
+        noise = usual.noise(hours_of(fleet.clocks(clocks)), len(clocks))
+        if noise is None:
+            return plain, plain
+        half = np.sqrt(np.maximum(half**2 + width**2 * (noise**2 - usual.scale[:, None] ** 2), 0.0))
+        return plain, (fleet.to_units(mean - half), plain[1], fleet.to_units(mean + half))
 
     def passing(self, times: Times) -> NDArray[np.bool_] | None:
         """See `Part`."""
-        clocks = shifted(times, self._shifts)
-        parts = [(self._trained.fleet.spread(clocks), 0), (self._hourly(clocks), 1)]
-        passing = [part > least for part, least in parts if part is not None]
-        return np.logical_or.reduce(passing) if passing else None
-
-    def _hourly(self, clocks: Times) -> Floats | None:
-        by_hour = Calibration.from_numbers(self._trained.usual).by_hour
-        return laid(by_hour, hours_of(self._trained.fleet.clocks(clocks)), len(clocks))
+        spread = self._trained.fleet.spread(shifted(times, self._shifts))
+        return None if spread is None else spread > 0
 
 
 class Typical:
@@ -125,7 +122,7 @@ class Typical:
         keys, inner = [self.keys[row] for row in rows], [self._rows[row] for row in rows]
         return Typical(self._job, keys, self._usual, inner, self._since)
 
-    def predict(self, times: Times) -> Bounds:
+    def predict(self, times: Times) -> tuple[Bounds, Bounds]:
         """See `Part`."""
         local = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(self._job.zone).tz_localize(None)
         day = local.to_numpy().astype("datetime64[D]").astype(np.int64)
@@ -135,7 +132,7 @@ class Typical:
         width = float(norm.ppf(0.5 + INTERVAL / 2))
         rows = [self._usual.ahead(row, slot, days, width) for row in self._rows]
         lower, typical, upper = (np.array(each) for each in zip(*rows, strict=True))
-        return lower, typical, upper
+        return (lower, typical, upper), (lower, typical, upper)
 
     def passing(self, times: Times) -> NDArray[np.bool_] | None:
         """See `Part`."""
@@ -225,18 +222,18 @@ class Writing:
 
 
 def _widened(
-    bounds: Bounds, passing: NDArray[np.bool_] | None, reach: Floats, positive: NDArray[np.bool_]
+    predicted: tuple[Bounds, Bounds], passing: NDArray[np.bool_] | None, reach: Floats, positive: NDArray[np.bool_]
 ) -> tuple[Bounds, Floats]:
     """Bounds (N, T) that are never nearer than `reach` (2, N, 1) says of the buckets before, and how far they are now.
 
     Nobody knows more of a later bucket than of an earlier one, so the distance of each bound is at least that of every bucket
-    before it, also where the level falls (at night, a count's noise is smaller). What is
-    `passing` (N, T) says nothing of what follows.
+    before it, also where the level falls (at night, a count's noise is smaller). But hours that are loud or quiet are so each
+    day: it is the distance without that. What is `passing` (N, T) says nothing of what follows.
     """
-    low, typical, high = bounds
-    own = np.stack([typical - low, high - typical])
-    far = np.maximum(np.maximum.accumulate(own if passing is None else np.where(passing, 0.0, own), axis=2), reach)
-    below, above = np.maximum(far, own)
+    plain, own = (np.stack([typical - low, high - typical]) for low, typical, high in predicted)
+    far = np.maximum(np.maximum.accumulate(plain if passing is None else np.where(passing, 0.0, plain), axis=2), reach)
+    below, above = np.maximum(far * np.divide(own, plain, out=np.ones_like(own), where=plain > 0), own)
+    typical = predicted[0][1]
     lower, middle, upper = (
         np.where(positive, np.maximum(part, 0.0), part) for part in (typical - below, typical, typical + above)
     )

@@ -11,6 +11,8 @@ from driftline.core.timespan import Window, floor_time, parse_time
 from driftline.elastic import snapshots
 from driftline.models.trained import Trained
 from driftline.pipeline.fit import fit_options, fit_series
+from driftline.scoring.calibration import Calibration
+from driftline.scoring.hours import hours_of
 from driftline.scoring.settings import BACKTEST_CLIP, BACKTEST_SERIES, PROMOTE_TOLERANCE
 
 if TYPE_CHECKING:
@@ -39,17 +41,20 @@ def backtest(job: Job, frame: SeriesFrame, trained: Trained) -> dict[str, list[f
     before, after = frame.slice(Window(frame.start, held.start)).take(rows), frame.slice(held).take(rows)
     options = fit_options(job, before.keys, before.window)
     fleet = fit_series(before.times, before.values, before.span, sqrt=trained.fleet.sqrt[rows], **options)
-    loss = _loss(fleet, after, trained.scale[rows])
+    loss = _loss(fleet, after, trained.usual[rows])
     good = ~np.isnan(loss)
     return {"rows": rows[good].tolist(), "loss": loss[good].tolist()}
 
 
-def _loss(fleet: Fleet, frame: SeriesFrame, noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) mean absolute residual in units of noise, each clipped: anomalies do not decide which model is better.
+def _loss(fleet: Fleet, frame: SeriesFrame, usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) mean absolute residual in units of `usual` noise (N, K), each clipped: anomalies do not decide which is better.
 
     Nor do habits: what was fitted without the end may have seen a day or a week too few to know any.
     """
-    errors = np.minimum(np.abs(fleet.to_space(frame.values) - fleet.smooth.mean(frame.times)) / noise[:, None], BACKTEST_CLIP)
+    known = Calibration.from_numbers(usual)
+    noise = known.noise(hours_of(fleet.clocks(frame.times)), len(frame.times))
+    away = np.abs(fleet.to_space(frame.values) - fleet.smooth.mean(frame.times))
+    errors = np.minimum(away / (known.scale[:, None] if noise is None else noise), BACKTEST_CLIP)
     counted = (~np.isnan(errors)).sum(axis=1)
     return np.where(counted > 0, np.nansum(errors, axis=1) / np.maximum(counted, 1), np.nan)
 
@@ -102,7 +107,7 @@ def _losses(
     for part in parts:
         trained = Trained.from_numbers(part["trained"])
         for row, loss in zip(part["backtest"]["rows"], part["backtest"]["loss"], strict=True):
-            fresh[trained.keys[row]] = (loss, trained.scale[row])
+            fresh[trained.keys[row]] = (loss, trained.usual[row])
     new, old = [], []
     for chunk in snapshots.chunks(client, current):
         known = Trained.from_numbers(chunk)

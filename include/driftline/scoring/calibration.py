@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.hours import HOURS, laid, noise_by_hour
+from driftline.scoring.hours import HOURS, NORMAL, laid, noise_by_hour
 from driftline.scoring.residuals import (
     LOG,
     ROOT,
@@ -27,6 +27,7 @@ from driftline.scoring.settings import (
     CURRENT,
     FAIR_BURSTS,
     FAIR_WANDER,
+    HOUR_EVENTS,
     LOG_NOISE_MOST,
     LOG_QUANTILE,
     MASK_DAYS,
@@ -132,6 +133,13 @@ class Calibration:
         """(N, T) standard deviation of values with these expectations, of so many documents, at these hours; in their form."""
         level = noise_level(mean, sizes, self.size, self.form == ROOT)
         return deviation(self.law, level, self.floor, sqrt, self.sized, hourly)
+
+    def noise(self, hours: Hours, length: int) -> Matrix | None:
+        """(N, T) the noise of single values at these hours, in the model's space; None where it is `scale` at all of them."""
+        hourly = laid(self.by_hour, hours, length)
+        if hourly is None:
+            return None
+        return np.maximum(self.scale[:, None] * hourly, np.minimum(self.scale, self.floor)[:, None])
 
     def take(self, rows: NDArray[np.intp]) -> Calibration:
         """What is usual for some of the series, in the order given."""
@@ -239,7 +247,11 @@ def calibrate(
     by_hour = np.ones((len(space), HOURS))
     if hours is not None:
         away = in_form(space, low, form) - shown
-        by_hour = noise_by_hour((away - middle(away)) / sd, hours, windows.day)
+        # what lies below the least noise says nothing, such as a model's ripple on what stands still, nor do steps of few events
+        ground = deviation(np.zeros_like(law), noise_level(mean, sizes, size, form == ROOT), floor, none, sized)
+        away = np.maximum(np.abs(away - middle(away)), NORMAL * ground)
+        away[sqrt[:, None] & (mean < HOUR_EVENTS**0.5)] = np.nan
+        by_hour = noise_by_hour(away / np.maximum(sd, ground), hours, windows.day)
         hourly = laid(by_hour, hours, space.shape[1])
         if hourly is not None:
             floor, law, shown, sd = measured(hourly)

@@ -22,6 +22,7 @@ DAY = 24
 HOURS = 2 * DAY
 """Those of workdays, and those of weekends."""
 SIZE = 0.7  # quantile of sizes that is compared: two bad days of a week lie beyond it …
+NORMAL = 1.036  # … where a normal law has it …
 ERROR = 0.9  # … and its logarithm's squared error, of so many values of normal noise one part; that of a median has 1.36
 
 
@@ -46,7 +47,7 @@ def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
     First each hour of the day is held against the whole day, then what workdays and weekends have of their own against that.
 
     Args:
-        z: (N, T) residuals in units of their noise; NaN where missing.
+        z: (N, T) residuals in units of their noise, of either sign; NaN where missing.
         hours: As of `hours_of`.
         day: Buckets of a day.
     """

@@ -86,6 +86,8 @@ SPARSE_FLOOR = 0.4
 # differs by less than two errors (squared) has nothing of its own, others more of what they show the surer it is, at most e².
 HOUR_DAYS, HOUR_VALUES = 7, 2
 HOUR_SURE, HOUR_DOUBT, HOUR_MOST = 3.0, 4.0, 2.0
+# … and of counts, hours in which fewer events are expected in a bucket say nothing: their residuals are steps of a whole event.
+HOUR_EVENTS = 2.0
 
 # No value counts as farther from its expectation than so many units of noise. Statistics are differences of running sums, which
 # of 1e10 units lost, for a week, what came after; of these, errors are a millionth of a unit.

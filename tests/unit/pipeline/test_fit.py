@@ -9,6 +9,7 @@ from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
 from driftline.models.trained import Trained
+from driftline.pipeline.ahead import Modelled, _widened
 from driftline.pipeline.backtest import _loss, backtest, holdback
 from driftline.pipeline.fit import check_job_options, fit
 from driftline.scoring.calibration import Calibration
@@ -109,5 +110,31 @@ def test_a_retrain_is_not_worse_because_its_comparison_had_seen_too_few_days_for
     held = holdback(job(), series.window)
     assert set(trained.fleet.habits.table[:, 0]) == {0, 1}
     new = np.array(backtest(job(), series, trained)["loss"])
-    old = _loss(trained.fleet, series.slice(held), trained.scale)
+    old = _loss(trained.fleet, series.slice(held), trained.usual)
     assert (new <= PROMOTE_TOLERANCE * old).all()
+
+
+def restless(days=28):
+    """A shop whose sales vary by 1 from five on, and by a fifth of that before."""
+    hour = np.arange(days * 24) % 24
+    noise = np.where(hour < 5, 0.2, 1.0) * np.random.default_rng(5).normal(size=days * 24)
+    return SeriesFrame(START, SPAN, [SeriesKey(0, "london-1")], 20 + noise[None], np.full(days * 24, 60))
+
+
+@pytest.mark.parametrize("first", [0, 10])
+def test_forecasts_are_as_sure_of_each_quiet_night_as_of_the_first(first):
+    part = Modelled(fit(job(), restless()), ())
+    times = np.datetime64("2026-03-30T00:00", "ms") + (first + np.arange(7 * 24)) * np.timedelta64(1, "h")
+    (lower, _, upper), _ = _widened(part.predict(times), part.passing(times), np.zeros((2, 1, 1)), np.array([[True]]))
+    width, night = (upper - lower)[0] / 2, (first + np.arange(7 * 24)) % 24 < 5
+    assert (width[~night] > 1.5).all()
+    assert (width[night] < 1.0).all()
+
+
+def test_a_loss_is_in_units_of_the_noise_of_the_hour():
+    series = restless()
+    trained = fit(job(), series)
+    night = np.arange(28 * 24) % 24 < 5
+    wrong = [replace(series, values=series.values + np.where(night == part, 1.0, 0.0)) for part in (True, False)]
+    by_night, by_day = (_loss(trained.fleet, each, trained.usual)[0] for each in wrong)
+    assert by_night / night.mean() > 2 * by_day / (~night).mean()

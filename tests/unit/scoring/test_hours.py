@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from driftline.bench.hours import NOISE, make
 from driftline.pipeline.replay import replay
@@ -130,6 +131,23 @@ def test_silence_is_no_news_at_hours_at_which_counts_come_and_go():
     found = judged(values, sqrt=True)[:, PER:]
     assert found[:, 40:44].max() < 5
     assert (found[:, 12:16].max(axis=1) > 5).all()
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2, 1.0, 3.0, 10.0])
+def test_few_events_with_a_daily_curve_are_chance_at_all_hours(rate):
+    hour = np.arange(28 * PER) % PER / 4
+    mean = np.tile(rate * (1 + 0.9 * np.sin(2 * np.pi * (hour - 9) / 24)), (16, 1))
+    counts = np.random.default_rng(3).poisson(mean).astype(float)
+    several = np.arange(100)
+    space = (poisson.pmf(several, mean[0][:, None]) * np.sqrt(several)).sum(axis=1)  # as a model of roots has it
+    usual = calibrate(counts, np.sqrt(counts), np.tile(space, (16, 1)), np.full(16, True), WINDOWS, hours=hours(28, 16)).usual
+    assert (usual.by_hour == 1).all()
+
+
+def test_noise_below_the_least_is_none():
+    z = noise(28, 4) * np.where((np.arange(28 * PER) % PER >= 32) & (np.arange(28 * PER) % PER < 80), 0.05, 0.005)
+    usual = calibrate(1000 + z, 1000 + z, np.full_like(z, 1000.0), np.full(4, False), WINDOWS, hours=hours(28, 4)).usual
+    assert (usual.by_hour == 1).all()
 
 
 def test_snapshots_from_before_have_the_same_noise_at_all_hours():

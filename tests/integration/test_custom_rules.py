@@ -103,7 +103,9 @@ def outage(found: list[tuple[str, datetime]], host: str) -> bool:
 def test_a_calendar_hides_an_outage_and_keeps_planned_ones_out_of_the_model(client, indexed, prefixed, tmp_path):
     plain, job = (job_of(f"{prefixed}{name}", f"{indexed}planned") for name in ("plain", "web"))
     told = {at - OUTAGE for _, at in alarms(client, plain)}
-    assert told == {2 * HOUR, 3 * HOUR}, "at nine to twelve an outage is nothing unusual where nobody says that they are planned"
+    assert told & {0 * HOUR, HOUR} == set(), "at nine to twelve it is nothing unusual where nobody says that they are planned"
+    # its shape may be told once more when it has just been over
+    assert {2 * HOUR, 3 * HOUR} <= told <= {2 * HOUR, 3 * HOUR, 5 * HOUR}
     planned = [START + day * DAY + 9 * HOUR for day in range(0, 18, 3)]
     events = [
         {"event_id": "x", "description": "planned", "start_time": iso(at), "end_time": iso(at + 3 * HOUR)} for at in planned

@@ -242,3 +242,14 @@ def test_a_module_with_a_query_that_is_none_is_told_and_what_is_wrong_with_the_p
     assert {one["module"] for one in recognise(client, index("dns")) if "unknown query" in one.get("error", "")} == {"dns"}
     with pytest.raises(ClusterError, match="must not start with"):
         recognise(client, "_none")
+
+
+def test_a_template_whose_query_json_has_no_words_for_hides_no_other(client, index, tmp_path, monkeypatch):
+    copytree(modules_dir(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("DRIFTLINE_MODULES_DIR", str(tmp_path))
+    template = tmp_path / "dns" / "bytes.yaml"
+    template.write_text(template.read_text().replace("exists: {field: dns.question.name}", "term: {1: 2}"))
+    told = {one["module"]: one for one in recognise(client, index("dns"))}
+    assert told["dns"]["error"]
+    assert len(told) > 1
+    assert all("error" not in one for name, one in told.items() if name != "dns")

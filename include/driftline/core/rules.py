@@ -41,7 +41,7 @@ class Condition(Definition):
 
     @model_validator(mode="after")
     def _time_is_in_seconds(self, info: ValidationInfo) -> Condition:
-        if newly_put(info, self) and self.applies_to == "time" and abs(self.value) >= MILLISECONDS:
+        if self.applies_to == "time" and abs(self.value) >= MILLISECONDS and newly_put(info, self):
             raise ValueError(f"a time is in epoch seconds; {self.value:g} is beyond all times: are these milliseconds?")
         return self
 

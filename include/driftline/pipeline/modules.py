@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from elasticsearch import BadRequestError
+from elasticsearch import BadRequestError, SerializationError
 
 from driftline.core.definition import Definition, from_yaml
 from driftline.core.errors import ClusterError, DefinitionError, SourceIndexError
@@ -146,8 +146,8 @@ def _recognised(client: Elasticsearch, name: str, index_pattern: str) -> dict[st
         count = documents(client, split_pattern(index_pattern), module.query)
         lacking = {job.job_id: why for job in jobs if (why := _lacking(client, job))} if count else {}
     except (DefinitionError, ClusterError) as error:
-        if not isinstance(error, DefinitionError) and not isinstance(error.__cause__, BadRequestError):
-            raise  # it is the cluster that cannot, not a query that it does not understand
+        if not isinstance(error, DefinitionError) and not isinstance(error.__cause__, BadRequestError | SerializationError):
+            raise  # it is the cluster that cannot, not a query that it does not understand, or that is none
         nothing: dict[str, Any] = {"fits": False, "documents": 0, "jobs": [], "missing": {}}
         return {"module": name, "title": name, **nothing, "error": str(error)}
     ready = [job.job_id for job in jobs if job.job_id not in lacking] if count else []

@@ -13,8 +13,7 @@ from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window, floor_time, iso, parse_time
 from driftline.elastic import snapshots
 from driftline.elastic.fields import data_range
-from driftline.models.baseline.fleet import unpack
-from driftline.models.trained import SHORT, Trained
+from driftline.models.trained import Trained, unsqueezed
 from driftline.pipeline import gate, late
 from driftline.pipeline.categories import of_snapshot, read_names, tell
 from driftline.pipeline.compared import score_compared
@@ -150,7 +149,7 @@ def usual_of_fleet(client: Elasticsearch, job: Job, manifest: dict[str, Any], se
         keys = [SeriesKey(*key) for key in chunk["keys"]]
         marked = anew(job, keys, segment)
         if rows := [row for row in chunk["fitted"] if keys[row] not in marked]:
-            out.append(complete(unpack(chunk["usual"], len(keys), kind=SHORT)[rows]))
+            out.append(complete(unsqueezed(chunk["usual"], len(keys))[rows]))
     return np.concatenate(out)
 
 

@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import poisson
 
 from driftline.bench.hours import NOISE, make
+from driftline.models.baseline.fleet import pack
+from driftline.models.trained import SHORT, squeezed, unsqueezed
 from driftline.pipeline.replay import replay
 from driftline.scoring.calibration import FORMED, Calibration, calibrate
 from driftline.scoring.detector import detect
@@ -157,6 +159,9 @@ def test_snapshots_from_before_have_the_same_noise_at_all_hours():
     before = Calibration.from_numbers(usual.numbers()[:, :FORMED])
     assert (before.by_hour == 1).all()
     np.testing.assert_array_equal(before.numbers(), usual.numbers())
+    short = usual.numbers().astype(SHORT)
+    for text in (squeezed(short), pack(short, SHORT)):
+        np.testing.assert_array_equal(unsqueezed(text, 1), short)
 
 
 def test_bounds_hold_by_day_and_by_night_as_it_would_have_happened():

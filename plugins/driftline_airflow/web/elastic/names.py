@@ -32,6 +32,7 @@ class Held:
         body: As Elastic's API takes it, without the datafeed.
         feed: Its datafeed as Elastic has it; None where there is none, and empty where it was not read.
         origin: Where it is defined.
+        broken: Whether today's rules refuse it: nothing of it runs.
     """
 
     job_id: str
@@ -39,6 +40,7 @@ class Held:
     body: dict[str, Any]
     feed: dict[str, Any] | None
     origin: Literal["file", "index"]
+    broken: bool = False
 
     @property
     def datafeed_id(self) -> str | None:
@@ -128,7 +130,9 @@ def removable(client: ClusterDep, user: ReaderDep, job_id: Annotated[str, Path(m
     """The job of the path, of which nothing is read that has a datafeed: what is broken must be deletable, too."""
     require_read(of_job(job_id), user)
     entry = _entry(client, job_id)
-    return Held(job_id, None, {}, {}, entry.origin) if entry else one(client, user, job_id)
+    if entry is None:
+        return one(client, user, job_id)
+    return Held(job_id, None, {}, {}, entry.origin, broken=entry.definition is None)
 
 
 HeldDep = Annotated[Held, Depends(held)]

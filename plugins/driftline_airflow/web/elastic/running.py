@@ -19,7 +19,7 @@ RUN = "elastic-"
 
 def opened(airflow: AirflowDep, held: Held) -> bool:
     """Whether a job is open: it is trained, and can be forecast."""
-    return held.feed is not None and _runs(airflow, f"{held.job_id}.{JOB[0]}")
+    return held.feed is not None and not held.broken and _runs(airflow, f"{held.job_id}.{JOB[0]}")
 
 
 def started(airflow: AirflowDep, held: Held) -> bool:

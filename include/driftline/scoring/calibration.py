@@ -246,12 +246,9 @@ def calibrate(
     floor, law, shown, sd = measured(None)
     by_hour = np.ones((len(space), HOURS))
     if hours is not None:
-        away = in_form(space, low, form) - shown
-        # what lies below the least noise says nothing, such as a model's ripple on what stands still, nor do steps of few events
         ground = deviation(np.zeros_like(law), noise_level(mean, sizes, size, form == ROOT), floor, none, sized)
-        away = np.maximum(np.abs(away - middle(away)), NORMAL * ground)
-        away[sqrt[:, None] & (mean < HOUR_EVENTS**0.5)] = np.nan
-        by_hour = noise_by_hour(away / np.maximum(sd, ground), hours, windows.day)
+        few = sqrt[:, None] & (mean < HOUR_EVENTS**0.5)
+        by_hour = noise_by_hour(_telling(in_form(space, low, form) - shown, sd, ground, few), hours, windows.day)
         hourly = laid(by_hour, hours, space.shape[1])
         if hourly is not None:
             floor, law, shown, sd = measured(hourly)
@@ -274,6 +271,17 @@ def calibrate(
         centre,
         found,
     )
+
+
+def _telling(residuals: Matrix, sd: Matrix, ground: Matrix, few: NDArray[np.bool_]) -> Matrix:
+    """(N, T) sizes of residuals, in units of their noise, that tell how noisy an hour is.
+
+    What lies below the least noise (`ground`) says nothing, such as a model's ripple on what stands still, nor do steps of `few`
+    events.
+    """
+    away = np.maximum(np.abs(residuals - middle(residuals)), NORMAL * ground)
+    away[few] = np.nan
+    return np.asarray(away / np.maximum(sd, ground))
 
 
 def _noise(

@@ -62,6 +62,7 @@ class Detected:
         centre: Where `z` is 0, and
         sd: its unit: the same in the model's space, or another `form`.
         form: (N,) codes of the form that values are looked at in (`residuals.in_form`).
+        positive: Where nothing negative was seen so far.
         evidence: −log10 of the probability by each kind of evidence.
         alone: The same of all together but runs; 0 where there is no value, or the other side was asked for.
         surprise: The same with runs, once what came before, and what is still learned, are allowed for.
@@ -74,6 +75,7 @@ class Detected:
     centre: Matrix
     sd: Matrix
     form: NDArray[np.int8]
+    positive: Flags
     evidence: dict[str, Matrix]
     alone: Matrix
     surprise: Matrix
@@ -81,9 +83,12 @@ class Detected:
     damped: NDArray[np.int8]
 
     def bounds(self) -> list[Matrix]:
-        """Lower and upper bounds of 95 %, and what was expected between them; in the model's space."""
+        """Lower and upper bounds of 95 %, and what was expected between them; in the model's space.
+
+        Nothing negative is expected where none was seen.
+        """
         lower, upper = (of_form(self.centre + way * BOUNDS * self.sd, self.form) for way in (-1, 1))
-        return [lower, self.expected, upper]
+        return [np.where(self.positive, np.maximum(part, 0.0), part) for part in (lower, self.expected, upper)]
 
 
 LEARNING, OTHER_SIDE, RECURRING = 1, 2, 3
@@ -148,7 +153,8 @@ def detect(
     damped[young & (surprise > most)] = LEARNING
     damped[other & (joint > 0)] = OTHER_SIDE
     surprise = np.where(young, np.minimum(surprise, most), surprise)
-    return Detected(z, expected, centre, unit, form, found, alone, surprise, times, damped)
+    positive = calibration.positive[:, None] & ~(np.fmin.accumulate(space, axis=1) < 0)
+    return Detected(z, expected, centre, unit, form, positive, found, alone, surprise, times, damped)
 
 
 def _rates(usual: Calibration, units: Matrix, hourly: Matrix | None) -> Matrix:

@@ -233,6 +233,18 @@ def test_a_piece_with_its_look_back_says_what_the_whole_says():
         np.testing.assert_allclose(piece.surprise[:, WINDOWS.evidence :], whole.surprise[:, start : start + 40], atol=1e-9)
 
 
+@pytest.mark.parametrize("least", [0.0, -1.0])
+def test_nothing_negative_is_expected_where_none_was_seen(least):
+    mean, plain = 3 * np.sin(2 * np.pi * np.arange(28 * DAY) / DAY)[None], np.full(1, fill_value=False)
+    values = np.maximum(np.random.default_rng(3).normal(mean, 1), least)
+    usual = calibrate(values[:, : 14 * DAY], values[:, : 14 * DAY], mean[:, : 14 * DAY], plain, WINDOWS).usual
+    values[:, 27 * DAY :] -= 20  # and it may become so
+    lower, typical, _ = detect(values, values, mean, plain, usual, WINDOWS).bounds()
+    before = slice(14 * DAY, 27 * DAY)
+    assert (lower[:, before].min() < 0) == (typical[:, before].min() < 0) == (least < 0)
+    assert (lower[:, 27 * DAY + 70 :] < -10).all()
+
+
 def test_one_side_does_not_see_the_other():
     counts, mean = traffic(15)
     counts[:, 1400] *= 10

@@ -278,6 +278,25 @@ def hours(
     table("driftline bench hours", head, [[name, *found.values()] for name, found in figures["noise"].items()])
 
 
+@app.command(epilog="Example: driftline bench early --span 60 --json")
+def early(
+    series: Annotated[int, typer.Option(min=2, help="How many series of each kind of day.")] = 20,
+    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
+    seed: Annotated[int, typer.Option(help="Another seed, other readings.")] = 1,
+    json: Json = False,
+) -> None:
+    """Judge what is found in series that are a few days old, and what alarms in their first three weeks."""
+    from driftline.bench.early import run
+
+    figures = _of_series(run, series, span, seed, json)
+    if json:
+        emit(figures)
+        return
+    head = ["days", "spikes told", "drops told", "false alarms in week 1", "week 2", "week 3"]
+    rows = [[name, found["spikes"], found["drops"], *found["false_alarms"]] for name, found in figures["days"].items()]
+    table("driftline bench early", head, rows)
+
+
 @app.command(epilog="Example: driftline bench outliers --seeds 10 --json")
 def outliers(
     seeds: Annotated[int, typer.Option(min=1, help="How many sets of each kind.")] = 5,

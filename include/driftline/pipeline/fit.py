@@ -60,6 +60,7 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     sides = [job.detectors[key.detector_index].spec.side for key in frame.keys]
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
     for rows, part, space, mean in _expected(fleet, frame.times, values):
+        mean = mean - part.own_part(frame.times, space - mean, frame.span)
         within, residuals, spread = slice(rows.start, rows.stop), space - mean, part.spread(frame.times)
         sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
         bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)

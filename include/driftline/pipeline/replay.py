@@ -18,7 +18,7 @@ from driftline.scoring.hours import hours_of
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.recurrence import peaks
 from driftline.scoring.score import to_score
-from driftline.scoring.settings import CHANGE_MOST, CHANGES, HISTORY, MIN_RECORD_SCORE, WEEKLY_FROM
+from driftline.scoring.settings import CHANGE_MOST, CHANGES, HISTORY, MIN_RECORD_SCORE, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.statistics import clock_moves
 from driftline.scoring.windows import Windows
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FIRST = 24  # readings that a first model needs
 WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
+GROWN = np.array([round(age.total_seconds()) for age in (TREND_FROM, WEEKLY_FROM)], "m8[s]")  # from when on models know more
 CHANGED = [KINDS.index(name) for name in CHANGES]
 A_DAY = 6  # how often a day what is usual is measured again
 
@@ -141,7 +142,7 @@ def _replayed(
     smooth, mean, varies = np.full(values.shape, np.nan), np.full(values.shape, np.nan), np.zeros(values.shape)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     local = wall_clock(times, given.options)
-    now, due, fleet, knows_weeks = start, start, None, False
+    now, due, fleet, older = start, start, None, 0
 
     def beside(part: slice) -> dict[str, Any]:
         wide = varies[:, part]
@@ -155,15 +156,15 @@ def _replayed(
         first = max(0, now - round(given.history / timedelta(days=1) * windows.day))
         if now >= due or fleet is None:
             fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags, **given.options)
-            weekly = times[now] - times[0] >= WEEK
-            # what came before a first model is known by that model only, and weekends by the first that knows of weeks
-            new = np.isnan(smooth[:, 0]) | (weekly and not knows_weeks)
+            # what came before a first model is known by that model only; days and weeks by the first that knows them
+            older, younger = int((times[now] - times[0] >= GROWN).sum()), older
+            new = np.isnan(smooth[:, 0]) | (older > younger)
             if new.any():
                 smooth[new, :now] = fleet.smooth.mean(times[:now])[new]
-            knows_weeks = weekly
             # but habits of the past are those that are known now: what has just become one was none in any model before
             moved, varies[:, first:now] = fleet.habitual(times[first:now])
             mean[:, first:now] = smooth[:, first:now] + moved
+            mean[:, first:now] -= fleet.own_part(times[first:now], (space - mean)[:, first:now], span)
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
         smooth[:, now:end] = fleet.smooth.mean(times[now:end])

@@ -145,7 +145,8 @@ def detect(
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
     surprise = np.maximum(by_itself, run)
-    inside = (space >= least) & (space <= calibration.seen[:, 1:])
+    here, (low, high) = in_form(space, least[:, 0], form), np.hsplit(in_form(calibration.seen, least[:, 0], form), 2)
+    inside = (here >= low - BOUNDS * unit) & (here <= high + BOUNDS * unit)  # as near to what was seen as noise goes
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from driftline.models.baseline.fleet import Fleet, pack
-from driftline.models.baseline.shape import shape
+from driftline.models.baseline.shape import own_part, shape
 from driftline.pipeline.fit import fit_series
 
 SPAN, PER = 15, 96
@@ -39,6 +39,33 @@ def test_a_run_of_hours_is_expected_from_its_first_bucket_to_its_last(length):
     rate = np.full((1, 28 * PER), 100.0)
     rate.reshape(28, PER)[:, 9 : 9 + length] *= 4
     assert expected(counts(rate))[0, :PER] == pytest.approx(rate[0, :PER], rel=0.15)
+
+
+def test_three_days_tell_a_shape_and_two_do_not():
+    rate = np.full((1, 3 * PER), 100.0)
+    rate.reshape(3, PER)[:, OFFICE] *= 6
+    y = counts(rate)
+    assert expected(y, 3)[0, OFFICE] == pytest.approx(np.full(32, 600), rel=0.2)
+    assert expected(y, 3)[0, :30] == pytest.approx(np.full(30, 100), rel=0.4)
+    assert not len(fit_series(times(2), y[:, : 2 * PER], timedelta(minutes=SPAN), sqrt=np.array([True])).habits)
+
+
+@pytest.mark.parametrize("span", [15, 5])
+def test_what_is_expected_of_a_day_is_told_as_if_that_day_was_no_part_of_the_shape(span):
+    per = 1440 // span
+    z = np.random.default_rng(2).normal(0, 1, (3, 3 * per))
+    z[::2].reshape(2, 3, per)[:, :, per // 2 :] += 20
+    clocks = [(np.array([0, 2]), times(3, span)), (np.array([1]), times(3, span))]
+    habits = shape(z, np.full(3, 0.5), clocks, span * 60_000)
+    part = own_part(z - habits.moved(clocks, 3), habits, clocks, span * 60_000)
+    own = z[::2].reshape(2, 3, 96, -1).mean(axis=3)
+    others = (own.sum(axis=1, keepdims=True) - own) / 2
+    moved = (habits.moved(clocks, 3) - part)[::2].reshape(2, 3, 96, -1)
+    assert not part[1].any()
+    assert part[::2, per // 2 : per // 2 + 3].all()
+    assert np.abs(moved - others[..., None])[:, :, 48:].mean() < 0.35 * np.abs(own - others)[:, :, 48:].mean()
+    gaps = np.where(np.arange(3 * per) < 2 * per, np.nan, z)
+    assert not own_part(gaps, habits, clocks, span * 60_000)[:, : 2 * per].any(), "of a day alone there are no others"
 
 
 def test_office_hours_are_expected_on_workdays_and_no_others():

@@ -263,6 +263,15 @@ def test_while_it_learns_only_what_was_never_seen_is_more_than_minor():
     assert found.surprise[1, 1392:1396].max() > EDGES[2]
 
 
+def test_while_it_learns_what_is_as_near_to_what_was_seen_as_noise_goes_is_minor_too():
+    counts, mean = traffic(15)
+    least = counts[:, : 14 * DAY].min(axis=1)
+    counts[:, 1376:1380] = np.array([[0.98], [0.5]]) * least[:, None]  # when it is busy
+    found, _ = scored(counts, mean, learning=np.full(counts.shape, True))
+    assert 0 < found.surprise[0, 1376:1380].max() <= LEARNING_MOST
+    assert found.surprise[1, 1376:1380].max() > EDGES[2]
+
+
 @pytest.mark.parametrize("hours", [0.25, 1, 6, 12])
 def test_while_it_learns_long_buckets_are_minor_at_most_too(hours):
     span = timedelta(hours=hours)

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.models.baseline.habits import DAY, KIND, WEEK, Habits, clock_of, columns_of, joined, rows_of, stamps_of
+from driftline.models.baseline.habits import (
+    CLOCK,
+    DAY,
+    KIND,
+    PERIOD,
+    ROW,
+    SPREAD,
+    WEEK,
+    Habits,
+    clock_of,
+    columns_of,
+    joined,
+    rows_of,
+    stamps_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +31,7 @@ if TYPE_CHECKING:
     Cells = NDArray[np.float64]
     Numbers = NDArray[np.int64]
 
-LEAST = {DAY: 7, KIND: 4, WEEK: 3}  # days, two weekends, or weeks that were seen; fewer tell no shape
+LEAST = {DAY: 3, KIND: 4, WEEK: 3}  # days, two weekends, or weeks that were seen; fewer tell no shape
 STEP = 900_000  # it is known to a quarter of an hour, or a bucket
 SURE = 4.5  # standard errors, about, that it is from nothing at least …
 LITTLE = 0.25  # … and this part of a bucket's least noise: of few events the middle is not quite the mean
@@ -37,6 +51,31 @@ def shape(residuals: Matrix, floor: Vector, clocks: Clocks, span: int) -> Habits
         span: Of buckets, ms.
     """
     return joined(_shape(_Steps.of(residuals[rows], floor[rows], local, span)).placed(rows) for rows, local in clocks)
+
+
+def own_part(residuals: Matrix, habits: Habits, clocks: Clocks, span: int) -> Matrix:
+    """(n, T) how much nearer to each value its expectation is than if its own day had been no part of the shape.
+
+    What three days made is half as far again from a fourth as from each of them. Noise that is measured on days from which a
+    shape was learned would be too little, the more so the fewer they are.
+
+    Args:
+        residuals: (n, T) values less what is expected of them, in the model's space; NaN where missing.
+        habits: Of the n series.
+        clocks: What these showed at the buckets' starts.
+        span: Of buckets, ms.
+    """
+    out = np.zeros(residuals.shape)
+    table = habits.table[habits.table[:, SPREAD] == 0]
+    for rows, local in clocks:
+        mine = rows[np.isin(rows, table[:, ROW])]
+        if len(mine):
+            of = _Steps.of(residuals[mine], np.zeros(len(mine)), local, span)
+            number = np.full(len(residuals), -1)
+            number[mine] = np.arange(len(mine))
+            part = _own_part(of, Habits(table).placed(number))
+            out[mine] = part[:, np.searchsorted(of.stamps, _step_of(local, span))]
+    return out
 
 
 @dataclass
@@ -59,8 +98,7 @@ class _Steps:
 
     @classmethod
     def of(cls, residuals: Matrix, floor: Vector, local: NDArray[np.datetime64], span: int) -> _Steps:
-        length, stamps = max(span, STEP), stamps_of(local)
-        steps, columns = columns_of(stamps if span >= STEP else stamps // STEP * STEP)
+        length, (steps, columns) = max(span, STEP), columns_of(_step_of(local, span))
         bucket = floor[:, None]
         # bursts of minutes are no part of a step's middle
         return cls(_middle(_sorted(residuals, columns)), steps, length, bucket, bucket / np.sqrt(columns.shape[1]))
@@ -72,6 +110,27 @@ class _Steps:
     def most(self, apart: Matrix) -> Matrix:
         """(n, 1) what most of these standard deviations (n, P) are."""
         return np.fmax(_middle(np.sort(apart)[:, None]), self.least)
+
+
+def _step_of(local: NDArray[np.datetime64], span: int) -> Numbers:
+    """(T,) when the step of each bucket begins, in ms of its clock."""
+    stamps = stamps_of(local)
+    return stamps if span >= STEP else stamps // STEP * STEP
+
+
+def _own_part(of: _Steps, habits: Habits) -> Matrix:
+    """(n, B) what is left of each step, over the other days of the finest shape there; 0 where there is none."""
+    out, left = np.zeros(of.left.shape), np.pad(of.left, ((0, 0), (0, 1)), constant_values=np.nan)
+    for period in LEAST:
+        clocks, columns = of.places(period)
+        theirs = habits.table[habits.table[:, PERIOD] == period]
+        row, place = theirs[:, ROW].astype(np.intp), np.searchsorted(clocks * of.length, theirs[:, CLOCK])
+        cells = left[row[:, None], columns[place]]
+        known = ~np.isnan(cells)
+        part = np.nan_to_num(cells) / np.maximum(known.sum(axis=1, keepdims=True) - 1, 1)
+        there, day = np.nonzero(known)
+        out[row[there], columns[place[there], day]] = part[there, day]
+    return out
 
 
 def _shape(of: _Steps) -> Habits:

@@ -41,6 +41,7 @@ STEPS = 100_000  # of them at most so many of one series: its seasonal terms are
 FIELDS = ("forecast_lower", "forecast_prediction", "forecast_upper")
 LINEAGE = ("snapshot_id", "training_start", "training_end")
 LISTED = 10  # series in the summary
+NEVER_NEGATIVE = {"count", "distinct_count", "varp", "info_content"}
 SECONDS_A_DAY = 86_400
 WHY_NOT = {
     "rare": "what is rare has no course over time",
@@ -58,10 +59,6 @@ class Part(Protocol):
     @property
     def size(self) -> Floats:
         """(N,) how large they are."""
-
-    @property
-    def positive(self) -> NDArray[np.bool_]:
-        """(N,) of which nothing negative was seen."""
 
     def select(self, rows: Sequence[int]) -> Part:
         """Some of them."""
@@ -83,11 +80,6 @@ class Modelled:
     def size(self) -> Floats:
         """The largest value of each history."""
         return self._trained.fleet.scale
-
-    @property
-    def positive(self) -> NDArray[np.bool_]:
-        """See `Part`."""
-        return Calibration.from_numbers(self._trained.usual).positive
 
     def select(self, rows: Sequence[int]) -> Part:
         """See `Part`."""
@@ -124,11 +116,6 @@ class Typical:
     def size(self) -> Floats:
         """The largest usual value of each."""
         return self._usual.size[list(self._rows)]
-
-    @property
-    def positive(self) -> NDArray[np.bool_]:
-        """What members usually have is never negative."""
-        return np.asarray(self._usual.profile[list(self._rows)].min(axis=1, initial=0.0) >= 0)
 
     def select(self, rows: Sequence[int]) -> Part:
         """See `Part`."""
@@ -208,11 +195,12 @@ class Writing:
         """The documents of a part's series, some of their buckets at a time."""
         start, step = np.datetime64(begin.replace(tzinfo=None), "ms"), np.timedelta64(self._job.span_seconds * 1000, "ms")
         reach = np.zeros((2, len(part.keys), 1))
+        positive = np.array([self._job.detectors[key.detector_index].spec.metric in NEVER_NEGATIVE for key in part.keys])
         total = np.zeros(len(part.keys))
         ends: list[list[Floats]] = []
         for low, high in pairwise(edges):
             times = start + np.arange(low, high) * step
-            bounds, reach = _widened(part.predict(times), part.passing(times), reach, part.positive[:, None])
+            bounds, reach = _widened(part.predict(times), part.passing(times), reach, positive[:, None])
             total += np.nansum(bounds[1], axis=1)
             ends = [ends[0] if ends else [bound[:, 0] for bound in bounds], [bound[:, -1] for bound in bounds]]
             stamps: list[int] = times.astype(np.int64).tolist()

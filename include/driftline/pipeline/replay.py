@@ -142,7 +142,8 @@ def _replayed(
     smooth, mean, varies = np.full(values.shape, np.nan), np.full(values.shape, np.nan), np.zeros(values.shape)
     space = np.where(flags[:, None], np.sqrt(np.maximum(values, 0.0)), values)
     local = wall_clock(times, given.options)
-    now, due, fleet, older = start, start, None, 0
+    now, due, fleet, older = start, start, None, np.zeros(count, dtype=np.intp)
+    begun = times[np.isfinite(values).argmax(axis=1)]
 
     def beside(part: slice) -> dict[str, Any]:
         wide = varies[:, part]
@@ -157,7 +158,7 @@ def _replayed(
         if now >= due or fleet is None:
             fleet = fit_series(times[first:now], values[:, first:now], span, sqrt=flags, **given.options)
             # what came before a first model is known by that model only; days and weeks by the first that knows them
-            older, younger = int((times[now] - times[0] >= GROWN).sum()), older
+            older, younger = ((times[now] - begun)[:, None] >= GROWN).sum(axis=1), older
             new = np.isnan(smooth[:, 0]) | (older > younger)
             if new.any():
                 smooth[new, :now] = fleet.smooth.mean(times[:now])[new]

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 GRADES = ("good", "fair", "poor")
 """How well a series can be predicted."""
+TINY = 1e-18  # least noise of what was always 0: its square is kept in four bytes
 OWN = 11  # numbers of a series besides its tails
 TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
@@ -429,8 +430,7 @@ def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> Vector:
     """(N,) the least noise to assume for series (N, T) in the model's space."""
     floor = np.full(len(values), SQRT_FLOOR)
     if not sqrt.all():
-        tiny = np.finfo(np.float64).tiny ** 0.25
-        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * absolute_quantile(values[~sqrt], 0.5), tiny)
+        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * absolute_quantile(values[~sqrt], 0.5), TINY)
     return floor
 
 

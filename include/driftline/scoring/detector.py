@@ -145,8 +145,7 @@ def detect(
     alone, run = np.where(other, 0.0, alone), np.where(other, 0.0, run)
     by_itself, times = lowered(alone, calibration.peaks, windows)
     surprise = np.maximum(by_itself, run)
-    here, (low, high) = in_form(space, least[:, 0], form), np.hsplit(in_form(calibration.seen, least[:, 0], form), 2)
-    inside = (here >= low - BOUNDS * unit) & (here <= high + BOUNDS * unit)  # as near to what was seen as noise goes
+    inside = _seen(in_form(space, least[:, 0], form), in_form(calibration.seen, least[:, 0], form), unit)
     young = np.zeros_like(inside) if learning is None else learning & inside
     damped = np.zeros(z.shape, dtype=np.int8)
     damped[surprise < np.maximum(alone, run)] = RECURRING
@@ -156,6 +155,16 @@ def detect(
     surprise = np.where(young, np.minimum(surprise, most), surprise)
     positive = calibration.positive[:, None] & ~(np.fmin.accumulate(space, axis=1) < 0)
     return Detected(z, expected, centre, unit, form, positive, found, alone, surprise, times, damped)
+
+
+def _seen(space: Matrix, seen: Matrix, unit: Matrix) -> Flags:
+    """(N, T) what lies between the least and the greatest value `seen` (N, 2), or no farther out than the least noise goes.
+
+    The least of some days is not quite the least. But nothing at all is seen or not.
+    """
+    low, high = np.hsplit(seen, 2)
+    noise = np.fmin.reduce(unit, axis=1, keepdims=True)
+    return np.asarray((space >= low - noise) & (space <= high + noise) & ((space != 0) | (low <= 0)))
 
 
 def _rates(usual: Calibration, units: Matrix, hourly: Matrix | None) -> Matrix:

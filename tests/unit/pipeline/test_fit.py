@@ -131,16 +131,6 @@ def test_forecasts_are_as_sure_of_each_quiet_night_as_of_the_first(first):
     assert (width[night] < 1.0).all()
 
 
-@pytest.mark.parametrize("least", [0.0, -1.0])
-def test_what_was_never_negative_is_not_forecast_to_be(least):
-    series = restless()
-    series.values[0] = np.maximum(series.values[0] - 20, least)
-    part = Modelled(fit(job(), series), ())
-    times = np.datetime64("2026-03-30T00:00", "ms") + np.arange(24) * np.timedelta64(1, "h")
-    (lower, _, _), _ = _widened(part.predict(times), part.passing(times), np.zeros((2, 1, 1)), part.positive[:, None])
-    assert (lower.min() < 0) == (least < 0)
-
-
 def test_a_loss_is_in_units_of_the_noise_of_the_hour():
     series = restless()
     trained = fit(job(), series)

@@ -133,6 +133,19 @@ def test_a_new_partition_is_scored_before_the_next_training_and_says_that_it_lea
     assert not [record for record in out[1:] if record["record_score"] >= ALARM_SCORE and record["partition_field_value"] != "3"]
 
 
+@pytest.mark.parametrize("late", [0, 5])
+def test_of_days_that_are_alike_the_fifth_is_known_whenever_the_series_began(late):
+    hours = (late + 5) * 24
+    open_ = (np.arange(hours) % 24 >= 9) & (np.arange(hours) % 24 < 18)
+    values = 20 + 60 * open_ + np.random.default_rng(4).normal(0, 2, (2, hours))
+    values[1, : late * 24] = np.nan
+    values[1, -13:-10] -= 30  # before noon
+    said = replay(np.datetime64("2026-03-02T00:00:00") + np.arange(hours) * np.timedelta64(1, "h"), values)
+    assert (said.upper - said.lower)[1, -14] < 20
+    assert said.record_score[1, -13:-10].max() >= 25
+    assert said.record_score[0, -24:].max() < 25
+
+
 def test_the_first_weekend_after_a_first_training_of_three_days_is_no_critical_incident():
     rate = expected(7 * 24, 200.0)
     rate[3 * 24 : 5 * 24] = 150  # all day, which is within what the days before had

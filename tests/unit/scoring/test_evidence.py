@@ -272,6 +272,24 @@ def test_while_it_learns_what_is_as_near_to_what_was_seen_as_noise_goes_is_minor
     assert found.surprise[1, 1376:1380].max() > EDGES[2]
 
 
+def test_while_it_learns_an_outage_is_no_quiet_night():
+    counts, mean = traffic(15, level=12.0, series=10)
+    counts = np.maximum(counts, 1)
+    counts[:, 1376:1384] = 0
+    found, _ = scored(counts, mean, learning=np.full(counts.shape, True))
+    assert (found.surprise[:, 1376:1384].max(axis=1) > EDGES[2]).all()
+
+
+def test_of_what_was_always_nothing_something_is_news():
+    values, plain = np.zeros((1, 15 * DAY)), np.full(1, fill_value=False)
+    usual = calibrate(values, values, values, plain, WINDOWS).usual
+    kept = Calibration.from_numbers(usual.numbers().astype(np.float32).astype(np.float64))
+    values[0, -5] = 50.0
+    found = detect(values, values, np.zeros_like(values), plain, kept, WINDOWS)
+    assert found.surprise[0, -5] > EDGES[2]
+    assert found.surprise[0, : 14 * DAY].max() < 1
+
+
 @pytest.mark.parametrize("hours", [0.25, 1, 6, 12])
 def test_while_it_learns_long_buckets_are_minor_at_most_too(hours):
     span = timedelta(hours=hours)

@@ -54,10 +54,10 @@ def shape(residuals: Matrix, floor: Vector, clocks: Clocks, span: int) -> Habits
 
 
 def own_part(residuals: Matrix, habits: Habits, clocks: Clocks, span: int) -> Matrix:
-    """(n, T) how much nearer to each value its expectation is than if its own day had been no part of the shape.
+    """(n, T) how far what is expected of each value is from where it was if its own day had been no part of the shape.
 
-    What three days made is half as far again from a fourth as from each of them. Noise that is measured on days from which a
-    shape was learned would be too little, the more so the fewer they are.
+    A mean of three days is farther from a fourth than from these. Noise that is measured on days from which a shape was learned
+    would be too little, the more so the fewer they are.
 
     Args:
         residuals: (n, T) values less what is expected of them, in the model's space; NaN where missing.
@@ -119,16 +119,14 @@ def _step_of(local: NDArray[np.datetime64], span: int) -> Numbers:
 
 
 def _own_part(of: _Steps, habits: Habits) -> Matrix:
-    """(n, B) what is left of each step, over the other days of the finest shape there; 0 where there is none."""
+    """(n, B) how far each step has moved the finest shape there; 0 where there is none."""
     out, left = np.zeros(of.left.shape), np.pad(of.left, ((0, 0), (0, 1)), constant_values=np.nan)
     for period in LEAST:
         clocks, columns = of.places(period)
         theirs = habits.table[habits.table[:, PERIOD] == period]
         row, place = theirs[:, ROW].astype(np.intp), np.searchsorted(clocks * of.length, theirs[:, CLOCK])
         cells = left[row[:, None], columns[place]]
-        known = ~np.isnan(cells)
-        part = np.nan_to_num(cells) / np.maximum(known.sum(axis=1, keepdims=True) - 1, 1)
-        there, day = np.nonzero(known)
+        part, (there, day) = _own(cells), np.nonzero(~np.isnan(cells))
         out[row[there], columns[place[there], day]] = part[there, day]
     return out
 
@@ -176,10 +174,32 @@ def _middle(cells: Cells) -> Matrix:
     """(n, P) mean of the middle half of sorted cells (n, P, D); NaN where none is known."""
     if cells.shape[2] == 1:
         return cells[:, :, 0]
-    known, rank = (~np.isnan(cells)).sum(axis=2), np.arange(cells.shape[2])
-    count = np.arange(cells.shape[2] + 1)[:, None]
+    known = (~np.isnan(cells)).sum(axis=2)
+    return np.where(known > 0, (np.nan_to_num(cells) * _weights(cells.shape[2])[known]).sum(axis=2), np.nan)
+
+
+def _weights(most: int) -> Matrix:
+    """(most + 1, most) of sorted values in the mean of their middle half, of none of them to all."""
+    rank, count = np.arange(most), np.arange(most + 1)[:, None]
     weights = np.clip(rank + 1 - count / 4, 0, 1) - np.clip(rank + 1 - 3 * count / 4, 0, 1)
-    return np.asarray((np.nan_to_num(cells) * weights[known]).sum(axis=2) / np.where(known > 0, known / 2, np.nan))
+    return np.asarray(weights / np.maximum(count / 2, 0.5))
+
+
+def _own(cells: Matrix) -> Matrix:
+    """(n, D) how far the middle of cells is from that of the others of them; 0 where there are no others."""
+    order = np.argsort(cells, axis=1)
+    ordered, known, weights = (
+        np.nan_to_num(np.take_along_axis(cells, order, 1)),
+        (~np.isnan(cells)).sum(axis=1),
+        _weights(cells.shape[1]),
+    )
+    fewer = weights[np.maximum(known - 1, 0)]
+    below, above = fewer * ordered, np.roll(fewer, 1, axis=1) * ordered  # the others' ranks, below and above each
+    others = below.cumsum(axis=1) - below + above.sum(axis=1, keepdims=True) - above.cumsum(axis=1)
+    moved = np.where(known[:, None] > 1, (weights[known] * ordered).sum(axis=1, keepdims=True) - others, 0.0)
+    out = np.empty(cells.shape)
+    np.put_along_axis(out, order, moved, 1)
+    return out
 
 
 def _quantile(cells: Cells, known: Numbers, share: float) -> Matrix:

@@ -35,7 +35,7 @@ LEAST = {DAY: 3, KIND: 4, WEEK: 3}  # days, two weekends, or weeks that were see
 STEP = 900_000  # it is known to a quarter of an hour, or a bucket
 SURE = 4.5  # standard errors, about, that it is from nothing at least …
 LITTLE = 0.25  # … and this part of a bucket's least noise: of few events the middle is not quite the mean
-AGREED = 0.7  # of the days lie on that side: five of seven
+AGREED = 0.7  # of the days lie on that side: all of three, five of seven
 QUARTERS = 1.349  # standard deviations between the quartiles of a normal law
 
 

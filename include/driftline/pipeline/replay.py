@@ -177,7 +177,7 @@ def _replayed(
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)
-        young = np.full((count, end - begin), times[now] - times[0] < WEEK and span < timedelta(days=1))
+        young = np.broadcast_to(((times[now] - begun < WEEK) & (span < timedelta(days=1)))[:, None], (count, end - begin))
         seen = values[:, part], space[:, part], mean[:, part]
         found = detect(*seen, flags, usual, windows, sides=given.sides, learning=young, **beside(part))
         new, fresh = slice(now, end), slice(now - begin, end - begin)

@@ -54,7 +54,7 @@ def shape(residuals: Matrix, floor: Vector, clocks: Clocks, span: int) -> Habits
 
 
 def own_part(residuals: Matrix, habits: Habits, clocks: Clocks, span: int) -> Matrix:
-    """(n, T) how far what is expected of each value is from where it was if its own day had been no part of the shape.
+    """(n, T) by how much its own day has moved what a shape expects of each value.
 
     A mean of three days is farther from a fourth than from these. Noise that is measured on days from which a shape was learned
     would be too little, the more so the fewer they are.
@@ -188,11 +188,8 @@ def _weights(most: int) -> Matrix:
 def _own(cells: Matrix) -> Matrix:
     """(n, D) how far the middle of cells is from that of the others of them; 0 where there are no others."""
     order = np.argsort(cells, axis=1)
-    ordered, known, weights = (
-        np.nan_to_num(np.take_along_axis(cells, order, 1)),
-        (~np.isnan(cells)).sum(axis=1),
-        _weights(cells.shape[1]),
-    )
+    ordered, known = np.nan_to_num(np.take_along_axis(cells, order, 1)), (~np.isnan(cells)).sum(axis=1)
+    weights = _weights(cells.shape[1])
     fewer = weights[np.maximum(known - 1, 0)]
     below, above = fewer * ordered, np.roll(fewer, 1, axis=1) * ordered  # the others' ranks, below and above each
     others = below.cumsum(axis=1) - below + above.sum(axis=1, keepdims=True) - above.cumsum(axis=1)

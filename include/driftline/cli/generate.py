@@ -166,7 +166,7 @@ def _to_index(source: Generated, index: str, report: Report | None) -> dict[str,
     outcome = bulk(client, _actions(source, index, report))
     bulk(client, (index_action(TRUTH, fact["truth_id"], fact | {"source_id": index}) for fact in source.truth()))
     with explained(f"index {index}"):
-        client.indices.refresh(index=[index, TRUTH])
+        client.indices.refresh(index=[index, TRUTH], ignore_unavailable=True)
     return {"documents": outcome.total, "index": index, "results": outcome.results}
 
 

@@ -164,8 +164,8 @@ def _replayed(
                 smooth[new, :now] = fleet.smooth.mean(times[:now])[new]
             # but habits of the past are those that are known now: what has just become one was none in any model before
             moved, varies[:, first:now] = fleet.habitual(times[first:now])
-            mean[:, first:now] = smooth[:, first:now] + moved
-            mean[:, first:now] -= fleet.own_part(times[first:now], (space - mean)[:, first:now], span)
+            curve = smooth[:, first:now] + moved
+            mean[:, first:now] = curve - fleet.own_part(times[first:now], space[:, first:now] - curve, span)
             due = now + (max(8, windows.day) if now >= windows.day else max(8, now // 2))
         end = min(width, due, now + max(8, windows.day // a_day))
         smooth[:, now:end] = fleet.smooth.mean(times[now:end])

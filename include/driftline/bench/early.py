@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.pipeline.replay import replay
+from driftline.scoring.events import ALARMING
 from driftline.scoring.settings import ALARM_SCORE
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 DAYS, DAY, HOUR = 21, 24 * 60, 60
-MINOR = 25.0  # what is within what was seen is no more while a series is young
 FIRST, LAST = 4, 9  # days on which something comes: the fifth to the ninth
 LEVEL, HEIGHT, NOISE = 20.0, 60.0, 2.0  # of the night, of the day above it, and of single readings
 COMES = {"spikes": (3 * HOUR + 30, HOUR, 6 * NOISE), "drops": (11 * HOUR, 3 * HOUR, -15 * NOISE)}  # when, how long, how far
@@ -64,7 +64,8 @@ def _judged(curve: Curve, series: int, minutes: int, rng: np.random.Generator, s
         values[row, came[row]] += far
     scores = replay(start + np.arange(len(clock)) * np.timedelta64(minutes, "m"), values).anomaly_score
     alarms = scores >= ALARM_SCORE
-    told = [bool(scores[row, part.start : part.stop + 1].max() >= MINOR) for row, part in enumerate(came)]
+    # what is within what was seen is minor at most while a series is young
+    told = [bool(scores[row, part.start : part.stop + 1].max() >= ALARMING[0]) for row, part in enumerate(came)]
     for row, part in enumerate(came):
         alarms[row, part.start : part.stop + DAY // minutes] = False
     return {

@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 Series = Annotated[int, typer.Option(min=1, help="How many series.")]
 Points = Annotated[int, typer.Option(min=10, help="How many buckets each.")]
+Minutes = Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")]
+Seed = Annotated[int, typer.Option(help="Another seed, other series.")]
 Freq = Annotated[str, typer.Option(help="Bucket span, such as 1h or 5min.")]
 
 
@@ -214,27 +216,30 @@ def detect(
     _tell("detect", figures, json)
 
 
-def _of_series(run: Callable[..., dict[str, Any]], series: int, span: int, seed: int, json: bool) -> dict[str, Any]:
-    """The figures of a benchmark of series that are made up."""
+def _of_series(run: Callable[..., dict[str, Any]], series: int, span: int, seed: int, json: bool) -> dict[str, Any] | None:
+    """The figures of a benchmark of series that are made up; None where JSON was asked for, and is printed."""
     if span not in {5, 15, 60}:
         raise typer.BadParameter("5, 15 or 60", param_hint="--span")
     with progress(json) as report:
-        return run(series=series, minutes=span, seed=seed, progress=report)
+        figures = run(series=series, minutes=span, seed=seed, progress=report)
+    if not json:
+        return figures
+    emit(figures)
+    return None
 
 
 @app.command(epilog="Example: driftline bench averages --span 60 --seed 7 --json")
 def averages(
     series: Annotated[int, typer.Option(min=1, help="How many series of each kind of documents.")] = 20,
-    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
-    seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 1,
+    span: Minutes = 15,
+    seed: Seed = 1,
     json: Json = False,
 ) -> None:
     """Judge averages and sums by the noise that documents have, beside the same as if it were the same at all times."""
     from driftline.bench.averages import run
 
     figures = _of_series(run, series, span, seed, json)
-    if json:
-        emit(figures)
+    if figures is None:
         return
     head = ["documents", "noise", "false alarms a week", "recall", "in bounds by day", "by night"]
     for part, more in (("averages", []), ("sums", ["outages told"])):
@@ -245,16 +250,15 @@ def averages(
 @app.command(epilog="Example: driftline bench habits --span 5 --json")
 def habits(
     series: Annotated[int, typer.Option(min=1, help="How many series of each kind of habit.")] = 20,
-    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
-    seed: Annotated[int, typer.Option(help="Another seed, other counts.")] = 1,
+    span: Minutes = 15,
+    seed: Seed = 1,
     json: Json = False,
 ) -> None:
     """Judge series with nightly and hourly jobs: spikes at other times, and a run that does not come."""
     from driftline.bench.habits import run
 
     figures = _of_series(run, series, span, seed, json)
-    if json:
-        emit(figures)
+    if figures is None:
         return
     rows = [[name, *found.values()] for name, found in figures["habits"].items()]
     table("driftline bench habits", ["runs", "false alarms a week", "spikes told", "missed runs told"], rows)
@@ -263,16 +267,15 @@ def habits(
 @app.command(epilog="Example: driftline bench hours --span 60 --json")
 def hours(
     series: Annotated[int, typer.Option(min=2, help="How many series of each kind of noise.")] = 20,
-    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
-    seed: Annotated[int, typer.Option(help="Another seed, other readings.")] = 1,
+    span: Minutes = 15,
+    seed: Seed = 1,
     json: Json = False,
 ) -> None:
     """Judge readings that are noisier at some hours than at others: what comes in the quiet, and in the loud."""
     from driftline.bench.hours import run
 
     figures = _of_series(run, series, span, seed, json)
-    if json:
-        emit(figures)
+    if figures is None:
         return
     head = ["noise", "false alarms a week", "told when quiet", "when loud", "in bounds when quiet", "when loud"]
     table("driftline bench hours", head, [[name, *found.values()] for name, found in figures["noise"].items()])
@@ -281,16 +284,15 @@ def hours(
 @app.command(epilog="Example: driftline bench early --span 60 --json")
 def early(
     series: Annotated[int, typer.Option(min=2, help="How many series of each kind of day.")] = 20,
-    span: Annotated[int, typer.Option(help="Bucket span in minutes: 5, 15 or 60.")] = 15,
-    seed: Annotated[int, typer.Option(help="Another seed, other readings.")] = 1,
+    span: Minutes = 15,
+    seed: Seed = 1,
     json: Json = False,
 ) -> None:
     """Judge what is found in series that are a few days old, and what alarms in their first three weeks."""
     from driftline.bench.early import run
 
     figures = _of_series(run, series, span, seed, json)
-    if json:
-        emit(figures)
+    if figures is None:
         return
     head = ["days", "spikes told", "drops told", "false alarms in week 1", "week 2", "week 3"]
     rows = [[name, found["spikes"], found["drops"], *found["false_alarms"]] for name, found in figures["days"].items()]

@@ -12,7 +12,7 @@ from driftline.core.ruling import time_shifts
 from driftline.models.baseline import Fleet, fit_fleet
 from driftline.models.baseline.design import wall_clock
 from driftline.models.baseline.fleet import select
-from driftline.models.baseline.habits import Habits, find, joined
+from driftline.models.baseline.habits import Habits, find, joined, milliseconds
 from driftline.models.baseline.options import check_options
 from driftline.models.baseline.shape import shape
 from driftline.models.trained import SHORT, Trained
@@ -176,7 +176,7 @@ def _habits(
     moved, spread = (each(clocks, len(residuals)) for each in (own.moved, own.spread))
     # but it is the whole of the curve's error that a shape mends
     left = np.where((spread > 0) & (moved == 0), np.nan, residuals - moved)
-    smooth = shape(left, floor, clocks, _milliseconds(span))
+    smooth = shape(left, floor, clocks, milliseconds(span))
     rest = left - smooth.moved(clocks, len(left))
     # where smooth seasons do well, a shape is not worth its noise
     needed = absolute_quantile(rest, SHAPE_QUANTILE) <= SHAPED * absolute_quantile(left, SHAPE_QUANTILE)
@@ -194,12 +194,8 @@ def _found(
     sigma = robust_sigma(rest, floor)
     far = MASK_SIGMA * sigma
     narrow = rest / np.hypot(1.0, smooth.spread(clocks, len(rest)) / sigma[:, None])
-    own = find(rest, np.abs(narrow) > far[:, None], far, clocks, _milliseconds(span))
+    own = find(rest, np.abs(narrow) > far[:, None], far, clocks, milliseconds(span))
     return own, burst_mask(narrow, sigma, span) | (own.spread(clocks, len(rest)) > 0)
-
-
-def _milliseconds(span: timedelta) -> int:
-    return max(1, span // timedelta(milliseconds=1))
 
 
 def _expected(

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from driftline.core.progress import Progress
 
 FIRST = 24  # readings that a first model needs
-WEEK = np.timedelta64(round(WEEKLY_FROM.total_seconds()), "s")  # until then a weekend is news to the model, but to nobody else
 GROWN = np.array([round(age.total_seconds()) for age in (TREND_FROM, WEEKLY_FROM)], "m8[s]")  # from when on models know more
+WEEK = GROWN[-1]  # until then a weekend is news to the model, but to nobody else
 CHANGED = [KINDS.index(name) for name in CHANGES]
 A_DAY = 6  # how often a day what is usual is measured again
 

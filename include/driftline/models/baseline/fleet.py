@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,13 @@ from scipy.stats import norm
 
 from driftline.core.errors import DataError
 from driftline.models.baseline.design import HEAD, Design, ticks
-from driftline.models.baseline.habits import WIDTH, Habits, joined
+from driftline.models.baseline.habits import WIDTH, Habits, joined, milliseconds
 from driftline.models.baseline.interval import P_STEP, half_width, trend_sd
 from driftline.models.baseline.shape import own_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from numpy.typing import NDArray
     from prophet import Prophet
@@ -257,7 +257,7 @@ class Fleet:
 
     def own_part(self, times: NDArray[np.datetime64], residuals: NDArray[np.float64], span: timedelta) -> NDArray[np.float64]:
         """As of `shape.own_part`, of the series (N, T) at times from which their shapes were learned."""
-        return own_part(residuals, self.habits, self.clocks(times), max(1, span // timedelta(milliseconds=1)))
+        return own_part(residuals, self.habits, self.clocks(times), milliseconds(span))
 
     @property
     def smooth(self) -> Fleet:

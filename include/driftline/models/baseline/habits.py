@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -271,3 +272,8 @@ def rows_of(row: NDArray[np.intp], period: int, clock: NDArray[np.int64], moved:
 def stamps_of(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Milliseconds since the epoch."""
     return times.astype("datetime64[ms]").astype(np.int64)
+
+
+def milliseconds(span: timedelta) -> int:
+    """How long buckets are, in ms; at least one."""
+    return max(1, span // timedelta(milliseconds=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -44,8 +45,8 @@ def task(client: Elasticsearch, own_jobs: str, tmp_path_factory: pytest.TempPath
     return path
 
 
-def work(task: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(WORKER), str(task)], stderr=subprocess.PIPE)
+def work(task: Path, *how: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(WORKER), str(task), *how], stderr=subprocess.PIPE)
 
 
 def finish(task: Path) -> None:
@@ -61,25 +62,24 @@ def documents(client: Elasticsearch, task: Path) -> dict[tuple[str, str], dict[s
     return {(hit["_index"], hit["_id"]): hit["_source"] for hit in results.scan(client, query)}
 
 
-def kill_in_the_middle(client: Elasticsearch, task: Path, there: int) -> int:
-    """Kills the worker as soon as it has written something; returns how many documents there are then."""
-    process = work(task)
-    while process.poll() is None:
-        found = len(documents(client, task))
-        if found != there:
-            process.kill()
-            process.wait()
-            break
+def kill_in_the_middle(client: Elasticsearch, task: Path, chunks: int) -> int:
+    """Has the worker killed when so many chunks are written; returns how many documents there are then."""
+    process = work(task, str(chunks))
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said.decode()
     return len(documents(client, task))
 
 
-def test_after_a_kill_and_a_retry_the_documents_are_those_of_an_undisturbed_run(client: Elasticsearch, task: Path) -> None:
+@pytest.mark.parametrize("chunks", [1, 8])
+def test_after_a_kill_and_a_retry_the_documents_are_those_of_an_undisturbed_run(
+    client: Elasticsearch, task: Path, chunks: int
+) -> None:
     finish(task)
     undisturbed = documents(client, task)
     assert len(undisturbed) > 1000
     job_id = json.loads(task.read_text())["job"]["job_id"]
     results.delete(client, f"{RESULTS}-*", {"term": {"job_id": job_id}})
-    there = kill_in_the_middle(client, task, 0)
+    there = kill_in_the_middle(client, task, chunks)
     assert 0 < there < len(undisturbed)
     finish(task)
     assert documents(client, task) == undisturbed
@@ -96,7 +96,7 @@ def test_a_kill_while_older_results_are_replaced_is_made_good_as_well(client: El
     for index, id_ in keys[1::2]:
         client.delete(index=index, id=id_)
     there = len(documents(client, task))
-    after = kill_in_the_middle(client, task, there)
+    after = kill_in_the_middle(client, task, 4)
     assert there < after < len(undisturbed) + 50
     finish(task)
     assert documents(client, task) == undisturbed

@@ -72,12 +72,8 @@ def site(airflow_database: None, cluster: str) -> Iterator[str]:
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
-    from driftline.core.processes import free_port
-
-    made = create_app()  # takes seconds, in which other tests might take the port
-    port = free_port(28080)
-    assert port is not None
-    server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=port, log_level="warning"))
+    # the system chooses the port: of two processes that look for a free one, both may find the same
+    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 120
@@ -85,6 +81,7 @@ def site(airflow_database: None, cluster: str) -> Iterator[str]:
         assert thread.is_alive(), "the server did not come up"
         assert time.monotonic() < deadline, "the server did not come up"
         time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(30)

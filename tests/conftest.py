@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from driftline.elastic import node
 from driftline.elastic.node.places import default_home
@@ -39,6 +40,8 @@ LONG = (
 """Files that take most of a minute and more, the longest first: one that began last would leave the other process idle until it
 ends. Those that start a whole Airflow stand apart, so that two of them seldom run at once."""
 TERMINAL = ("COLUMNS", "LINES")  # of a terminal that is none: tests that run side by side are told of one
+settings.register_profile("driftline", deadline=None)  # how long one example takes tells of the machine, not of what is tested
+settings.load_profile("driftline")
 
 
 def worker() -> int:

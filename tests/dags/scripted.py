@@ -62,6 +62,11 @@ class Script:
         self.tab.route(f"{SITE}**", served)
         self.tab.goto(f"{SITE}page")
 
+    def stop_clock(self) -> None:
+        """From now on the page's timers wait for `tab.clock.run_for`, however long the test itself takes."""
+        self.tab.clock.install(time=T0 / 1000)
+        self.tab.clock.pause_at((T0 + HOUR) / 1000)
+
     def of(self, path: str) -> list[Asked]:
         """The questions whose path ends so."""
         return [each for each in self.asked if each.path.endswith(path)]

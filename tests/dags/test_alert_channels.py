@@ -119,7 +119,7 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     port = free_port(28250)
     assert port is not None
-    controller = Controller(Kept(), hostname="127.0.0.1", port=port)
+    controller = Controller(Kept(), hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     plain = {"disable_ssl": True, "disable_tls": True, "from_email": "driftline@example.com"}
     monkeypatch.setenv("AIRFLOW_CONN_A_EMAIL", connection(conn_type="smtp", port=port, extra=plain))

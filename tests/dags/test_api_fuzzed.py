@@ -56,7 +56,7 @@ def test_no_request_is_an_error_of_the_server(web: TestClient, ids: dict[str, li
         cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in modes))
 
         @settings(
-            max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+            max_examples=EXAMPLES, derandomize=True, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(cases, st.data())

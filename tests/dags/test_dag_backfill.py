@@ -99,10 +99,10 @@ def house(client: Elasticsearch, cluster: str, own_jobs: str, tmp_path_factory: 
         try:
             assert started.url
             given = {"username": "admin", "password": password()}
-            token = httpx.post(f"{started.url}/auth/token", json=given, trust_env=False).json()["access_token"]
+            token = httpx.post(f"{started.url}/auth/token", json=given, trust_env=False, timeout=120).json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
             environment = airflow_environment(port=int(started.url.rsplit(":", 1)[1]))
-            with httpx.Client(base_url=started.url, headers=headers, timeout=30, trust_env=False) as web:
+            with httpx.Client(base_url=started.url, headers=headers, timeout=120, trust_env=False) as web:
                 until(lambda: web.get(f"/api/v2/dags/{job.job_id}.score").status_code == 200 or None)
                 yield House(client, web, job, environment)
         finally:

@@ -66,6 +66,7 @@ def page(browser: Browser, site: str, token: str, scheme: Any, request: pytest.F
     context = browser.new_context(base_url=site, color_scheme=scheme, viewport=request.param)
     context.add_cookies([{"name": "_token", "value": token, "url": site}])
     tab = context.new_page()
+    tab.set_default_timeout(60_000)
     asked: list[str] = []
     said: list[str] = []
     tab.on("request", lambda one: asked.append(one.url))
@@ -134,6 +135,7 @@ def test_the_quality_report_can_be_read(page: Page, scheme: str, job_id: str, re
 def test_who_is_not_signed_in_sees_nothing_of_it(browser: Browser, site: str, job_id: str, report_id: str) -> None:
     context = browser.new_context(base_url=site)
     tab = context.new_page()
+    tab.set_default_timeout(60_000)
     for path in ("explorer", "series", f"reports/{report_id}"):
         answer = tab.goto(f"/driftline/{path}")
         assert answer is not None

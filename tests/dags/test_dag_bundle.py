@@ -134,6 +134,7 @@ class TestIndexedJobs:
     @pytest.fixture(autouse=True)
     def _real_cluster(self, folder: Path, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DRIFTLINE_ELASTICSEARCH_URL", cluster)
+        monkeypatch.setattr("driftline_airflow.bundle.LISTING_TIMEOUT", 60)  # a busy cluster is not one that is away
 
     @pytest.fixture
     def job_id(self, client: Elasticsearch, module_prefix: str) -> Iterator[str]:

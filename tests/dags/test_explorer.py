@@ -198,6 +198,7 @@ def test_what_an_anomaly_was_is_said_in_the_pages_and_taken_back(
     viewer = browser.new_context(base_url=site)
     viewer.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
     tab = viewer.new_page()
+    tab.set_default_timeout(60_000)
     tab.goto(f"/driftline/series?job={explored.job_id}&partition=/cart")
     tab.get_by_text("said to be nothing by admin").wait_for()
     assert tab.get_by_role("button", name="Undo").count() + tab.get_by_role("button", name="Real").count() == 0

@@ -92,6 +92,7 @@ def test_a_viewer_may_not_make_jobs(browser: Browser, site: str, token_of: Calla
     context = browser.new_context(base_url=site)
     context.add_cookies([{"name": "_token", "value": token_of("viewer"), "url": site}])
     tab = context.new_page()
+    tab.set_default_timeout(60_000)
     answer = tab.goto("/driftline/new-job")
     assert answer is not None
     assert answer.status == 403

@@ -30,9 +30,13 @@ def within(estimated, real):
 
 
 def timed(work):
-    begun = perf_counter()
-    outcome = work()
-    return outcome, perf_counter() - begun
+    """What it gives, and the shortest of three times: whatever else the machine does makes a run longer, never shorter."""
+    took = []
+    for _ in range(3):
+        begun = perf_counter()
+        outcome = work()
+        took.append(perf_counter() - begun)
+    return outcome, min(took)
 
 
 @pytest.mark.parametrize(("series", "points", "freq"), [(300, 336, "1h"), (40, 1344, "15m")])
@@ -51,12 +55,13 @@ def test_an_estimate_is_what_a_run_turns_out_to_be_within_its_factor(client, ser
         manifest = snapshots.find(snapshots.manifests(client, job.job_id), outcome["snapshot_id"], job.job_id)
         size = sum(len(orjson.dumps(chunk)) for chunk in snapshots.chunks(client, manifest))
         again = estimate(client, job)  # the machine may have become slower or faster meanwhile
+        each = estimate(client, job, speed=1000.0)["seconds"]  # in milliseconds: these are not rounded to a tenth
     assert within(told["bytes"]["snapshot"], size)
     assert told["bytes"]["train"] - PROCESS <= WITHIN * max(memory.mb * 1e6, 20e6)  # what was freed before is used again
     assert memory.mb * 1e6 <= told["bytes"]["train"]
     speeds = sorted([told["speed"], again["speed"]])
     for name, real in (("train", seconds), ("score", scoring)):
-        one = told["seconds"][name] / told["speed"]
+        one = each[name] / 1000
         assert real / WITHIN <= one * speeds[1], name
         assert one * speeds[0] <= real * WITHIN, name
 

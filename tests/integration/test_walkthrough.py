@@ -99,7 +99,7 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
     """A tab of an editor; afterwards: nothing came from another host, and nothing went wrong."""
     context = browser.new_context(base_url=site, viewport={"width": 1400, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(30_000)
+    tab.set_default_timeout(60_000)
     tab.set_default_navigation_timeout(120_000)  # the first page waits for imports
     said: list[str] = []
     tab.on("request", lambda one: said.append(one.url) if not one.url.startswith((site, "data:", "blob:")) else None)
@@ -130,7 +130,7 @@ def make(page: Page, index: str, job_id: str, span: str, detectors: list[dict[st
     page.get_by_label("Id", exact=True).fill(job_id)
     page.get_by_text("This can be saved.").wait_for()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Its DAGs are there").wait_for()
+    page.get_by_text("Its DAGs are there").wait_for(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def jobs(page: Page, index: str, module_prefix: str) -> dict[str, str]:
     page.goto("/driftline/jobs")
     for job_id in made.values():
         row = page.locator(f"tr[data-job='{job_id}']")
-        row.get_by_text("2026-03-13 00:00").wait_for()
+        row.get_by_text("2026-03-13 00:00").wait_for(timeout=PATIENCE * 1000)
         assert row.get_by_text("trained").is_visible()
     return made
 

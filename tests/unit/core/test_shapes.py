@@ -36,7 +36,7 @@ def test_messages_that_differ_in_numbers_only_are_one():
     assert len({shape(f"job {n} of host-{n} took {n * 17} ms, {n}.{n}.{n}.{n}:{n}") for n in range(1, 2000, 7)}) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300) | st.text("ab0 :./\\\"'@-<>[]{}\n\x00", max_size=3000))
 def test_any_text_has_a_bounded_shape_that_is_always_the_same(message):
     found = shape(message)

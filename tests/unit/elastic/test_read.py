@@ -55,7 +55,7 @@ def bucket_of(key, docs, found, split):
     return {"key": key, "doc_count": docs, **measures}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @pytest.mark.parametrize("query", [None, {"term": {"a": "b"}}])
 @given(data=st.data())
 def test_columns_hold_what_the_answer_says(query, data):

@@ -133,7 +133,7 @@ by_script = st.fixed_dictionaries({"metric": measured, "script": st.text(min_siz
 features = st.lists(st.tuples(named, by_field | by_script), min_size=1, max_size=4, unique_by=lambda each: each[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     names, features, st.tuples(seconds, seconds, seconds), st.none() | named, st.none() | seconds, st.none() | st.floats(0, 100)
 )

@@ -236,7 +236,7 @@ def test_a_series_does_not_depend_on_its_company():
         np.testing.assert_allclose(together.upper[row], alone.upper[0], rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(4)))
 def test_a_selection_predicts_what_its_rows_predict(order):
     chosen = order[:3]

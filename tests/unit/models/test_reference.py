@@ -75,7 +75,7 @@ def test_the_objective_is_stans():
     np.testing.assert_allclose(differences, differences[0], atol=1e-3)  # Stan prints six digits
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     n_changepoints=st.sampled_from([1, 5, 25]),

@@ -247,7 +247,8 @@ def calibrate(
     floor, law, shown, sd = measured(None)
     by_hour = np.ones((len(space), HOURS))
     if hours is not None:
-        ground = deviation(np.zeros_like(law), noise_level(mean, sizes, size, form == ROOT), floor, none, sized)
+        plain = np.where(form == 0, least, floor)  # what bursts make of a floor says nothing of a quiet hour
+        ground = deviation(np.zeros_like(law), noise_level(mean, sizes, size, form == ROOT), plain, none, sized)
         few = sqrt[:, None] & (mean < HOUR_EVENTS**0.5)
         by_hour = noise_by_hour(_telling(in_form(space, low, form) - shown, sd, ground, few), hours, windows.day)
         hourly = laid(by_hour, hours, space.shape[1])
@@ -259,7 +260,7 @@ def calibrate(
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
-    equal, near, nothing = _repeats(values, mean, sqrt)
+    equal, near, nothing = _repeats(values, mean, sqrt, windows.day)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
@@ -400,11 +401,11 @@ def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:
     return np.where(sqrt, TAIL_WIDTH_LEAST * max(1.0, length / TAIL_COUNTS) ** -0.25, TAIL_WIDTH_LEAST)
 
 
-def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector, Vector]:
+def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], day: int) -> tuple[Vector, Vector, Vector]:
     """(N,) how often a value repeats, and nearly does; (N,) how often nothing came where something was expected."""
     due = np.where(sqrt[:, None], mean >= 1.0, True)
     zero, change = values == 0, np.abs(values[:, 1:] - values[:, :-1])
-    equal, near = (_again(change <= most) for most in (0, 1))
+    equal, near = (np.maximum(_again(change <= most), _as_long(change <= most, day)) for most in (0, 1))
     none = _share(zero, due, 0.5)
     still = _share(zero[:, 1:], zero[:, :-1] & due[:, 1:], none)
     return equal, near, np.maximum(none, still)
@@ -414,6 +415,22 @@ def _again(member: NDArray[np.bool_]) -> Vector:
     """(N,) how often there is a member, or one after another if that is more often."""
     ever = _share(member, np.ones_like(member), 0.5)
     return np.maximum(ever, _share(member[:, 1:], member[:, :-1], ever))
+
+
+def _as_long(member: NDArray[np.bool_], day: int) -> Vector:
+    """(N,) how often there must be a member for runs to be as long by chance as they were on MASK_DAYS days; 0 of fewer days.
+
+    What stands still each night does not repeat as often by day: its share alone does not tell how long it stands still.
+    """
+    length, starts = member.shape[1], np.arange(0, member.shape[1], day)
+    if len(starts) < MASK_DAYS:
+        return np.zeros(len(member))
+    place = np.arange(1, length + 1, dtype=np.int32)
+    run = place - np.maximum.accumulate(np.where(member, 0, place), axis=1)
+    run[:, :-1][member[:, 1:]] = 0  # a run counts on the day on which it ends …
+    run[:, -1] = 0  # … and has, if it does not go on
+    longest = np.partition(np.maximum.reduceat(run, starts, axis=1), -MASK_DAYS, axis=1)[:, -MASK_DAYS]
+    return np.asarray((MASK_DAYS / length) ** (1 / np.maximum(longest, 0.01)), dtype=np.float64)
 
 
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.scoring.residuals import absolute_quantile
-from driftline.scoring.settings import HOUR_DAYS, HOUR_DOUBT, HOUR_MOST, HOUR_SURE, HOUR_VALUES
+from driftline.scoring.settings import (
+    HOUR_ALONE,
+    HOUR_DAYS,
+    HOUR_DOUBT,
+    HOUR_MOST,
+    HOUR_OWN,
+    HOUR_REACH,
+    HOUR_SURE,
+    HOUR_VALUES,
+    HOUR_YOUNG,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +54,8 @@ def chosen_of(hours: Hours, chosen: Rows) -> Hours:
 def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
     """(N, HOURS) by what the noise of each hour is multiplied; 1 of series whose hours do not surely differ.
 
-    First each hour of the day is held against the whole day, then what workdays and weekends have of their own against that.
+    First each hour with those around it, while little is known of it, is held against the whole day; then what the hour has of
+    its own against that, and what it has on workdays and at weekends.
 
     Args:
         z: (N, T) residuals in units of their noise, of either sign; NaN where missing.
@@ -56,9 +67,14 @@ def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
         an_hour = max(1, day // DAY)
         for rows, shown in hours:
             left = np.abs(z[rows])
-            by_day = _compared(left, shown % DAY, DAY, an_hour)
-            log[rows] = np.tile(by_day, 2)
-            log[rows] += _compared(left / np.exp(by_day)[:, shown % DAY], shown, HOURS, an_hour)
+            differ = np.zeros(len(left), dtype=bool)
+            for places, reach in ((DAY, HOUR_REACH), (DAY, 0), (HOURS, 0)):
+                place = shown % places
+                more = _compared(left, place, places, an_hour, reach, differ)
+                # whose hours differ with those around them may have sharper edges than these show
+                differ = (more != 0).any(axis=1) & (reach > 0)
+                left /= np.exp(more)[:, place]
+                log[rows] += np.tile(more, HOURS // places)
     return np.exp(np.clip(log, -HOUR_MOST, HOUR_MOST))
 
 
@@ -72,17 +88,22 @@ def laid(factors: Matrix, hours: Hours, length: int) -> Matrix | None:
     return out
 
 
-def _compared(sizes: Matrix, place: NDArray[np.intp], places: int, an_hour: int) -> Matrix:
-    """(n, places) logarithms of how much larger sizes (n, T) are at each place than at all, of series that surely differ."""
+def _compared(sizes: Matrix, place: NDArray[np.intp], places: int, an_hour: int, reach: int, differ: NDArray[np.bool_]) -> Matrix:
+    """(n, places) logarithms of how much larger sizes (n, T) are at each place than at all, of series that surely `differ`.
+
+    With a `reach` it is each place with so many to either side, where that has few values of its own.
+    """
     more, error = np.zeros((len(sizes), places)), np.full((len(sizes), places), np.inf)
-    usual = absolute_quantile(sizes, SIZE)
+    usual, width = absolute_quantile(sizes, SIZE), 2 * reach + 1
     for each in np.unique(place).tolist():
-        there = sizes[:, place == each]
-        days, size = (~np.isnan(there)).sum(axis=1) / an_hour, absolute_quantile(there, SIZE)
-        known = (days >= HOUR_DAYS) & (size > 0) & (usual > 0)
+        there = sizes[:, (place - each + reach) % places < width]
+        values, size = (~np.isnan(there)).sum(axis=1) / width, absolute_quantile(there, SIZE)
+        known = (values >= (HOUR_YOUNG if reach else HOUR_DAYS) * an_hour) & (size > 0) & (usual > 0)
+        if reach:
+            known &= values < HOUR_OWN
         more[known, each] = np.log(size[known] / usual[known])
-        error[known, each] = ERROR / (days[known] * min(an_hour, HOUR_VALUES))
+        error[known, each] = ERROR / (values[known] / an_hour * min(an_hour, HOUR_VALUES) * width)
     chance = more**2 / error
-    sure = chance.sum(axis=1) > HOUR_SURE * np.isfinite(error).sum(axis=1)
+    sure = differ | (chance.sum(axis=1) > HOUR_SURE * np.isfinite(error).sum(axis=1))
     drawn = 1 - np.divide(HOUR_DOUBT, chance, out=np.ones_like(chance), where=chance > HOUR_DOUBT) ** 2
-    return np.where(sure[:, None], more * drawn, 0.0)
+    return np.where(sure[:, None] | (chance > HOUR_ALONE), more * drawn, 0.0)

@@ -86,6 +86,12 @@ SPARSE_FLOOR = 0.4
 # differs by less than two errors (squared) has nothing of its own, others more of what they show the surer it is, at most e².
 HOUR_DAYS, HOUR_VALUES = 7, 2
 HOUR_SURE, HOUR_DOUBT, HOUR_MOST = 3.0, 4.0, 2.0
+# … a single hour of any series that differs by more than this is noisier, or quieter, all the same.
+HOUR_ALONE = 30.0
+# Hours of which fewer than HOUR_OWN values are known take in so many hours to either side, from so many days on. With one hour,
+# and with three-hour blocks, less is found by night in the first week. With no end to it the benchmark has 75, as counts of its
+# tweets have more minor anomalies then.
+HOUR_YOUNG, HOUR_REACH, HOUR_OWN = 3, 2, 28
 # … and of counts, hours in which fewer events are expected in a bucket say nothing: their residuals are steps of a whole event.
 HOUR_EVENTS = 2.0
 

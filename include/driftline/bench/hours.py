@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     Noise = Callable[[NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
 
-DAYS, JUDGED = 42, 24  # six weeks; the first are learned from
+DAYS, JUDGED = 42, 24  # six weeks; the first are learned from …
+EARLY = slice(3, 7)  # … of which the bounds of these days are looked at
 DAY, HOUR = 24 * 60, 60
 LEVEL, SWING = 50.0, 10.0  # of a day's curve, whose noise is 1 where it is quiet
 AWAY = 6.0  # times the noise of its hour, for an hour: what comes
@@ -39,7 +40,7 @@ def run(*, series: int, minutes: int, seed: int, progress: Progress | None = Non
     Returns:
         `series`, `minutes`, `seed`, and of each kind of `noise` `false_alarms_a_week` of a series, in what share of these what
         comes in the `quiet` and in the `loud` is told, and which share of the values `bounds_quiet` and `bounds_loud` hold, of
-        the 95 % that they are for.
+        the 95 % that they are for; `early` those of the fourth to the seventh day.
     """
     noise: dict[str, Any] = {}
     for done, (name, kind) in enumerate(NOISE.items()):
@@ -81,7 +82,13 @@ def _judged(values: NDArray[np.float64], noise: NDArray[np.float64], minutes: in
     clean[: JUDGED * DAY // minutes] = False
     weeks = len(values) * clean.sum() * minutes / (7 * DAY)
     inside, loud = (values >= found.lower) & (values <= found.upper), noise > (noise.min() + noise.max()) / 2
-    held = {name: inside[:, clean & part] for name, part in (("bounds_quiet", ~loud), ("bounds_loud", loud))}
+    early = np.zeros_like(clean)
+    early[EARLY.start * DAY // minutes : EARLY.stop * DAY // minutes] = True
+    held = {
+        f"{when}bounds_{name}": inside[:, days & part]
+        for when, days in (("", clean), ("early_", early))
+        for name, part in (("quiet", ~loud), ("loud", loud))
+    }
     bounds = {name: round(float(part.mean()), 3) for name, part in held.items() if part.size}
     return {"false_alarms_a_week": round(float(alarms[:, clean].sum() / weeks), 4), **told, **bounds}
 

@@ -277,8 +277,17 @@ def hours(
     figures = _of_series(run, series, span, seed, json)
     if figures is None:
         return
-    head = ["noise", "false alarms a week", "told when quiet", "when loud", "in bounds when quiet", "when loud"]
-    table("driftline bench hours", head, [[name, *found.values()] for name, found in figures["noise"].items()])
+    head = {
+        "false_alarms_a_week": "false alarms a week",
+        "quiet": "told when quiet",
+        "loud": "when loud",
+        "bounds_quiet": "in bounds when quiet",
+        "bounds_loud": "when loud",
+        "early_bounds_quiet": "on days 4 to 7 when quiet",
+        "early_bounds_loud": "when loud",
+    }
+    rows = [[name, *(found.get(key, "") for key in head)] for name, found in figures["noise"].items()]
+    table("driftline bench hours", ["noise", *head.values()], rows)
 
 
 @app.command(epilog="Example: driftline bench early --span 60 --json")

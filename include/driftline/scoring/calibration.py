@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.hours import HOURS, NORMAL, laid, noise_by_hour
+from driftline.scoring.hours import DAY, HOURS, NORMAL, laid, noise_by_hour
 from driftline.scoring.residuals import (
     LOG,
     ROOT,
@@ -40,6 +40,8 @@ from driftline.scoring.settings import (
     RECUR_BLOCKS,
     RELATIVE_FLOOR,
     SQRT_FLOOR,
+    STILL_LEAST,
+    STILL_SURE,
     TAIL_COUNTS,
     TAIL_NORMAL,
     TAIL_QUANTILE,
@@ -67,7 +69,8 @@ TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
 PEAKED = TAILED + RECUR_BLOCKS
 FORM = PEAKED + 2
 FORMED = PEAKED + 4
-WIDTH = FORMED + HOURS
+HOURLY = FORMED + HOURS
+WIDTH = HOURLY + HOURS
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
 
 
@@ -92,6 +95,7 @@ class Calibration:
         form: (N,) codes of the form that values are looked at in (`residuals.in_form`).
         shift: (N,) how far the middle of these is from where a law has it; 0 for plain ones.
         by_hour: (N, HOURS) by what the noise is multiplied at each hour.
+        still: (N, HOURS) how often a value was followed by the same at hours at which that is more than `equal`; 0 at others.
     """
 
     scale: Vector
@@ -110,6 +114,7 @@ class Calibration:
     form: NDArray[np.int8]
     shift: Vector
     by_hour: Matrix
+    still: Matrix
 
     @property
     def grade(self) -> NDArray[np.int8]:
@@ -150,7 +155,7 @@ class Calibration:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
         tails = (self.tails[name].numbers() for name in EVIDENCE)
-        return np.column_stack([*own, *tails, self.peaks, self.near, self.size, self.form, self.shift, self.by_hour])
+        return np.column_stack([*own, *tails, self.peaks, self.near, self.size, self.form, self.shift, self.by_hour, self.still])
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
@@ -167,10 +172,11 @@ class Calibration:
             near = numbers[:, PEAKED]
         if numbers.shape[1] >= FORMED:
             size, form, shift = numbers[:, PEAKED + 1 : FORMED].T
-        by_hour = numbers[:, FORMED:] if numbers.shape[1] == WIDTH else np.ones((len(numbers), HOURS))
+        by_hour = numbers[:, FORMED:HOURLY] if numbers.shape[1] >= HOURLY else np.ones((len(numbers), HOURS))
+        still = numbers[:, HOURLY:] if numbers.shape[1] == WIDTH else np.zeros((len(numbers), HOURS))
         forms = form.astype(np.int8)
         return cls(
-            scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift, by_hour
+            scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift, by_hour, still
         )
 
 
@@ -260,14 +266,31 @@ def calibrate(
     whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
-    equal, near, nothing = _repeats(values, mean, sqrt, windows.day)
+    equal, near, nothing = _repeats(values, mean, sqrt)
+    still = np.zeros_like(by_hour) if hours is None else _still(values, equal, sqrt, hours)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
     return Learned(
         Calibration(
-            scale, floor, law, whole * 1.0, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, by_hour
+            scale,
+            floor,
+            law,
+            whole * 1.0,
+            equal,
+            nothing,
+            seen,
+            bursts,
+            wander,
+            tails,
+            peaks,
+            near,
+            size,
+            form,
+            shift,
+            by_hour,
+            still,
         ),
         z,
         centre,
@@ -401,11 +424,11 @@ def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:
     return np.where(sqrt, TAIL_WIDTH_LEAST * max(1.0, length / TAIL_COUNTS) ** -0.25, TAIL_WIDTH_LEAST)
 
 
-def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], day: int) -> tuple[Vector, Vector, Vector]:
+def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector, Vector]:
     """(N,) how often a value repeats, and nearly does; (N,) how often nothing came where something was expected."""
     due = np.where(sqrt[:, None], mean >= 1.0, True)
     zero, change = values == 0, np.abs(values[:, 1:] - values[:, :-1])
-    equal, near = (np.maximum(_again(change <= most), _as_long(change <= most, day)) for most in (0, 1))
+    equal, near = (_again(change <= most) for most in (0, 1))
     none = _share(zero, due, 0.5)
     still = _share(zero[:, 1:], zero[:, :-1] & due[:, 1:], none)
     return equal, near, np.maximum(none, still)
@@ -417,20 +440,25 @@ def _again(member: NDArray[np.bool_]) -> Vector:
     return np.maximum(ever, _share(member[:, 1:], member[:, :-1], ever))
 
 
-def _as_long(member: NDArray[np.bool_], day: int) -> Vector:
-    """(N,) how often there must be a member for runs to be as long by chance as they were on MASK_DAYS days; 0 of fewer days.
+def _still(values: Matrix, equal: Vector, sqrt: NDArray[np.bool_], hours: Hours) -> Matrix:
+    """(N, HOURS) how often a value is followed by the same, at hours at which it surely is so more often than at all; others 0.
 
-    What stands still each night does not repeat as often by day: its share alone does not tell how long it stands still.
+    What stands still each night, in whole degrees, is not stuck then, but would be by day. Of counts a law knows.
     """
-    length, starts = member.shape[1], np.arange(0, member.shape[1], day)
-    if len(starts) < MASK_DAYS:
-        return np.zeros(len(member))
-    place = np.arange(1, length + 1, dtype=np.int32)
-    run = place - np.maximum.accumulate(np.where(member, 0, place), axis=1)
-    run[:, :-1][member[:, 1:]] = 0  # a run counts on the day on which it ends …
-    run[:, -1] = 0  # … and has, if it does not go on
-    longest = np.partition(np.maximum.reduceat(run, starts, axis=1), -MASK_DAYS, axis=1)[:, -MASK_DAYS]
-    return np.asarray((MASK_DAYS / length) ** (1 / np.maximum(longest, 0.01)), dtype=np.float64)
+    out = np.zeros((len(values), HOURS))
+    for rows, shown in hours:
+        those = rows[~sqrt[rows] & (equal[rows] > STILL_LEAST)]
+        at = np.eye(HOURS)[shown[1:]]
+        seen, same = (
+            (part @ at).reshape(-1, 2, DAY)
+            for part in (np.isfinite(values[those, 1:] - values[those, :-1]), values[those, 1:] == values[those, :-1])
+        )
+        common = ((same.sum(axis=(1, 2)) + 0.5) / (seen.sum(axis=(1, 2)) + 1))[:, None]
+        by_day = (same.sum(axis=1) + common) / (seen.sum(axis=1) + 1)
+        share = ((same + by_day[:, None]) / (seen + 1)).reshape(-1, HOURS)
+        error = np.sqrt(common * (1 - common) / np.maximum(seen.reshape(-1, HOURS), 1))
+        out[those] = np.where(share > common + STILL_SURE * error, share, 0.0)
+    return out
 
 
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:

@@ -131,7 +131,8 @@ def detect(
     least, form = calibration.seen[:, :1], calibration.form
     expected = _expected(mean, shown, centre, least, form)
     units = np.where(sqrt[:, None], np.maximum(expected, 0.0) ** 2, expected)
-    stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0))
+    still = None if hours is None else laid(calibration.still, hours, mean.shape[1], nothing=0.0)
+    stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0), still=still)
     gone = np.zeros_like(z)
     if sqrt.any():
         gone = np.where(sqrt[:, None], silent(values, units, _rates(calibration, units, hourly), calibration.nothing), 0.0)

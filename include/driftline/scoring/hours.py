@@ -78,11 +78,11 @@ def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
     return np.exp(np.clip(log, -HOUR_MOST, HOUR_MOST))
 
 
-def laid(factors: Matrix, hours: Hours, length: int) -> Matrix | None:
-    """(N, T) the factor (N, HOURS) of each bucket's hour; None where all are 1."""
-    if (factors == 1).all():
+def laid(factors: Matrix, hours: Hours, length: int, nothing: float = 1.0) -> Matrix | None:
+    """(N, T) the factor (N, HOURS) of each bucket's hour; None where all say `nothing`."""
+    if (factors == nothing).all():
         return None
-    out = np.ones((len(factors), length))
+    out = np.full((len(factors), length), nothing)
     for rows, shown in hours:
         out[rows] = factors[rows][:, shown]
     return out

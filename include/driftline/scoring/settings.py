@@ -95,6 +95,10 @@ HOUR_YOUNG, HOUR_REACH, HOUR_OWN = 3, 2, 28
 # … and of counts, hours in which fewer events are expected in a bucket say nothing: their residuals are steps of a whole event.
 HOUR_EVENTS = 2.0
 
+# Of series whose values repeat more often than this, hours at which they do so even more often, by so many errors, have that: a
+# sensor that shows whole degrees was told to be stuck on one night in four. Less often, no run of a night is long.
+STILL_LEAST, STILL_SURE = 0.1, 3.0
+
 # No value counts as farther from its expectation than so many units of noise. Statistics are differences of running sums, which
 # of 1e10 units lost, for a week, what came after; of these, errors are a millionth of a unit.
 FAR = 1e5

@@ -231,7 +231,14 @@ def _swing(z: Matrix, step: Matrix, windows: Windows) -> tuple[Matrix, Matrix, M
     return swing, apart, change, newest
 
 
-def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.bool_], apart: int = 0) -> Matrix:
+def frozen(
+    values: Matrix,
+    expected: Matrix,
+    common: NDArray[np.float64],
+    counts: NDArray[np.bool_],
+    apart: int = 0,
+    still: Matrix | None = None,
+) -> Matrix:
     """(N, T) −log10 of the probability of the run of equal values, or nearly equal ones, that ends in each bucket.
 
     Two counts with the same expectation µ differ by d with probability exp(−2µ) I_d(2µ) (Skellam's distribution); other readings,
@@ -243,12 +250,15 @@ def frozen(values: Matrix, expected: Matrix, common: Matrix, counts: NDArray[np.
         common: (N,) how often a value was followed by one that counts as equal, in the past.
         counts: (N,) which series are counts.
         apart: By how much neighbours may differ, 0 or 1: buckets of a constant rate are two counts, one apart, in turn.
+        still: (N, T) how often, at the hour of each bucket, where that is more.
     """
     equal = np.zeros(values.shape, dtype=bool)
     # nothing at all is not stuck, but silent
     nothing = counts[:, None] & (values[:, 1:] == 0) & (values[:, :-1] == 0)
     equal[:, 1:] = (np.abs(values[:, 1:] - values[:, :-1]) <= apart) & ~nothing
     chance = np.broadcast_to(np.maximum(common, LEAST_COMMON)[:, None], values.shape)
+    if still is not None:
+        chance = np.maximum(chance, still)
     if counts.any():
         mu = 2 * np.maximum(expected, 0.0)
         by_law = i0e(mu) + 2 * i1e(mu) if apart else i0e(mu)

@@ -8,9 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from driftline.scoring.calibration import PEAKED, TAILED, WIDTH, Calibration, burst_mask, calibrate, noise_floor, pooled, rare
+from driftline.scoring.calibration import (
+    HOURLY,
+    PEAKED,
+    TAILED,
+    WIDTH,
+    Calibration,
+    burst_mask,
+    calibrate,
+    noise_floor,
+    pooled,
+    rare,
+)
 from driftline.scoring.detector import OTHER_SIDE, detect
 from driftline.scoring.events import alarms
+from driftline.scoring.hours import hours_of
 from driftline.scoring.kinds import KINDS, kinds
 from driftline.scoring.residuals import noise_law, running_level
 from driftline.scoring.score import among, severity, to_job_score, to_score
@@ -164,6 +176,23 @@ def test_a_constant_rate_in_buckets_is_stuck_and_chance_is_not():
     assert found.surprise[1:].max() < EDGES[1], "neither chance is, nor what was always so"
     before = Calibration.from_numbers(usual.numbers()[:, :PEAKED])
     assert detect(counts, space, mean, sqrt, before, WINDOWS).evidence["frozen"].max() < EDGES[1], "older snapshots do not know"
+
+
+def test_what_stands_still_each_night_is_stuck_by_day_only():
+    """Whole degrees: a few by day, and by night one, but for a bucket in a hundred."""
+    rng, days, a_day = np.random.default_rng(3), 10, 288
+    moments = np.datetime64("2026-03-02T00:00:00") + 300 * np.arange(days * a_day)
+    by_night, windows = np.arange(days * a_day) % a_day < a_day // 2, Windows.of(timedelta(minutes=5))
+    degrees = np.round(20 + np.where(by_night, 0.2, 1.0) * rng.normal(size=(10, days * a_day)))
+    degrees[5:, -84:] = 21  # seven hours of the last day, of every other series
+    mean, never, past = np.full(degrees.shape, 20.0), np.zeros(10, dtype=bool), slice(0, -a_day)
+    before, now = (hours_of([(np.arange(10), moments[part])]) for part in (past, slice(None)))
+    usual = calibrate(degrees[:, past], degrees[:, past], mean[:, past], never, windows, hours=before).usual
+    found = detect(degrees, degrees, mean, never, usual, windows, hours=now).evidence["frozen"][:, -a_day:]
+    assert found[:, :-84].max() < EDGES[0]
+    assert (found[5:, -84:].max(axis=1) > EDGES[1]).all()
+    older = Calibration.from_numbers(usual.numbers()[:, :HOURLY])
+    assert detect(degrees, degrees, mean, never, older, windows, hours=now).evidence["frozen"][:5, -a_day:].max() > EDGES[1]
 
 
 def test_tails_say_how_rare_a_value_is():

@@ -59,6 +59,28 @@ def test_noise_that_is_alike_stays_alike():
     assert (by_hour(noise(7, 200)) == 1).all(axis=1).mean() > 0.99
 
 
+@pytest.mark.parametrize("days", [3, 6])
+def test_a_few_days_tell_of_an_hour_with_those_around_it(days):
+    z = noise(days, 40)
+    z.reshape(40, days, PER)[:, :, 32:80] *= 3
+    found = by_hour(z)
+    assert np.median(found[:, 11:17]) / np.median(found[:, [0, 1, 2, 3, 4, 23]]) > 2
+    assert (found[:, :24] == found[:, 24:]).all(), "of weekends they tell nothing"
+    assert (by_hour(noise(days, 200)) == 1).all(axis=1).mean() > 0.98
+    z = noise(days, 40)
+    z.reshape(40, days, PER)[:, 1, 40:48] += 10
+    assert (by_hour(z) == 1).all(axis=1).mean() > 0.95, "two hours of one day decide nothing"
+    assert (by_hour(3 * noise(2)) == 1).all()
+
+
+def test_a_single_hour_that_surely_differs_is_noisier_by_itself():
+    z = noise(8, 40)
+    z.reshape(40, 8, PER)[:, :, 8:12] *= 5
+    found = by_hour(z)[:, :24]
+    assert np.median(found[:, 2]) > 3
+    assert (np.delete(found, 2, axis=1) == 1).mean() > 0.8
+
+
 def test_readings_whose_neighbours_are_alike_mostly_stay_alike():
     z = noise(28, 100)
     for column in range(1, z.shape[1]):

@@ -250,10 +250,12 @@ def calibrate(
         shown = expected_in_form(mean, noise[2], low, shift, form)
         return *noise[:2], shown, widened(noise[2], spread, mean, shown, form)
 
+    whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     floor, law, shown, sd = measured(None)
     by_hour = np.ones((len(space), HOURS))
     if hours is not None:
-        plain = np.where(form == 0, least, floor)  # what bursts make of a floor says nothing of a quiet hour
+        # what bursts make of a floor says nothing of a quiet hour; but whole numbers are rounded by half of one
+        plain = np.where(form == 0, np.where(whole & ~sqrt, np.maximum(least, 0.5), least), floor)
         ground = deviation(np.zeros_like(law), noise_level(mean, sizes, size, form == ROOT), plain, none, sized)
         few = sqrt[:, None] & (mean < HOUR_EVENTS**0.5)
         by_hour = noise_by_hour(_telling(in_form(space, low, form) - shown, sd, ground, few), hours, windows.day)
@@ -263,7 +265,6 @@ def calibrate(
             residuals = residuals / hourly
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     space, mean = in_form(space, low, form), shown
-    whole = (np.isnan(values) | ((values >= 0) & (values == np.floor(values)))).all(axis=1)
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
     equal, near, nothing = _repeats(values, mean, sqrt)
@@ -454,9 +455,11 @@ def _still(values: Matrix, equal: Vector, sqrt: NDArray[np.bool_], hours: Hours)
             for part in (np.isfinite(values[those, 1:] - values[those, :-1]), values[those, 1:] == values[those, :-1])
         )
         common = ((same.sum(axis=(1, 2)) + 0.5) / (seen.sum(axis=(1, 2)) + 1))[:, None]
-        by_day = (same.sum(axis=1) + common) / (seen.sum(axis=1) + 1)
-        share = ((same + by_day[:, None]) / (seen + 1)).reshape(-1, HOURS)
-        error = np.sqrt(common * (1 - common) / np.maximum(seen.reshape(-1, HOURS), 1))
+        on_both = seen.sum(axis=1, keepdims=True)
+        by_day = (same.sum(axis=1, keepdims=True) + common[:, None]) / (on_both + 1)
+        share = ((same + by_day) / (seen + 1)).reshape(-1, HOURS)
+        told = np.where(seen > 0, seen, on_both).reshape(-1, HOURS)  # until the first weekend comes, workdays tell of it
+        error = np.sqrt(common * (1 - common) / np.maximum(told, 1))
         out[those] = np.where(share > common + STILL_SURE * error, share, 0.0)
     return out
 

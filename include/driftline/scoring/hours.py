@@ -52,7 +52,7 @@ def chosen_of(hours: Hours, chosen: Rows) -> Hours:
 
 
 def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
-    """(N, HOURS) by what the noise of each hour is multiplied; 1 of series whose hours do not surely differ.
+    """(N, HOURS) by what the noise of each hour is multiplied; 1 where neither the series' hours nor this one surely differ.
 
     First each hour with those around it, while little is known of it, is held against the whole day; then what the hour has of
     its own against that, and what it has on workdays and at weekends.
@@ -89,21 +89,26 @@ def laid(factors: Matrix, hours: Hours, length: int, nothing: float = 1.0) -> Ma
 
 
 def _compared(sizes: Matrix, place: NDArray[np.intp], places: int, an_hour: int, reach: int, differ: NDArray[np.bool_]) -> Matrix:
-    """(n, places) logarithms of how much larger sizes (n, T) are at each place than at all, of series that surely `differ`.
+    """(n, places) logarithms of how much larger sizes (n, T) are at each place than at all; 0 where that may be chance.
 
-    With a `reach` it is each place with so many to either side, where that has few values of its own.
+    With a `reach` it is each place with so many to either side, of series that know little of single ones. Series that are known
+    to `differ` need not show it again.
     """
     more, error = np.zeros((len(sizes), places)), np.full((len(sizes), places), np.inf)
     usual, width = absolute_quantile(sizes, SIZE), 2 * reach + 1
     for each in np.unique(place).tolist():
         there = sizes[:, (place - each + reach) % places < width]
-        values, size = (~np.isnan(there)).sum(axis=1) / width, absolute_quantile(there, SIZE)
-        known = (values >= (HOUR_YOUNG if reach else HOUR_DAYS) * an_hour) & (size > 0) & (usual > 0)
+        values = (~np.isnan(there)).sum(axis=1) / width
+        known = values >= (HOUR_YOUNG if reach else HOUR_DAYS) * an_hour
         if reach:
-            known &= values < HOUR_OWN
-        more[known, each] = np.log(size[known] / usual[known])
-        error[known, each] = ERROR / (values[known] / an_hour * min(an_hour, HOUR_VALUES) * width)
+            known &= values < max(HOUR_OWN, HOUR_DAYS * an_hour)
+        rows = np.flatnonzero(known & (usual > 0))
+        size = absolute_quantile(there[rows], SIZE)
+        rows, size = rows[size > 0], size[size > 0]
+        more[rows, each] = np.log(size / usual[rows])
+        error[rows, each] = ERROR / (values[rows] / an_hour * min(an_hour, HOUR_VALUES) * width)
     chance = more**2 / error
-    sure = differ | (chance.sum(axis=1) > HOUR_SURE * np.isfinite(error).sum(axis=1))
+    # neighbours that take each other in tell the same thing several times
+    sure = differ | (chance.sum(axis=1) > HOUR_SURE * width**0.5 * np.isfinite(error).sum(axis=1))
     drawn = 1 - np.divide(HOUR_DOUBT, chance, out=np.ones_like(chance), where=chance > HOUR_DOUBT) ** 2
-    return np.where(sure[:, None] | (chance > HOUR_ALONE), more * drawn, 0.0)
+    return np.where(sure[:, None] | (chance > HOUR_ALONE * width**0.5), more * drawn, 0.0)

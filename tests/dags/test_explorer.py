@@ -92,6 +92,8 @@ def test_a_hostile_value_is_text_in_lanes_table_and_viewer(page: Page, explored:
 
 def test_a_series_shows_bounds_anomalies_forecast_explanation_and_documents(page: Page, explored: Job) -> None:
     page.goto(f"/driftline/explorer?job={explored.job_id}")
+    page.locator("#records tbody tr", has_text="2026-03-18 10:00").first.wait_for()
+    page.locator("[aria-busy]").first.wait_for(state="detached")  # a table that is made again takes no click meanwhile
     page.locator("#records tbody tr", has_text="2026-03-18 10:00").get_by_role("link", name="Series").first.click()
     page.locator("#chart .main-svg").first.wait_for()
     names = page.locator("#chart .legendtext").all_text_contents()

@@ -154,5 +154,5 @@ def _cost(data: Injected, first: int, minutes: int) -> float:
     begun = time.process_time()
     found = detect(values, space, mean, sqrt, usual, windows)
     kinds(found, space, usual, windows)
-    alarms(to_score(found.surprise, SPANS[minutes]), windows.alarm)
+    alarms(to_score(found.surprise, SPANS[minutes]), windows)
     return (time.process_time() - begun) / values.size * 1e6

@@ -28,7 +28,7 @@ from driftline.pipeline.read import read_series
 from driftline.pipeline.score import usual_of_fleet
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, Calibration
-from driftline.scoring.events import is_damped, is_real, rest_after, severity_rank
+from driftline.scoring.events import is_damped, is_real, severity_rank, speaks_for
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
@@ -346,12 +346,7 @@ def _recurring(job: Job, said: dict[str, Any], needed: float) -> tuple[str, str]
 
 def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What an earlier alarm of the same series makes of an alarm."""
-    alarming = [
-        each
-        for each in before
-        if first_score(each) >= ALARM_SCORE
-        and record["timestamp"] - each["timestamp"] <= rest_after(each, record) // timedelta(milliseconds=1)
-    ]
+    alarming = [each for each in before if first_score(each) >= ALARM_SCORE and speaks_for(each, record)]
     louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(first_score(record))]
     if not louder:
         return []

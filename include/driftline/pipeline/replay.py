@@ -188,9 +188,9 @@ def _replayed(
         told[:, new] = np.where(np.isin(out.kind[:, new], CHANGED), np.minimum(score, CHANGE_MOST), score)
         for name, bound in zip(("lower", "typical", "upper"), found.bounds(), strict=True):
             getattr(out, name)[:, new] = fleet.to_units(bound[:, fresh])
-        # alarms look back a day, in buckets of the span as it was known then
-        rested = slice(max(0, now - windows.alarm), end)
-        news = alarms(told[:, rested], windows.alarm)[:, -(end - now) :]
+        # alarms look back, in buckets of the span as it was known then
+        rested = slice(max(0, now - windows.alarm - windows.day - windows.around), end)
+        news = alarms(told[:, rested], windows)[:, -(end - now) :]
         out.anomaly_score[:, new] = np.where(news, told[:, new], 0.0)
         now = end
         if progress:

@@ -22,9 +22,9 @@ from driftline.scoring.events import (
     key_of,
     looked_at,
     quiet,
-    rest_after,
     series_events,
     severity_rank,
+    speaks_for,
     surprises_of,
 )
 from driftline.scoring.score import to_job_score, to_score, to_surprise
@@ -156,7 +156,7 @@ def event_results(
     """The events of the job and of its series, with `driftline.event.alarm` on one document for each incident.
 
     A series' event that is part of a job event does not alarm, nor one that is at the same time as an earlier one about the same
-    split values, nor one that comes back within a day (two, of a change) and is no worse: it names the other in
+    split values, nor one that comes back (`events.speaks_for`) and is no worse: it names the other in
     `driftline.event.member_of`.
 
     Args:
@@ -213,8 +213,7 @@ def _same_incident(document: dict[str, Any], before: dict[str, Any], slack: int)
     if document["detector_index"] != before["detector_index"]:
         return _near(said, other, slack)
     worse = severity_rank(document["anomaly_score"]) > severity_rank(before["anomaly_score"])
-    rest = rest_after(before, document) // timedelta(milliseconds=1)
-    return not worse and bool(said["start"] < other["end"] + rest)
+    return not worse and speaks_for(before, document)
 
 
 def _near(one: dict[str, Any], other: dict[str, Any], slack: int) -> bool:

@@ -16,6 +16,7 @@ from driftline.scoring.events import (
     LINEAGE,
     Marked,
     capped,
+    comes_back,
     direction,
     gather,
     is_compared,
@@ -37,7 +38,6 @@ from driftline.scoring.settings import (
     CROWD_ROOT,
     CROWD_SERIES,
     CROWD_SURPRISE,
-    EVENT_LONGEST,
     MEMBERS_NAMED,
     ONSET_BUCKETS,
 )
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from driftline.core.series import SeriesKey
     from driftline.scoring.together import Shared
 
-REST = EVENT_LONGEST // timedelta(milliseconds=1)
 WORDS = {"up": "higher than expected", "down": "lower than expected", "flatline": "stuck", "variance": "unusually varied"}
 
 
@@ -108,7 +107,7 @@ def job_events(
     Of the records that stand at the false discovery rate of their bucket, those of series that began to deviate together are a
     crowd (`_abreast`) if chance does not do it (`job_surprise`), and buckets with crowds that follow one another an event. Crowds
     of several detectors are one event if they are about the same split values, or about all series the same way. Nothing else is
-    merged. What comes back within a day, about the same and no worse, does not alarm again; it names the event before.
+    merged. What comes back (`events.comes_back`), about the same and no worse, does not alarm again; it names the event before.
 
     Args:
         job: The job.
@@ -134,7 +133,8 @@ def job_events(
     events = [event for event in made if len(dict(event.members)) > 1 or any(crowd.shared for crowd in event.crowds)]
     for number_of, event in enumerate(events):
         said = event.document["driftline"]["event"]
-        before = (other for other in events[:number_of] if said["start"] < other.document["driftline"]["event"]["end"] + REST)
+        earlier = ((other, other.document["driftline"]["event"]) for other in events[:number_of])
+        before = (other for other, was in earlier if comes_back(was["start"], was["end"], said["start"]))
         if other := next((other for other in before if _again(event, other)), None):
             said |= {"alarm": False, "member_of": other.id}
     return events

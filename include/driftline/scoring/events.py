@@ -16,6 +16,8 @@ from driftline.scoring.kinds import KINDS, TOLD
 from driftline.scoring.score import from_score, to_surprise
 from driftline.scoring.sentence import duration, messages_of, sentence
 from driftline.scoring.settings import (
+    ALARM_AROUND,
+    ALARM_REST,
     ALARM_SCORE,
     CHANGE_MOST,
     CHANGE_REST,
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     Flags: TypeAlias = NDArray[np.bool_]
 
     from driftline.core.job import Job
+    from driftline.scoring.windows import Windows
 
+MILLISECOND = timedelta(milliseconds=1)
 ALARMING = sorted(least for least, _ in SEVERITIES if least)
 LINEAGE = ("snapshot_id", "in_sample", "quality")
 REMARKED = "feedback"
@@ -99,9 +103,14 @@ def rested(surprise: Floats, rest: int) -> Flags:
     return known > (_highest_before(known, rest) if rest else 0.0)
 
 
-def alarms(score: Floats, rest: int) -> Flags:
-    """(N, T) True where a bucket is news: `rested`, and once one of those before was worth an alarm, of a worse severity."""
-    before = _highest_before(score, rest)
+def alarms(score: Floats, windows: Windows) -> Flags:
+    """(N, T) True where a bucket is news: it exceeds all in the half day before, and at about that time on the day before.
+
+    Once one of these was worth an alarm, it is of a worse severity.
+    """
+    width, about = score.shape[1], windows.around
+    yesterday = np.pad(score, ((0, 0), (windows.day - about - 1, 0)))[:, :width]
+    before = np.maximum(_highest_before(score, windows.alarm), _highest_before(yesterday, 2 * about + 1))
     worse = np.searchsorted(ALARMING, score, side="right") > np.searchsorted(ALARMING, before, side="right")
     return np.asarray((score > before) & (worse | (before < ALARMING[0])), dtype=bool)
 
@@ -248,16 +257,29 @@ def key_of(record: dict[str, Any]) -> SeriesKey:
     )
 
 
-def rest_after(before: dict[str, Any], document: dict[str, Any]) -> timedelta:
-    """How long an earlier record, or event, speaks for a later one of its series that is no worse.
+def speaks_for(before: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether an earlier record, or event, speaks for a later one of its series that is no worse.
 
-    A day; of changes, of which the later is no more surprising, longer. What is gone or stuck is another matter than what moved.
+    As `comes_back` has it; of changes, of which the later is no more surprising, longer. What is gone or stuck is another matter
+    than what moved.
     """
-    earlier, later = (each["driftline"].get("event", each["driftline"]).get("kind") for each in (before, document))
-    if later in STILL and earlier not in STILL:
-        return timedelta(0)
-    same = {earlier, later} <= CHANGES and document["probability"] >= before["probability"]
-    return CHANGE_REST if same else EVENT_LONGEST
+    earlier, later = (each["driftline"].get("event", each["driftline"]) for each in (before, document))
+    kinds = {earlier.get("kind"), later.get("kind")}
+    begun, ended, now = earlier.get("start", before["timestamp"]), earlier.get("end", before["timestamp"]), document["timestamp"]
+    if later.get("kind") in STILL and earlier.get("kind") not in STILL:
+        return bool(now < ended)
+    if kinds <= CHANGES and document["probability"] >= before["probability"]:
+        return bool(now < ended + CHANGE_REST // MILLISECOND)
+    return comes_back(begun, ended, now)
+
+
+def comes_back(begun: int, ended: int, now: int) -> bool:
+    """Whether what begins `now` is an incident that lasted from `begun` to `ended` (epoch milliseconds), once more.
+
+    It is within half a day, and at about the same time of the next day.
+    """
+    day, about = timedelta(days=1) // MILLISECOND, ALARM_AROUND // MILLISECOND
+    return now < ended + ALARM_REST // MILLISECOND or begun - about <= now - day <= ended + about
 
 
 def is_compared(record: dict[str, Any]) -> bool:

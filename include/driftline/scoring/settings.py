@@ -44,8 +44,11 @@ LEVEL_BLOCK, LEVEL_BLOCKS, LEVEL_LEAST = timedelta(hours=3), 8, 4
 # level shifts at 5 and 15 minutes (without: 4), there are fewer false alarms (7 instead of 14), and the benchmark by halves gains
 # .4; a half of it leaves two, on the benchmark nothing but the halves moves from 0.05 to 0.2.
 LEVEL_DOUBT = 0.2
-# One incident, one alarm: for a day. Half a day was as good, two days lose what comes after.
+# What comes again within a day is the same incident where it is asked how often there was one.
 REST, REST_BUCKETS = timedelta(days=1), 24
+# One incident, one alarm: for half a day, and at the same time of the next day, give or take an hour. What comes back after that
+# is news; what comes each night at three is not.
+ALARM_REST, ALARM_AROUND = timedelta(hours=12), timedelta(hours=1)
 
 # Residuals that lie on one side for a block, by this much on average, are a level shift; a ramp if they grow by this factor.
 SHIFT_LEAST = 1.5

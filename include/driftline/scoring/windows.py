@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from driftline.scoring.settings import (
+    ALARM_AROUND,
+    ALARM_REST,
     BRIEF_TIME,
     LEVEL_BLOCK,
     LEVEL_BLOCKS,
@@ -68,8 +70,13 @@ class Windows:
 
     @property
     def alarm(self) -> int:
-        """How long an alarm stands for those after it: a day, however few buckets that is."""
-        return max(1, round(REST / self.span))
+        """How long an alarm stands for those after it: half a day, however few buckets that is."""
+        return max(1, round(ALARM_REST / self.span))
+
+    @property
+    def around(self) -> int:
+        """Buckets to either side of the time of an alarm that are the same time on the next day."""
+        return round(ALARM_AROUND / self.span)
 
     @property
     def evidence(self) -> int:

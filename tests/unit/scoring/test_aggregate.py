@@ -126,7 +126,7 @@ def test_at_a_minute_a_pause_of_some_minutes_ends_no_event_of_many():
     said = [event["driftline"]["event"] for event in events]
     assert [((each["start"] - BEGIN) // 60_000, (each["end"] - BEGIN) // 60_000) for each in said] == [(0, 28), (45, 48)]
     assert [each["series"] for each in said] == [40, 40]
-    assert [each["alarm"] for each in said] == [True, False], "what comes back within a day and is no worse is the same incident"
+    assert [each["alarm"] for each in said] == [True, False], "what comes back soon and is no worse is the same incident"
 
 
 def test_a_drop_of_fifteen_percent_over_all_is_one_job_event_and_no_partitions_alarm():

@@ -8,9 +8,22 @@ from hypothesis import strategies as st
 
 from driftline.core.job import Job
 from driftline.core.results import result_id
-from driftline.scoring.events import KINDS, capped, find_events, key_of, longest, look_back, rest_after, rested, series_events
+from driftline.scoring.events import (
+    KINDS,
+    alarms,
+    capped,
+    comes_back,
+    find_events,
+    key_of,
+    longest,
+    look_back,
+    rested,
+    series_events,
+    speaks_for,
+)
 from driftline.scoring.sentence import compare, duration, sentence
 from driftline.scoring.settings import CHANGE_MOST, EVENT_GAP
+from driftline.scoring.windows import Windows
 
 JOB = Job.parse(
     {
@@ -47,6 +60,34 @@ def brute_rested(surprise, rest):
 def test_a_bucket_has_rested_if_it_exceeds_all_before_it(rest, seed):
     surprise = np.round(np.random.default_rng(seed).exponential(size=(3, 40)), 1)
     np.testing.assert_array_equal(rested(surprise, rest), brute_rested(surprise, rest))
+
+
+def brute_alarms(score, windows):
+    """By the sentence: told again within half a day, or at its time on the day before, only when it gets worse by a severity."""
+    told = np.zeros(score.shape, dtype=bool)
+    for row, t in np.ndindex(*score.shape):
+        around = range(t - windows.day - windows.around, t - windows.day + windows.around + 1)
+        before = max((score[row, n] for n in {*range(t - windows.alarm, t), *around} if 0 <= n < t), default=0.0)
+        edges = [edge for edge in (25, 50, 75) if before < edge <= score[row, t]]
+        told[row, t] = score[row, t] > before and (before < 25 or bool(edges))
+    return told
+
+
+@pytest.mark.parametrize("minutes", [30, 60, 240, 720, 1440, 10_080])
+def test_an_incident_is_told_once_in_half_a_day_and_at_its_time_on_the_next_day(minutes):
+    windows = Windows.of(timedelta(minutes=minutes))
+    score = np.random.default_rng(minutes).choice([0, 0, 0, 0, 0, 10, 30, 40, 60, 80.0], size=(4, 150))
+    told = alarms(score, windows)
+    np.testing.assert_array_equal(told, brute_alarms(score, windows))
+    assert 0 < told.sum() < (score > 0).sum()
+
+
+def test_what_comes_each_night_is_told_once_and_what_comes_after_half_a_day_is_news():
+    windows, score = Windows.of(timedelta(hours=1)), np.zeros((2, 10 * 24))
+    score[0, 3::24] = 60
+    score[1, 3::13] = 60
+    assert np.flatnonzero(alarms(score, windows)[0]).tolist() == [3]
+    assert np.flatnonzero(alarms(score, windows)[1]).tolist() == list(range(3, 10 * 24, 13))
 
 
 def test_missing_values_and_no_surprise_at_all_do_not_alarm():
@@ -180,23 +221,35 @@ def test_ten_quiet_minutes_or_two_buckets_do_not_end_an_event(seconds, gap):
     assert look_back(job.bucket_span) == 6 * longest(job.bucket_span) + gap + 1
 
 
+HALF_A_DAY, SAME_TIME = {1, 11}, {23.5, 24, 24.5}
+TWO_DAYS = {1, 11, 13, 22, 23.5, 24, 24.5, 26, 47}
+
+
 @pytest.mark.parametrize(
-    ("kinds", "probabilities", "days"),
+    ("kinds", "probabilities", "speaks"),
     [
-        (("ramp", "level_shift"), (1e-7, 1e-7), 2),
-        (("level_shift", "level_shift"), (1e-7, 1e-9), 1),
-        (("level_shift", "drop"), (1e-7, 1e-7), 1),
-        (("spike", "level_shift"), (1e-7, 1e-7), 1),
-        (("spike", "flatline"), (1e-9, 1e-7), 0),
-        (("level_shift", "silence"), (1e-9, 1e-7), 0),
-        (("silence", "flatline"), (1e-9, 1e-7), 1),
-        (("flatline", "spike"), (1e-9, 1e-7), 1),
+        (("ramp", "level_shift"), (1e-7, 1e-7), TWO_DAYS),
+        (("level_shift", "level_shift"), (1e-7, 1e-9), HALF_A_DAY | SAME_TIME),
+        (("level_shift", "drop"), (1e-7, 1e-7), HALF_A_DAY | SAME_TIME),
+        (("spike", "level_shift"), (1e-7, 1e-7), HALF_A_DAY | SAME_TIME),
+        (("spike", "flatline"), (1e-9, 1e-7), set()),
+        (("level_shift", "silence"), (1e-9, 1e-7), set()),
+        (("silence", "flatline"), (1e-9, 1e-7), HALF_A_DAY | SAME_TIME),
+        (("flatline", "spike"), (1e-9, 1e-7), HALF_A_DAY | SAME_TIME),
     ],
 )
-def test_how_long_one_speaks_for_the_next_goes_by_their_kinds_of_records_and_events_alike(kinds, probabilities, days):
-    pair = [record(n, 60.0, kind=kind, probability=p) for n, (kind, p) in enumerate(zip(kinds, probabilities, strict=True))]
-    assert rest_after(*pair) == timedelta(days=days)
-    assert rest_after(*(series_events(JOB, [each])[0].document for each in pair)) == timedelta(days=days)
+def test_one_speaks_for_the_next_for_as_long_as_their_kinds_have_it_of_records_and_events_alike(kinds, probabilities, speaks):
+    for hours in [1, 11, 13, 22, 23.5, 24, 24.5, 26, 47, 49]:
+        at = zip((0, round(hours * 12)), kinds, probabilities, strict=True)
+        pair = [record(bucket, 60.0, kind=kind, probability=p) for bucket, kind, p in at]
+        events = [series_events(JOB, [each])[0].document for each in pair]
+        assert speaks_for(*pair) == speaks_for(*events) == (hours in speaks), hours
+
+
+def test_an_incident_of_hours_speaks_for_all_of_its_time_on_the_next_day():
+    hour = 3_600_000
+    told = [hours for hours in range(8, 40) if not comes_back(0, 8 * hour, hours * hour)]
+    assert told == [20, 21, 22, *range(34, 40)]
 
 
 def test_a_fleet_takes_one_pass():

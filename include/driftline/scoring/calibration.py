@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.hours import DAY, HOURS, NORMAL, laid, noise_by_hour
+from driftline.scoring.hours import HOURS, NORMAL, laid, noise_by_hour, repeats_by_hour
 from driftline.scoring.residuals import (
     LOG,
     ROOT,
@@ -41,7 +41,6 @@ from driftline.scoring.settings import (
     RELATIVE_FLOOR,
     SQRT_FLOOR,
     STILL_LEAST,
-    STILL_SURE,
     TAIL_COUNTS,
     TAIL_NORMAL,
     TAIL_QUANTILE,
@@ -72,6 +71,8 @@ FORMED = PEAKED + 4
 HOURLY = FORMED + HOURS
 WIDTH = HOURLY + HOURS
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
+NOT_MEASURED = np.concatenate([np.full(PEAKED, np.nan), [1.0, 0.0, 0.0, 0.0], np.ones(HOURS), np.zeros(HOURS)])
+"""What numbers say that were not measured: no peaks, nothing of near values, plain forms, and hours that are alike."""
 
 
 @dataclass
@@ -160,24 +161,14 @@ class Calibration:
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
         """The same again."""
-        scale, floor, law_a, law_b, whole, equal, nothing, low, high, bursts, wander = numbers[:, :OWN].T
-        parts = np.split(numbers[:, OWN:TAILED], len(EVIDENCE), axis=1)
-        tails = {name: Tail.from_numbers(part) for name, part in zip(EVIDENCE, parts, strict=True)}
+        own, tailed, peaks, formed, *hourly = np.split(complete(numbers), (OWN, TAILED, PEAKED, FORMED, HOURLY), axis=1)
+        scale, floor, law_a, law_b, whole, equal, nothing, low, high, bursts, wander = own.T
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
-        peaks, near = np.full((len(numbers), RECUR_BLOCKS), np.nan), np.ones(len(numbers))
-        size, form, shift = np.zeros((3, len(numbers)))
-        if numbers.shape[1] >= PEAKED:
-            peaks = numbers[:, TAILED:PEAKED]
-        if numbers.shape[1] > PEAKED:
-            near = numbers[:, PEAKED]
-        if numbers.shape[1] >= FORMED:
-            size, form, shift = numbers[:, PEAKED + 1 : FORMED].T
-        by_hour = numbers[:, FORMED:HOURLY] if numbers.shape[1] >= HOURLY else np.ones((len(numbers), HOURS))
-        still = numbers[:, HOURLY:] if numbers.shape[1] == WIDTH else np.zeros((len(numbers), HOURS))
-        forms = form.astype(np.int8)
-        return cls(
-            scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, forms, shift, by_hour, still
-        )
+        by_evidence = zip(EVIDENCE, np.split(tailed, len(EVIDENCE), axis=1), strict=True)
+        tails = {name: Tail.from_numbers(part) for name, part in by_evidence}
+        near, size, codes, shift = formed.T
+        form = codes.astype(np.int8)
+        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, *hourly)
 
 
 @dataclass
@@ -268,35 +259,16 @@ def calibrate(
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
     equal, near, nothing = _repeats(values, mean, sqrt)
-    still = np.zeros_like(by_hour) if hours is None else _still(values, equal, sqrt, hours)
+    still = repeats_by_hour(values, ~sqrt & (equal > STILL_LEAST), hours or [])
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
     wander, peaks = absolute_quantile((centre - mean) / sd, 0.9), np.full((len(z), RECUR_BLOCKS), np.nan)
-    return Learned(
-        Calibration(
-            scale,
-            floor,
-            law,
-            whole * 1.0,
-            equal,
-            nothing,
-            seen,
-            bursts,
-            wander,
-            tails,
-            peaks,
-            near,
-            size,
-            form,
-            shift,
-            by_hour,
-            still,
-        ),
-        z,
-        centre,
-        found,
+    wholes = whole * 1.0
+    usual = Calibration(
+        scale, floor, law, wholes, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, by_hour, still
     )
+    return Learned(usual, z, centre, found)
 
 
 def _telling(residuals: Matrix, sd: Matrix, ground: Matrix, few: NDArray[np.bool_]) -> Matrix:
@@ -383,8 +355,8 @@ def _spread(z: Matrix) -> Vector:
 
 
 def complete(numbers: Matrix) -> Matrix:
-    """Numbers (N, WIDTH) of what may be of an older snapshot, which has fewer."""
-    return Calibration.from_numbers(numbers).numbers()
+    """Numbers (N, WIDTH) of what may be of an older snapshot, which has fewer: the others say nothing."""
+    return np.column_stack([numbers, np.broadcast_to(NOT_MEASURED, (len(numbers), WIDTH))[:, numbers.shape[1] :]])
 
 
 def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
@@ -439,29 +411,6 @@ def _again(member: NDArray[np.bool_]) -> Vector:
     """(N,) how often there is a member, or one after another if that is more often."""
     ever = _share(member, np.ones_like(member), 0.5)
     return np.maximum(ever, _share(member[:, 1:], member[:, :-1], ever))
-
-
-def _still(values: Matrix, equal: Vector, sqrt: NDArray[np.bool_], hours: Hours) -> Matrix:
-    """(N, HOURS) how often a value is followed by the same, at hours at which it surely is so more often than at all; others 0.
-
-    What stands still each night, in whole degrees, is not stuck then, but would be by day. Of counts a law knows.
-    """
-    out = np.zeros((len(values), HOURS))
-    for rows, shown in hours:
-        those = rows[~sqrt[rows] & (equal[rows] > STILL_LEAST)]
-        at = np.eye(HOURS)[shown[1:]]
-        seen, same = (
-            (part @ at).reshape(-1, 2, DAY)
-            for part in (np.isfinite(values[those, 1:] - values[those, :-1]), values[those, 1:] == values[those, :-1])
-        )
-        common = ((same.sum(axis=(1, 2)) + 0.5) / (seen.sum(axis=(1, 2)) + 1))[:, None]
-        on_both = seen.sum(axis=1, keepdims=True)
-        by_day = (same.sum(axis=1, keepdims=True) + common[:, None]) / (on_both + 1)
-        share = ((same + by_day) / (seen + 1)).reshape(-1, HOURS)
-        told = np.where(seen > 0, seen, on_both).reshape(-1, HOURS)  # until the first weekend comes, workdays tell of it
-        error = np.sqrt(common * (1 - common) / np.maximum(told, 1))
-        out[those] = np.where(share > common + STILL_SURE * error, share, 0.0)
-    return out
 
 
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:

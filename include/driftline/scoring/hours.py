@@ -1,4 +1,4 @@
-"""Noise by the clock: how much noisier, or quieter, a series is at each hour of workdays and of weekends than at most."""
+"""Noise by the clock: how noisy a series is, and how often it stands still, at each hour of workdays and of weekends."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from driftline.scoring.settings import (
     HOUR_SURE,
     HOUR_VALUES,
     HOUR_YOUNG,
+    STILL_SURE,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,31 @@ def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
                 left /= np.exp(more)[:, place]
                 log[rows] += np.tile(more, HOURS // places)
     return np.exp(np.clip(log, -HOUR_MOST, HOUR_MOST))
+
+
+def repeats_by_hour(values: Matrix, asked: NDArray[np.bool_], hours: Hours) -> Matrix:
+    """(N, HOURS) how often a value is followed by the same, at hours at which it surely is so more often than at all; others 0.
+
+    What stands still each night, in whole degrees, is not stuck then, but would be by day.
+
+    Args:
+        values: (N, T), NaN where missing.
+        asked: (N,) series that have it; of counts a law knows, and where little repeats no run is long.
+        hours: As of `hours_of`.
+    """
+    out = np.zeros((len(values), HOURS))
+    for rows, shown in hours:
+        those = rows[asked[rows]]
+        change, at = np.diff(values[those], axis=1), np.eye(HOURS)[shown[1:]]
+        seen, same = ((part @ at).reshape(-1, 2, DAY) for part in (np.isfinite(change), change == 0))
+        on_both = seen.sum(axis=1, keepdims=True)
+        common = ((same.sum(axis=(1, 2)) + 0.5) / (seen.sum(axis=(1, 2)) + 1))[:, None]
+        by_day = (same.sum(axis=1, keepdims=True) + common[:, None]) / (on_both + 1)
+        share = ((same + by_day) / (seen + 1)).reshape(-1, HOURS)
+        told = np.where(seen > 0, seen, on_both).reshape(-1, HOURS)  # until the first weekend comes, workdays tell of it
+        error = np.sqrt(common * (1 - common) / np.maximum(told, 1))
+        out[those] = np.where(share > common + STILL_SURE * error, share, 0.0)
+    return out
 
 
 def laid(factors: Matrix, hours: Hours, length: int, nothing: float = 1.0) -> Matrix | None:

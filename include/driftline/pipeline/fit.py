@@ -17,7 +17,7 @@ from driftline.models.baseline.options import check_options
 from driftline.models.baseline.shape import shape
 from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
-from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, long_bursts, middle, noise_floor, rare, robust_sigma
+from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, middle, noise_floor, rare_bursts, robust_sigma
 from driftline.scoring.detector import past_peaks
 from driftline.scoring.hours import hours_of
 from driftline.scoring.residuals import absolute_quantile
@@ -61,10 +61,8 @@ def fit(job: Job, frame: SeriesFrame, *, progress: Progress | None = None) -> Tr
     parts, together = [np.empty((0, WIDTH))], Together(len(frame.times))
     for rows, part, space, mean in _expected(fleet, frame.times, values):
         mean = mean - part.own_part(frame.times, space - mean, frame.span)
-        within, residuals, spread = slice(rows.start, rows.stop), space - mean, part.spread(frame.times)
-        sigma = robust_sigma(residuals, noise_floor(space, sqrt[within]))
-        bursts = burst_mask(residuals, sigma, frame.span) | long_bursts(residuals, sigma, windows, frame.span)
-        mask = rare(bursts, windows.day)
+        within, spread = slice(rows.start, rows.stop), part.spread(frame.times)
+        mask = rare_bursts(space, mean, sqrt[within], windows)
         sizes = None if frame.sizes is None else frame.sizes[within]
         hours = hours_of(part.clocks(frame.times))
         known = calibrate(values[within], space, mean, sqrt[within], windows, mask, sizes, sums[within], spread, moves, hours)

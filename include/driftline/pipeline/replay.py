@@ -11,7 +11,7 @@ import numpy as np
 from driftline.models.baseline.design import wall_clock
 from driftline.pipeline.fit import fit_series
 from driftline.pipeline.gaps import spread, with_gaps
-from driftline.scoring.calibration import calibrate
+from driftline.scoring.calibration import calibrate, rare_bursts
 from driftline.scoring.detector import detect
 from driftline.scoring.events import alarms
 from driftline.scoring.hours import hours_of
@@ -173,7 +173,8 @@ def _replayed(
         mean[:, now:end] = smooth[:, now:end] + moved
         past = slice(first, now)
         known = (values[:, past], space[:, past], mean[:, past])
-        usual = calibrate(*known, flags, windows, sums=given.sums, **beside(past)).usual
+        mask = rare_bursts(*known[1:], flags, windows)
+        usual = calibrate(*known, flags, windows, mask, sums=given.sums, **beside(past)).usual
         usual.peaks = peaks(alone[:, :now], windows)
         begin = max(first, now - windows.lookback)
         part = slice(begin, end)

@@ -31,6 +31,7 @@ from driftline.scoring.settings import (
     LOG_NOISE_MOST,
     LOG_QUANTILE,
     MASK_DAYS,
+    MASK_EACH,
     MASK_REACH,
     MASK_SHARE,
     MASK_SIGMA,
@@ -216,13 +217,14 @@ def calibrate(
         moves: (T,) as of `statistics.clock_moves`.
         hours: As of `hours.hours_of`; without it noise is the same at all of them.
     """
+    known = np.isfinite(space)  # bursts, too, were seen
+    low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
     sized, none = size > 0, np.zeros(len(space), dtype=bool)
     level, least = noise_level(mean, sizes, size, none), noise_floor(space, sqrt)
-    low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
     positive = low >= 0
     # before a day was seen, any morning or night may come yet
     young = known.shape[1] - known.argmax(axis=1) < windows.day
@@ -359,10 +361,11 @@ def complete(numbers: Matrix) -> Matrix:
     return np.column_stack([numbers, np.broadcast_to(NOT_MEASURED, (len(numbers), WIDTH))[:, numbers.shape[1] :]])
 
 
-def rare(mask: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
-    """The bursts (N, T) of series in which they came on fewer than MASK_DAYS days; of the others they are usual."""
-    days = np.add.reduceat(mask, np.arange(0, mask.shape[1], day), axis=1) > 0
-    return np.asarray(mask & (days.sum(axis=1) < MASK_DAYS)[:, None], dtype=bool)
+def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
+    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual."""
+    days, seen = (np.add.reduceat(part, np.arange(0, part.shape[1], day), axis=1) > 0 for part in (mask, known))
+    came = days.sum(axis=1)
+    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen.sum(axis=1)))[:, None], dtype=bool)
 
 
 def pooled(own: Matrix, others: Matrix) -> Matrix:
@@ -431,6 +434,14 @@ def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> Vector:
     return floor
 
 
+def rare_bursts(space: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], windows: Windows) -> NDArray[np.bool_]:
+    """(N, T) True where a burst is no part of what is usual, of values and what was expected of them in the model's space."""
+    residuals = space - mean
+    sigma = robust_sigma(residuals, noise_floor(space, sqrt))
+    bursts = burst_mask(residuals, sigma, windows.span) | long_bursts(residuals, sigma, windows)
+    return rare(bursts, np.isfinite(space), windows.day)
+
+
 def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.bool_]:
     """(N, T) True where a value is a sparse burst that would poison a fit; a new level is not masked, so it is learned."""
     far = np.abs(residuals) > MASK_SIGMA * sigma[:, None]
@@ -447,7 +458,7 @@ def _sparse(far: NDArray[np.bool_], span: timedelta) -> NDArray[np.bool_]:
     return np.asarray(share < MASK_SHARE)
 
 
-def long_bursts(residuals: Matrix, sigma: Vector, windows: Windows, span: timedelta) -> NDArray[np.bool_]:
+def long_bursts(residuals: Matrix, sigma: Vector, windows: Windows) -> NDArray[np.bool_]:
     """(N, T) True where an hour's mean is as far out as a burst, sparse as those are, though none of its buckets need be.
 
     Counts of a minute are that noisy. Where an hour is few buckets, they are bursts themselves: nothing is found.
@@ -460,4 +471,4 @@ def long_bursts(residuals: Matrix, sigma: Vector, windows: Windows, span: timede
     way = np.where(np.abs(mean) > MASK_SIGMA * spread[:, None], np.sign(mean), 0.0)
     # a burst begins before its mean is far out: what deviates the same way within the hour before is part of it
     part = np.sign(running(way[:, ::-1], windows.mean)[:, ::-1]) * z >= CURRENT
-    return part & _sparse(part, span)
+    return part & _sparse(part, windows.span)

@@ -21,8 +21,9 @@ MASK_SIGMA = 6.0
 # … and sparse: less than this share of the buckets within twelve hours either side.
 MASK_SHARE = 0.25
 MASK_REACH = timedelta(hours=12)
-# Bursts are left out of what is usual, too, until they came on so many different days: then they are usual.
-MASK_DAYS = 3
+# Bursts are left out of what is usual, too, until they came on so many different days, or on more than one of so many that are
+# known: then they are usual. Without the second, what a series of three days did on one of them was critical on the fourth.
+MASK_DAYS, MASK_EACH = 3, 7
 
 LN10 = 2.302585092994046
 

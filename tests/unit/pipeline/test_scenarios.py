@@ -202,6 +202,21 @@ def test_an_incident_that_a_training_saw_does_not_hide_the_next_in_noisy_minutes
     assert set(loud) == {str(row) for row in range(10)}
 
 
+@pytest.mark.parametrize("times_as_many", [3.0, 0.2])
+@pytest.mark.parametrize("sqrt", [True, False])
+def test_an_incident_does_not_hide_the_next_in_a_replay(sqrt, times_as_many):
+    days, quarters = 24, 4 * 24
+    rate = 400 * (1 + 0.5 * np.sin(2 * np.pi * np.arange(days * quarters) / quarters))[None].repeat(6, axis=0)
+    begins = [16 * quarters + 40, 21 * quarters + 60]
+    for begin in begins:
+        rate[:, begin : begin + 12] *= times_as_many
+    values = np.random.default_rng(11).poisson(rate).astype(float)
+    times = np.datetime64("2026-03-04", "s") + np.arange(days * quarters) * np.timedelta64(15, "m")
+    loud = replay(times, values, sqrt=sqrt, start=14 * quarters).anomaly_score >= ALARM_SCORE
+    first, second = (loud[:, begin : begin + 12].any(axis=1) for begin in begins)
+    assert (first.sum(), second.sum()) == (6, 6)
+
+
 def test_after_a_shift_was_reported_nothing_more_is_said():
     rng = np.random.default_rng(7)
     rate = expected(35 * 24, 300.0)

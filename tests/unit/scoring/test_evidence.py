@@ -351,8 +351,13 @@ def test_bursts_are_kept_apart_until_they_are_usual():
     residuals[2, 500:] += 10  # a new level is no burst
     mask = burst_mask(residuals, np.ones(3), QUARTER)
     assert (mask[0].sum(), mask[1].sum(), mask[2].sum() < 60) == (1, 10, True)
-    kept = rare(mask, DAY)
+    known = np.ones(mask.shape, dtype=bool)
+    kept = rare(mask, known, DAY)
     assert (kept[0].sum(), kept[1].sum()) == (1, 0)
+    known[0, : 4 * DAY] = False
+    assert not rare(mask, known, DAY)[0].any(), "what came on one of six days may be usual"
+    known[0, 3 * DAY :] = True
+    assert rare(mask, known, DAY)[0].sum() == 1
 
 
 def test_young_series_take_the_wider_bounds():

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from driftline.scoring.calibration import TAILED, WIDTH, Calibration, burst_mask, calibrate, noise_floor, rare, robust_sigma
+from driftline.scoring.calibration import TAILED, WIDTH, Calibration, calibrate, rare_bursts
 from driftline.scoring.detector import RECURRING, detect, past_peaks
 from driftline.scoring.recurrence import lowered, peaks
 from driftline.scoring.settings import EDGES, RECUR_BLOCKS, RECUR_LEAST, RENORMAL_SHAPE
@@ -86,8 +86,7 @@ def test_peaks_of_the_past_are_what_detection_finds_there(sqrt, sides):
     flags = np.full(len(counts), sqrt)
     space = np.sqrt(counts) if sqrt else counts
     mean = mean if sqrt else mean**2
-    residuals = space - mean
-    mask = rare(burst_mask(residuals, robust_sigma(residuals, noise_floor(space, flags)), timedelta(minutes=15)), DAY)
+    mask = rare_bursts(space, mean, flags, WINDOWS)
     assert mask[0].any()
     assert not mask[1].any(), "what came on seven days is no burst"
     learned = calibrate(counts, space, mean, flags, WINDOWS, mask)

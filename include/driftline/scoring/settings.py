@@ -47,8 +47,9 @@ LEVEL_BLOCK, LEVEL_BLOCKS, LEVEL_LEAST = timedelta(hours=3), 8, 4
 LEVEL_DOUBT = 0.2
 # What comes again within a day is the same incident where it is asked how often there was one.
 REST, REST_BUCKETS = timedelta(days=1), 24
-# One incident, one alarm: for half a day, and at the same time of the next day, give or take an hour. What comes back after that
-# is news; what comes each night at three is not.
+# One incident, one alarm: for half a day, and at the same time of the next day, give or take an hour. What comes back later is
+# news; what comes each night at three is not. Rests of 6 to 18 hours are within half a point on the benchmark, a whole day is one
+# and a half below; access logs have the same alarms with half a day and a whole one.
 ALARM_REST, ALARM_AROUND = timedelta(hours=12), timedelta(hours=1)
 
 # Residuals that lie on one side for a block, by this much on average, are a level shift; a ramp if they grow by this factor.

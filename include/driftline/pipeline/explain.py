@@ -28,12 +28,12 @@ from driftline.pipeline.read import read_series
 from driftline.pipeline.score import usual_of_fleet
 from driftline.pipeline.segment import look_back, newcomers, score_segment
 from driftline.scoring.calibration import GRADES, Calibration
-from driftline.scoring.events import is_damped, is_real, severity_rank, speaks_for
+from driftline.scoring.events import is_damped, is_real, series_events, severity_rank, speaks_for
 from driftline.scoring.explanation import MEANS, REASONS, RECURRING
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity, to_score
-from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, MIN_RECORD_SCORE
+from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -115,7 +115,7 @@ def explain(
     frame, given = SeriesFrame.read(handle["uri"]), given_series(client, job, handle["compared"], manifest, window)
     rows = _row(job, frame, key, list(given)) if key else _rows(job, frame, partition, list(given))
     given = {each: found for each, found in given.items() if (each == key if key else partition in (None, *each.values))}
-    earlier = Window(window.start - CHANGE_REST, window.end)
+    earlier = Window(window.start - CHANGE_REST - EVENT_LONGEST, window.end)
     stored = results.of_type(client, job.job_id, "record", version=job.version, window=earlier)
     looked = _Looked(job, frame.take(rows), manifest, window, stored, quality)
     told = _told(manifest, window)
@@ -331,7 +331,7 @@ def _suppressing(
             _recurring(looked.job, record["driftline"], ALARM_SCORE) or ("not_learned" if learning else "below_alarm", "")
         )
     elif not is_real(record):
-        rules += _after(record, before)
+        rules += _after(looked.job, record, before)
     if (_told(looked.manifest, looked.window) or {}).get("in_sample"):
         rules.append(("learning", ""))
     return rules
@@ -344,9 +344,15 @@ def _recurring(job: Job, said: dict[str, Any], needed: float) -> tuple[str, str]
     return RECURRING, f"{said['recurring']['times']} times"
 
 
-def _after(record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _after(job: Job, record: dict[str, Any], before: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What an earlier alarm of the same series makes of an alarm."""
-    alarming = [each for each in before if first_score(each) >= ALARM_SCORE and speaks_for(each, record)]
+    alarming = [
+        each
+        for event in series_events(job, [*before, record])
+        if record in event.records or speaks_for(event.document, record)
+        for each in event.records
+        if each is not record and first_score(each) >= ALARM_SCORE
+    ]
     louder = [each for each in alarming if severity_rank(first_score(each)) >= severity_rank(first_score(record))]
     if not louder:
         return []

@@ -198,7 +198,7 @@ def _settle(job: Job, singles: list[SeriesEvent], many: list[JobEvent]) -> None:
         before = known.setdefault(key.values or key, [])
         above += [other.id for other in before if _same_incident(event.document, other.document, slack)]
         if said["alarm"]:
-            before.append(event)  # whether it alarms or not: so an event depends on a day before it, and not on what that did
+            before.append(event)  # whether it alarms or not: so an event depends on those before it, and not on what these did
         if any(map(is_real, event.records)):
             # it is told each time that it comes, if not by a job event that speaks for it
             loud = {each.id for each in many if each.document["driftline"]["event"]["alarm"]}

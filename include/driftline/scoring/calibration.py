@@ -217,22 +217,20 @@ def calibrate(
         moves: (T,) as of `statistics.clock_moves`.
         hours: As of `hours.hours_of`; without it noise is the same at all of them.
     """
-    known = np.isfinite(space)  # bursts, too, were seen
-    low, high = np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
+    (lowest, high), first = _extremes(space), np.isfinite(space).argmax(axis=1)  # bursts, too, were seen
     if mask is not None:
         values, space = np.where(mask, np.nan, values), np.where(mask, np.nan, space)
     known, residuals = np.isfinite(space), space - mean
     size = usual_size(sizes, known, sqrt)
     sized, none = size > 0, np.zeros(len(space), dtype=bool)
     level, least = noise_level(mean, sizes, size, none), noise_floor(space, sqrt)
-    positive = low >= 0
+    positive, (low, _) = lowest >= 0, _extremes(space)
     # before a day was seen, any morning or night may come yet
-    young = known.shape[1] - known.argmax(axis=1) < windows.day
-    seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), low), np.where(young, np.inf, high)])
+    young = known.shape[1] - first < windows.day
     shift, form = np.zeros(len(space)), np.zeros(len(space), dtype=np.int8)
     form[sized & (low > 0) & ~young] = LOG
     if sums is not None:
-        form[sums & ~sqrt & positive & ~young] = ROOT
+        form[sums & ~sqrt & (low >= 0) & ~young] = ROOT
 
     def measured(hourly: Matrix | None) -> tuple[Vector, Matrix, Matrix, Matrix]:
         """Floors, noise laws, and what is expected with its deviations, in the form that is settled on without `hourly`."""
@@ -258,6 +256,8 @@ def calibrate(
             residuals = residuals / hourly
     scale = np.maximum(robust_sigma(residuals, floor), absolute_quantile(residuals, TAIL_QUANTILE) / TAIL_NORMAL)
     space, mean = in_form(space, low, form), shown
+    lowest = np.where(form == LOG, low, lowest)  # a logarithm's least is that of what is usual
+    seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), lowest), np.where(young, np.inf, high)])
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
     equal, near, nothing = _repeats(values, mean, sqrt)
@@ -271,6 +271,12 @@ def calibrate(
         scale, floor, law, wholes, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, by_hour, still
     )
     return Learned(usual, z, centre, found)
+
+
+def _extremes(space: Matrix) -> tuple[Vector, Vector]:
+    """(N,) least and greatest values; infinite where none is known."""
+    known = np.isfinite(space)
+    return np.where(known, space, np.inf).min(axis=1), np.where(known, space, -np.inf).max(axis=1)
 
 
 def _telling(residuals: Matrix, sd: Matrix, ground: Matrix, few: NDArray[np.bool_]) -> Matrix:
@@ -362,10 +368,21 @@ def complete(numbers: Matrix) -> Matrix:
 
 
 def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
-    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual."""
-    days, seen = (np.add.reduceat(part, np.arange(0, part.shape[1], day), axis=1) > 0 for part in (mask, known))
-    came = days.sum(axis=1)
-    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen.sum(axis=1)))[:, None], dtype=bool)
+    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual.
+
+    They come on the day on which they begin, after half a day without: one that lasts over midnight came once.
+    """
+    begins, whole = mask.copy(), known.shape[1] // day * day
+    begins[:, 1:] &= running(mask.astype(np.float64), max(1, day // 2))[:, :-1] < 0.5
+    came, seen = _days(begins, day), _days(known[:, :whole], day)
+    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen))[:, None], dtype=bool)
+
+
+def _days(member: NDArray[np.bool_], day: int) -> NDArray[np.intp]:
+    """(N,) on how many days, counted from the first bucket, there is a member."""
+    if not member.size:
+        return np.zeros(len(member), dtype=np.intp)
+    return np.asarray((np.add.reduceat(member, np.arange(0, member.shape[1], day), axis=1) > 0).sum(axis=1), dtype=np.intp)
 
 
 def pooled(own: Matrix, others: Matrix) -> Matrix:

@@ -133,8 +133,7 @@ def job_events(
     events = [event for event in made if len(dict(event.members)) > 1 or any(crowd.shared for crowd in event.crowds)]
     for number_of, event in enumerate(events):
         said = event.document["driftline"]["event"]
-        earlier = ((other, other.document["driftline"]["event"]) for other in events[:number_of])
-        before = (other for other, was in earlier if comes_back(was["start"], was["end"], said["start"]))
+        before = (other for other in events[:number_of] if comes_back(other.document, event.document))
         if other := next((other for other in before if _again(event, other)), None):
             said |= {"alarm": False, "member_of": other.id}
     return events

@@ -94,10 +94,9 @@ class Events:
 
 
 def rested(surprise: Floats, rest: int) -> Flags:
-    """(N, T) True where a bucket exceeds everything in the `rest` buckets before it: one incident, one alarm.
+    """(N, T) True where a bucket exceeds everything in the `rest` buckets before it. No surprise at all (0, or NaN) never does.
 
-    It looks back that far and no further, so scoring in pieces says the same. No surprise at all (0, or NaN) never exceeds. Given
-    severities in place of surprises, an incident is told again only when it gets worse by one.
+    It looks back that far and no further, so scoring in pieces says the same.
     """
     known = np.nan_to_num(surprise, nan=0.0)
     return known > (_highest_before(known, rest) if rest else 0.0)
@@ -106,7 +105,8 @@ def rested(surprise: Floats, rest: int) -> Flags:
 def alarms(score: Floats, windows: Windows) -> Flags:
     """(N, T) True where a bucket is news: it exceeds all in the half day before, and at about that time on the day before.
 
-    Once one of these was worth an alarm, it is of a worse severity.
+    Once one of these was worth an alarm, it is of a worse severity. So what goes on for longer than half a day is told again
+    when it gets worse than it was in that.
     """
     width, about = score.shape[1], windows.around
     yesterday = np.pad(score, ((0, 0), (windows.day - about - 1, 0)))[:, :width]
@@ -264,22 +264,28 @@ def speaks_for(before: dict[str, Any], document: dict[str, Any]) -> bool:
     than what moved.
     """
     earlier, later = (each["driftline"].get("event", each["driftline"]) for each in (before, document))
-    kinds = {earlier.get("kind"), later.get("kind")}
-    begun, ended, now = earlier.get("start", before["timestamp"]), earlier.get("end", before["timestamp"]), document["timestamp"]
-    if later.get("kind") in STILL and earlier.get("kind") not in STILL:
-        return bool(now < ended)
-    if kinds <= CHANGES and document["probability"] >= before["probability"]:
-        return bool(now < ended + CHANGE_REST // MILLISECOND)
-    return comes_back(begun, ended, now)
+    was, now, since = earlier.get("kind"), later.get("kind"), document["timestamp"] - last_of(before)
+    if now in STILL and was not in STILL:
+        return bool(since <= 0)
+    if {was, now} <= CHANGES and document["probability"] >= before["probability"]:
+        return bool(since <= CHANGE_REST // MILLISECOND)
+    return comes_back(before, document)
 
 
-def comes_back(begun: int, ended: int, now: int) -> bool:
-    """Whether what begins `now` is an incident that lasted from `begun` to `ended` (epoch milliseconds), once more.
+def comes_back(before: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether a later record, or event, is as soon after an earlier one as the same incident comes back.
 
-    It is within half a day, and at about the same time of the next day.
+    It is within half a day of its end, and at about the same time of the next day.
     """
-    day, about = timedelta(days=1) // MILLISECOND, ALARM_AROUND // MILLISECOND
-    return now < ended + ALARM_REST // MILLISECOND or begun - about <= now - day <= ended + about
+    rest, about, day = (each // MILLISECOND for each in (ALARM_REST, ALARM_AROUND, timedelta(days=1)))
+    now, last = document["timestamp"], last_of(before)
+    return bool(now <= last + rest or before["timestamp"] - about <= now - day <= last + about)
+
+
+def last_of(document: dict[str, Any]) -> int:
+    """When the last bucket of a record, or of an event, begins (epoch milliseconds)."""
+    end = document["driftline"].get("event", {}).get("end")
+    return int(document["timestamp"] if end is None else end - document["bucket_span"] * 1000)
 
 
 def is_compared(record: dict[str, Any]) -> bool:

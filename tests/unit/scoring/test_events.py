@@ -246,10 +246,25 @@ def test_one_speaks_for_the_next_for_as_long_as_their_kinds_have_it_of_records_a
         assert speaks_for(*pair) == speaks_for(*events) == (hours in speaks), hours
 
 
-def test_an_incident_of_hours_speaks_for_all_of_its_time_on_the_next_day():
+@pytest.mark.parametrize(
+    ("hours", "told"), [(1, [20, 21, 22, *range(33, 49)]), (2, [20, 22, *range(32, 49, 2)]), (4, [20, *range(32, 49, 4)])]
+)
+def test_an_incident_of_hours_speaks_for_all_of_its_time_on_the_next_day(hours, told):
+    job = JOB.model_copy(update={"bucket_span": timedelta(hours=hours)})
     hour = 3_600_000
-    told = [hours for hours in range(8, 40) if not comes_back(0, 8 * hour, hours * hour)]
-    assert told == [20, 21, 22, *range(34, 40)]
+
+    def at(time):
+        return record(0, 60.0) | {"timestamp": TUESDAY + time * hour}
+
+    (lasting,) = series_events(job, [at(time) for time in range(0, 8, hours)])
+    assert [time for time in range(8, 49, hours) if not comes_back(lasting.document, at(time))] == told
+
+
+def test_of_daily_buckets_one_speaks_for_the_next_day_and_no_longer():
+    job = JOB.model_copy(update={"bucket_span": timedelta(days=1)})
+    first, *others = (record(0, 60.0) | {"timestamp": TUESDAY + day * 86_400_000} for day in range(4))
+    (event,) = series_events(job, [first])
+    assert [comes_back(event.document, other) for other in others] == [True, False, False]
 
 
 def test_a_fleet_takes_one_pass():

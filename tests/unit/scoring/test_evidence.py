@@ -357,6 +357,10 @@ def test_bursts_are_kept_apart_until_they_are_usual():
     known[0, : 4 * DAY] = False
     assert not rare(mask, known, DAY)[0].any(), "what came on one of six days may be usual"
     known[0, 3 * DAY :] = True
+    mask[0, 5 * DAY - 3 : 5 * DAY + 3] = True
+    mask[0, 500] = False
+    assert rare(mask, known, DAY)[0].sum() == 6, "what lasts over midnight came once"
+    mask[0], mask[0, 500] = False, True
     assert rare(mask, known, DAY)[0].sum() == 1
 
 

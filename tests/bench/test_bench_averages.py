@@ -34,6 +34,8 @@ def test_few_alarms_are_false_and_bounds_hold_day_and_night():
         assert 0.86 < told["bounds_by_night"] < 0.98
         # hours have a noise of their own, but of a few weeks that is less than what a law of all values tells
         assert alike["bounds_by_day"] < told["bounds_by_day"]
-    # … of each kind by day; by night, where eight series are few, of all
+        # by night it shows in each kind but the smoothest, of which eight series are few …
+        assert name == "two_kinds" or alike["bounds_by_night"] > told["bounds_by_night"]
+    # … and in all of them together
     nights = [[ways[how]["bounds_by_night"] for ways in figures["sums"].values()] for how in ("alike", "as_sums")]
     assert np.mean(nights[0]) > np.mean(nights[1]) + 0.01

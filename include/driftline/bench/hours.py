@@ -40,7 +40,7 @@ def run(*, series: int, minutes: int, seed: int, progress: Progress | None = Non
     Returns:
         `series`, `minutes`, `seed`, and of each kind of `noise` `false_alarms_a_week` of a series, in what share of these what
         comes in the `quiet` and in the `loud` is told, and which share of the values `bounds_quiet` and `bounds_loud` hold, of
-        the 95 % that they are for; `early` those of the fourth to the seventh day.
+        the 95 % that they are for; `early_bounds_quiet` and `early_bounds_loud` those of the fourth to the seventh day.
     """
     noise: dict[str, Any] = {}
     for done, (name, kind) in enumerate(NOISE.items()):

@@ -16,6 +16,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _DATE_MATH = re.compile(r"now(?:([+-])(\d+(?:ms|s|m|h|d|w)))?(?:/([smhdw]))?")
 SECOND = timedelta(seconds=1)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def parse_span(text: str | int | float | timedelta) -> timedelta:
@@ -113,7 +114,7 @@ def floor_time(moment: datetime, span: timedelta) -> datetime:
 
 def ceil_time(moment: datetime, span: timedelta) -> datetime:
     """The end of the last bucket that holds anything before `moment`."""
-    return floor_time(moment - timedelta(milliseconds=1), span) + span
+    return floor_time(moment - MILLISECOND, span) + span
 
 
 def iso(moment: datetime) -> str:

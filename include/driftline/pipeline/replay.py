@@ -190,7 +190,7 @@ def _replayed(
         for name, bound in zip(("lower", "typical", "upper"), found.bounds(), strict=True):
             getattr(out, name)[:, new] = fleet.to_units(bound[:, fresh])
         # alarms look back, in buckets of the span as it was known then
-        rested = slice(max(0, now - windows.day - windows.around), end)
+        rested = slice(max(0, now - windows.alarm_reach), end)
         news = alarms(told[:, rested], windows)[:, -(end - now) :]
         out.anomaly_score[:, new] = np.where(news, told[:, new], 0.0)
         now = end

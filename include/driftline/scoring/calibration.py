@@ -367,24 +367,6 @@ def complete(numbers: Matrix) -> Matrix:
     return np.column_stack([numbers, np.broadcast_to(NOT_MEASURED, (len(numbers), WIDTH))[:, numbers.shape[1] :]])
 
 
-def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
-    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual.
-
-    They come on the day on which they begin, after half a day without: one that lasts over midnight came once.
-    """
-    begins, whole = mask.copy(), known.shape[1] // day * day
-    begins[:, 1:] &= running(mask.astype(np.float64), max(1, day // 2))[:, :-1] < 0.5
-    came, seen = _days(begins, day), _days(known[:, :whole], day)
-    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen))[:, None], dtype=bool)
-
-
-def _days(member: NDArray[np.bool_], day: int) -> NDArray[np.intp]:
-    """(N,) on how many days, counted from the first bucket, there is a member."""
-    if not member.size:
-        return np.zeros(len(member), dtype=np.intp)
-    return np.asarray((np.add.reduceat(member, np.arange(0, member.shape[1], day), axis=1) > 0).sum(axis=1), dtype=np.intp)
-
-
 def pooled(own: Matrix, others: Matrix) -> Matrix:
     """Numbers (N, K) of series that are new: what is wider, their own or the median of all others that are known.
 
@@ -457,6 +439,24 @@ def rare_bursts(space: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], windows: W
     sigma = robust_sigma(residuals, noise_floor(space, sqrt))
     bursts = burst_mask(residuals, sigma, windows.span) | long_bursts(residuals, sigma, windows)
     return rare(bursts, np.isfinite(space), windows.day)
+
+
+def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
+    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual.
+
+    They come on the day on which they begin, after half a day without: one that lasts over midnight came once.
+    """
+    begins, whole = mask.copy(), known.shape[1] // day * day
+    begins[:, 1:] &= running(mask.astype(np.float64), max(1, day // 2))[:, :-1] < 0.5
+    came, seen = _days(begins, day), _days(known[:, :whole], day)
+    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen))[:, None], dtype=bool)
+
+
+def _days(member: NDArray[np.bool_], day: int) -> NDArray[np.intp]:
+    """(N,) on how many days, counted from the first bucket, there is a member."""
+    if not member.size:
+        return np.zeros(len(member), dtype=np.intp)
+    return np.asarray((np.add.reduceat(member, np.arange(0, member.shape[1], day), axis=1) > 0).sum(axis=1), dtype=np.intp)
 
 
 def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from scipy.ndimage import maximum_filter1d
 
 from driftline.core.results import Maker, number
 from driftline.core.series import SeriesKey
+from driftline.core.timespan import MILLISECOND
 from driftline.scoring.kinds import KINDS, TOLD
 from driftline.scoring.score import from_score, to_surprise
 from driftline.scoring.sentence import duration, messages_of, sentence
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from driftline.core.job import Job
     from driftline.scoring.windows import Windows
 
-MILLISECOND = timedelta(milliseconds=1)
 ALARMING = sorted(least for least, _ in SEVERITIES if least)
 LINEAGE = ("snapshot_id", "in_sample", "quality")
 REMARKED = "feedback"
@@ -263,11 +263,11 @@ def speaks_for(before: dict[str, Any], document: dict[str, Any]) -> bool:
     As `comes_back` has it; of changes, of which the later is no more surprising, longer. What is gone or stuck is another matter
     than what moved.
     """
-    earlier, later = (each["driftline"].get("event", each["driftline"]) for each in (before, document))
-    was, now, since = earlier.get("kind"), later.get("kind"), document["timestamp"] - last_of(before)
-    if now in STILL and was not in STILL:
+    earlier, later = (each["driftline"].get("event", each["driftline"]).get("kind") for each in (before, document))
+    since = document["timestamp"] - last_of(before)
+    if later in STILL and earlier not in STILL:
         return bool(since <= 0)
-    if {was, now} <= CHANGES and document["probability"] >= before["probability"]:
+    if {earlier, later} <= CHANGES and document["probability"] >= before["probability"]:
         return bool(since <= CHANGE_REST // MILLISECOND)
     return comes_back(before, document)
 

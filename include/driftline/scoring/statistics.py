@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import i0e, i1e
 
+from driftline.core.timespan import MILLISECOND
 from driftline.scoring.residuals import running_level, within_reach
 from driftline.scoring.settings import (
     CURRENT,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Moves = NDArray[np.intp]
 
-MILLISECOND = timedelta(milliseconds=1)
 MEANS = ("brief", "mean", "long")
 SIGNED = ("point", *MEANS)
 EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")

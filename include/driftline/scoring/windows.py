@@ -79,6 +79,11 @@ class Windows:
         return round(ALARM_AROUND / self.span)
 
     @property
+    def alarm_reach(self) -> int:
+        """Buckets before one that decide whether it is news."""
+        return self.day + self.around
+
+    @property
     def evidence(self) -> int:
         """Buckets before the first that is scored, so that its evidence is what a longer history would give."""
         level = (LEVEL_BLOCKS + 1) * self.block
@@ -91,5 +96,5 @@ class Windows:
 
     @property
     def lookback(self) -> int:
-        """The same with what decides whether the first is news."""
+        """The same with a rest to spare: of running sums that begin elsewhere the last digits differ."""
         return self.rest + self.evidence

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from driftline.core.timespan import MILLISECOND
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 CACHED = 100_000  # rows come in time order: a day's seconds are plenty
 MONTHS = dict(Jan=1, Feb=2, Mar=3, Apr=4, May=5, Jun=6, Jul=7, Aug=8, Sep=9, Oct=10, Nov=11, Dec=12)
 # what a date of Elasticsearch and of pandas can both hold

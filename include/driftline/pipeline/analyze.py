@@ -168,7 +168,9 @@ def train(analysis: Analysis, handle: Handle, *, out: str, progress: Progress | 
         DataError: No field is left, or too few documents to learn from.
     """
     table = read_staged(handle["uri"])
-    model_id = f"{analysis.analytics_id}-{parse_time(handle['read_at']):%Y%m%dt%H%M%S}"
+    read_at = parse_time(handle["read_at"])
+    # to the millisecond, as two analyses of few documents may be read within a second
+    model_id = f"{analysis.analytics_id}-{read_at:%Y%m%dt%H%M%S}{read_at.microsecond // 1000:03}"
     made = {"uri": out, "model_id": model_id, "version": handle["version"]}
     if analysis.supervised is None:
         return {**made, **_outliers(analysis, handle, table, out, model_id)}

@@ -36,4 +36,12 @@ def test_most_anomalies_are_found_and_few_alarms_are_false(minutes, models):
             assert abs(figures[f"late_{kind}"]) <= minutes, "what is over is over"
     for kind in ("spike_10", "constant", "flatline", "silence"):
         assert figures[f"recall_{kind}"] == 1.0
-    assert figures["delay_spike_10"] <= 1
+    assert (figures["by_second_spike_10"], figures["by_second_constant"]) == (1.0, 1.0)
+
+
+def test_at_a_minute_all_large_spikes_are_told_by_their_second_bucket():
+    figures = run(partitions=100, minutes=1, seed=11, models="weekly")
+    assert figures["recall"] >= 0.85
+    assert figures["precision"] >= 0.95
+    assert figures["false_alarms_a_week"] <= 0.025
+    assert (figures["by_second_spike_10"], figures["by_second_constant"]) == (1.0, 1.0)

@@ -49,7 +49,8 @@ def run(*, partitions: int, minutes: int, seed: int, models: str = "daily", prog
         `partitions`, `span_minutes`, `seed`, `threshold`, `recall`, `precision`, `f1`, `false_alarms`, `false_alarms_a_week` (a
         partition), `level_shifts_in_a_day` (the share reported by then),
         `further_alarms` (about level shifts, after the report), `seconds`, `scoring_us` (CPU microseconds
-        a bucket and series of the scoring steps alone), and for each kind `recall_…` and `delay_…` (median, in buckets); of
+        a bucket and series of the scoring steps alone), `by_second_…` (the share of 10x spikes told in their first or second
+        bucket, also in series that are constant otherwise), and for each kind `recall_…` and `delay_…` (median, in buckets); of
         `weekly` also `late_…`, how many minutes after the anomaly's end its event ends (median), but for lasting changes.
     """
     data = make(seed, partitions).binned(minutes)
@@ -76,6 +77,7 @@ def run(*, partitions: int, minutes: int, seed: int, models: str = "daily", prog
         "false_alarms": judged.false_alarms,
         "false_alarms_a_week": round(judged.false_alarms_a_week, 5),
         **_shifts(loud, data, first, DAY // minutes),
+        **_at_once(loud, data, first),
         "seconds": round(seconds, 1),
         "scoring_us": round(_cost(data, first, minutes), 2),
     }
@@ -83,6 +85,17 @@ def run(*, partitions: int, minutes: int, seed: int, models: str = "daily", prog
         figures[f"recall_{kind}"] = round(hit / known, 3)
         figures[f"delay_{kind}"] = delay
     return figures | _late(ends, data, minutes)
+
+
+def _at_once(loud: NDArray[np.float64], data: Injected, first: int) -> dict[str, float]:
+    """The share of 10x spikes that are told in their first or second bucket."""
+    out = {}
+    for kind in ("spike_10", "constant"):
+        rows = np.flatnonzero(np.asarray(data.kind) == kind)
+        begins = data.first[rows] - first
+        told = (loud[rows, begins] > 0) | (loud[rows, begins + 1] > 0)
+        out[f"by_second_{kind}"] = round(float(told.mean()), 3)
+    return out
 
 
 def _by_snapshots(data: Injected, minutes: int) -> tuple[NDArray[np.float64], list[tuple[int, int, int]]]:

@@ -65,15 +65,19 @@ GRADES = ("good", "fair", "poor")
 """How well a series can be predicted."""
 TINY = 1e-18  # least noise of what was always 0: its square is kept in four bytes
 OWN = 11  # numbers of a series besides its tails
-TAILED = OWN + len(EVIDENCE) * (len(BULK) + 4)
+TAIL = len(BULK) + 4
+TAILED = OWN + len(EVIDENCE[:-1]) * TAIL
 PEAKED = TAILED + RECUR_BLOCKS
 FORM = PEAKED + 2
 FORMED = PEAKED + 4
 HOURLY = FORMED + HOURS
-WIDTH = HOURLY + HOURS
+STILL = HOURLY + HOURS
+WIDTH = STILL + TAIL
 """Numbers of a series. New ones come last: snapshots that were made before have fewer."""
-NOT_MEASURED = np.concatenate([np.full(PEAKED, np.nan), [1.0, 0.0, 0.0, 0.0], np.ones(HOURS), np.zeros(HOURS)])
-"""What numbers say that were not measured: no peaks, nothing of near values, plain forms, and hours that are alike."""
+NOT_MEASURED = np.concatenate(
+    [np.full(PEAKED, np.nan), [1.0, 0.0, 0.0, 0.0], np.ones(HOURS), np.zeros(HOURS), np.full(TAIL, np.nan)]
+)
+"""What numbers say that were not measured: no peaks, nothing of near values, plain forms, hours alike, nothing of pairs."""
 
 
 @dataclass
@@ -156,20 +160,24 @@ class Calibration:
     def numbers(self) -> Matrix:
         """(N, K) all of it as numbers."""
         own = [self.scale, self.floor, self.law, self.whole, self.equal, self.nothing, self.seen, self.bursts, self.wander]
-        tails = (self.tails[name].numbers() for name in EVIDENCE)
-        return np.column_stack([*own, *tails, self.peaks, self.near, self.size, self.form, self.shift, self.by_hour, self.still])
+        *tails, pair = [self.tails[name].numbers() for name in EVIDENCE]
+        own += [*tails, self.peaks, self.near, self.size]
+        return np.column_stack([*own, self.form, self.shift, self.by_hour, self.still, pair])
 
     @classmethod
     def from_numbers(cls, numbers: Matrix) -> Calibration:
         """The same again."""
-        own, tailed, peaks, formed, *hourly = np.split(complete(numbers), (OWN, TAILED, PEAKED, FORMED, HOURLY), axis=1)
+        parts = np.split(complete(numbers), (OWN, TAILED, PEAKED, FORMED, HOURLY, STILL), axis=1)
+        own, tailed, peaks, formed, by_hour, still, pair = parts
         scale, floor, law_a, law_b, whole, equal, nothing, low, high, bursts, wander = own.T
         law, seen = np.column_stack([law_a, law_b]), np.column_stack([low, high])
-        by_evidence = zip(EVIDENCE, np.split(tailed, len(EVIDENCE), axis=1), strict=True)
+        by_evidence = zip(EVIDENCE, [*np.split(tailed, len(EVIDENCE) - 1, axis=1), pair], strict=True)
         tails = {name: Tail.from_numbers(part) for name, part in by_evidence}
         near, size, codes, shift = formed.T
         form = codes.astype(np.int8)
-        return cls(scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, *hourly)
+        return cls(
+            scale, floor, law, whole, equal, nothing, seen, bursts, wander, tails, peaks, near, size, form, shift, by_hour, still
+        )
 
 
 @dataclass
@@ -375,9 +383,9 @@ def pooled(own: Matrix, others: Matrix) -> Matrix:
     if not len(others):
         return own
     wider = own.copy()
-    for column in range(OWN, TAILED):
+    for column in (*range(OWN, TAILED), *range(STILL, WIDTH)):
         _widen(wider[:, column], others[:, column])
-    for last in range(OWN + len(BULK), TAILED, len(BULK) + 4):
+    for last in (*range(OWN + len(BULK), TAILED, TAIL), STILL + len(BULK)):
         # a tail of few values begins early: where the others' begins farther out, it is as rare there as they say
         farther = wider[:, last] > own[:, last]
         wider[farther, last + 1] = np.median(others[:, last + 1])

@@ -283,13 +283,13 @@ def _weighed(
 
 
 def combine(evidence: dict[str, Matrix], z: Matrix, new: Flags) -> Matrix:
-    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one of ALONE says, which has its cost.
+    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one alone says, which has its cost.
 
-    A shape is one of these where it is `new` to the model as well (`unforeseen`).
+    Alone stand what is NOW, those of ALONE, and a shape that is `new` to the model as well (`unforeseen`).
     """
     now = np.maximum.reduce([evidence[name] for name in NOW])
     joint = np.sum([np.minimum(part, EVIDENCE_MOST) for part in (now, evidence["mean"], evidence["shape"])], axis=0) * JOINT_SHARE
-    for part in (np.where(new, evidence["shape"], 0.0), *(evidence[name] for name in ALONE)):
+    for part in (now, np.where(new, evidence["shape"], 0.0), *(evidence[name] for name in ALONE)):
         joint = np.maximum(joint, np.minimum(part, EVIDENCE_MOST) - ALONE_COST)
     return np.where(np.isnan(z), 0.0, joint)
 

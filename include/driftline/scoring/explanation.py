@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MEANS = {
     "point": "the bucket alone, against its expectation",
+    "pair": "the mean of this bucket and the one before",
     "brief": "the mean of the last minutes",
     "mean": "the mean of the last hour",
     "long": "the mean of the last hours",

@@ -157,13 +157,16 @@ TAIL_WIDTH_LEAST = 0.2
 TAIL_COUNTS = 24
 
 # Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.
-NOW = ("point", "brief", "long")
+NOW = ("point", "pair", "brief", "long")
 JOINT = ("point", "mean", "shape")
 ALONE = ("variance", "flatline")
 JOINT_SHARE = 0.5
 EVIDENCE_MOST = 300.0
 # What stands still, swings or stays away is looked at beside the three: other looks, other chances of a false alarm. So is
-# a shape without precedent: a day's peak that does not come lies where a night would, and no mean of residuals is far out.
+# a shape without precedent: a day's peak that does not come lies where a night would, and no mean of residuals is far out. So is
+# what is now: at a minute, when something begins, an hour's mean and two hours' shape say nothing yet, and half of what a bucket
+# says, or two of them together, was not enough. Up to 7 of 20 spikes of ten times were told in their third minute; now all 100
+# of five seeds are by the second, and 12 instead of 7 of 1 600 weeks have a false alarm.
 ALONE_COST = 1.0
 # Runs are looked for in every bucket, and neighbours are more alike than their law has it: at night, in fleets, in feeds.
 # What is stuck is worth a look, not more; what is gone may be critical.

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     Moves = NDArray[np.intp]
 
 MEANS = ("brief", "mean", "long")
-SIGNED = ("point", *MEANS)
-EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline")
+SIGNED = ("point", *MEANS, "pair")
+EVIDENCE = ("point", "brief", "mean", "long", "shape", "variance", "flatline", "pair")
 """What is judged by its own past: |z|; |mean of z| over some minutes, an hour, and three; how unlike it is to all days before;
-how much it swings, or how little."""
+how much it swings, or how little; and |mean of z| of two buckets. Calibrations keep the last one's tail last: it is newer."""
 
 
 class Settled(NamedTuple):
@@ -125,6 +125,7 @@ def statistics(
         "shape": shape,
         "variance": np.log(swing + SWING_LEAST),
         "flatline": -np.log(swing + apart + SWING_LEAST),
+        "pair": recent_mean(z, windows.pair) if windows.pair else np.full(z.shape, np.nan),
         "shape_now": unlike,
         "variance_now": change / np.maximum(swing, 1e-9),
         "flatline_now": newest / (swing + apart + SWING_LEAST),
@@ -143,6 +144,7 @@ def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]
     """
     there, lately = np.abs(z) >= CURRENT, np.nan_to_num(np.abs(found["brief"]))
     out = {"variance": there & (found["variance_now"] >= CURRENT_SWING), "flatline": found["flatline_now"] <= CURRENT_FLAT}
+    out["pair"] = there & (found["pair"] * z > 0) & (np.abs(z) >= CURRENT_MEAN * np.nan_to_num(np.abs(found["pair"])))
     there &= lately >= CURRENT_BRIEF
     size = np.minimum(np.nan_to_num(np.abs(z)), lately)
     out["shape"] = there & ((found["shape_now"] >= CURRENT_SHAPE) | (size >= np.nan_to_num(found["shape"])))

@@ -11,6 +11,7 @@ from scipy.stats import norm, poisson
 from driftline.scoring.calibration import (
     HOURLY,
     PEAKED,
+    STILL,
     TAILED,
     WIDTH,
     Calibration,
@@ -342,6 +343,38 @@ def test_a_count_is_no_more_surprising_than_its_own_law():
     assert (found.evidence["point"][:, 15 * DAY] <= -np.log10(2 * poisson.sf(2, 0.25)) + 0.7).all()
     assert usual.numbers().shape == (4, WIDTH)
     np.testing.assert_array_equal(Calibration.from_numbers(usual.numbers()).numbers(), usual.numbers())
+
+
+def minutes(rate, series=12, days=21):
+    """Counts (N, T) of a minute with a daily curve, their expectation in square roots, and where the training ends."""
+    rng = np.random.default_rng(3)
+    curve = rate * (1 + 0.6 * np.sin(2 * np.pi * np.arange(days * 1440) / 1440))
+    counts = rng.poisson(curve * rng.gamma(30, 1 / 30, (series, len(curve)))).astype(float)
+    roots = np.sqrt(counts).reshape(-1, 1440 // 20, 20).reshape(series, days, -1, 20).mean(axis=(1, 3))
+    return counts, np.tile(np.repeat(roots, 20, axis=1), (1, days)), 14 * 1440
+
+
+def test_at_a_minute_two_buckets_in_a_row_are_enough_and_chance_is_not():
+    counts, mean, past = minutes(8.0)
+    windows, flags = Windows.of(timedelta(minutes=1)), np.full(len(counts), True)
+    at = past + 2000 + 300 * np.arange(len(counts))
+    spiked = counts.copy()
+    for row, first in enumerate(at):
+        spiked[row, first : first + 2] = np.ceil(10 * mean[row, first] ** 2)
+    usual = calibrate(counts[:, :past], np.sqrt(counts[:, :past]), mean[:, :past], flags, windows).usual
+    quiet = detect(counts, np.sqrt(counts), mean, flags, usual, windows)
+    assert (quiet.surprise[:, past:] < EDGES[1]).all()
+    assert (np.fmax.reduce(quiet.evidence["pair"][:, past:], axis=1) > 2.0).all(), "chance is rare, and seen"
+    found = detect(spiked, np.sqrt(spiked), mean, flags, usual, windows)
+    rows = np.arange(len(counts))
+    assert (found.surprise[rows, at + 1] >= EDGES[1]).all()
+    assert (found.evidence["pair"][rows, at + 1] > found.evidence["point"][rows, at + 1]).all()
+    assert (found.evidence["pair"][rows, at + 3] < 1).all(), "over is over"
+    before = detect(spiked, np.sqrt(spiked), mean, flags, Calibration.from_numbers(usual.numbers()[:, :STILL]), windows)
+    assert not before.evidence["pair"].any(), "a snapshot that knows nothing of pairs judges none"
+    np.testing.assert_array_equal(before.evidence["brief"], found.evidence["brief"])
+    assert (before.surprise[rows, at + 1] < EDGES[1]).any(), "it takes two"
+    assert not scored(*traffic(15))[0].evidence["pair"].any(), "where a bucket is five minutes, it is told alone"
 
 
 def test_bursts_are_kept_apart_until_they_are_usual():

@@ -55,7 +55,8 @@ def test_a_flatline_is_over_when_neighbours_differ_again(minutes):
 def test_a_shape_speaks_while_it_is_unlike_now_or_the_bucket_is_as_far_from_the_model():
     z, part = np.array([[1.2, 1.2, 5.0, 0.5, np.nan]]), np.array([[0.5, 0.01, 0.01, 9.0, 9.0]])
     nothing = np.zeros_like(z)
-    found = {"brief": z, "mean": z, "long": nothing, "shape": np.full_like(z, 4.0), "shape_now": part, "variance_now": part}
+    found = {"brief": z, "pair": z, "mean": z, "long": nothing, "shape": np.full_like(z, 4.0)}
+    found |= {"shape_now": part, "variance_now": part}
     found["flatline_now"] = np.array([[0.0, 1.0, 2.9, 3.1, np.nan]])
     speaks = speaking(z, found)
     np.testing.assert_array_equal(speaks["shape"], [[True, False, True, False, False]])
@@ -65,3 +66,5 @@ def test_a_shape_speaks_while_it_is_unlike_now_or_the_bucket_is_as_far_from_the_
     np.testing.assert_array_equal(speaks["flatline"], [[True, True, True, False, False]])
     found["brief"] = np.array([[0.3, 0.3, 0.3, 0.5, np.nan]])
     assert not speaking(z, found)["shape"].any(), "one of five minutes deviates by chance"
+    found["pair"] = np.array([[1.9, -1.2, 9.0, 0.5, np.nan]])
+    np.testing.assert_array_equal(speaking(z, found)["pair"], [[True, False, False, False, False]])

@@ -41,7 +41,7 @@ def list_(
     return None
 
 
-@app.command(epilog="Example: driftline models describe webapp-classification-20260301t030000")
+@app.command(epilog="Example: driftline models describe webapp-classification-20260301t030000250")
 def describe(model: Model, json: Json = False) -> None:
     """Show one: what it learned from, how, and how good it is."""
     from driftline.elastic import trained
@@ -62,7 +62,7 @@ def describe(model: Model, json: Json = False) -> None:
     return None
 
 
-@app.command(epilog="Example: driftline models export webapp-classification-20260301t030000 model.json.gz")
+@app.command(epilog="Example: driftline models export webapp-classification-20260301t030000250 model.json.gz")
 def export(model: Model, file: Annotated[Path, typer.Argument(help="The file to write.")], json: Json = False) -> None:
     """Write a model to a file: packed JSON, which holds numbers and names and no code."""
     from driftline.core.errors import DataError
@@ -97,7 +97,7 @@ def import_(
     return emit(found) if json else say(f"Kept: {safe(found['model_id'])}.")
 
 
-@app.command(epilog="Example: driftline models promote webapp-classification-20260301t030000")
+@app.command(epilog="Example: driftline models promote webapp-classification-20260301t030000250")
 def promote(model: Model, json: Json = False) -> None:
     """Put a model in force; also the way back to an older one."""
     from driftline.elastic.client import connect
@@ -107,7 +107,7 @@ def promote(model: Model, json: Json = False) -> None:
     return emit(found) if json else say(f"{safe(model)} is in force.")
 
 
-@app.command(epilog="Example: driftline models infer webapp-classification-20260301t030000 documents.ndjson --explain")
+@app.command(epilog="Example: driftline models infer webapp-classification-20260301t030000250 documents.ndjson --explain")
 def infer(
     model: Model,
     file: Annotated[Path, typer.Argument(help="Documents, one JSON object a line.")],
@@ -125,7 +125,7 @@ def infer(
     emit(apply(connect(), model, documents, explained=explain))
 
 
-@app.command(epilog="Example: driftline models delete webapp-classification-20260301t030000")
+@app.command(epilog="Example: driftline models delete webapp-classification-20260301t030000250")
 def delete(model: Model, json: Json = False) -> None:
     """Delete a model that is not in force."""
     from driftline.elastic.client import connect

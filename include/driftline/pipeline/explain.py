@@ -34,6 +34,7 @@ from driftline.scoring.kinds import KINDS
 from driftline.scoring.renormalisation import first_score
 from driftline.scoring.score import severity, to_score
 from driftline.scoring.settings import ALARM_SCORE, CHANGE_REST, CHANGES, EVENT_LONGEST, MIN_RECORD_SCORE
+from driftline.scoring.windows import Windows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -290,7 +291,7 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
     segment = {**looked.window.as_dict(), **{name: manifest[name] for name in ("training_start", "training_end")}}
     new = looked.frame.keys[row] in looked.young
     scored = score_segment(looked.job, looked.frame.take([row]), trained, segment, new=new)
-    found, z = scored.found, float(scored.found.z[0, -1])
+    found, z, windows = scored.found, float(scored.found.z[0, -1]), Windows.of(looked.job.bucket_span)
     lower, typical, upper = (_number(bound[0, -1]) for bound in scored.bounds)
     return {
         "actual": _number(scored.values[0, -1]),
@@ -298,7 +299,9 @@ def _judged(looked: _Looked, row: int, trained: Trained) -> dict[str, Any]:
         "deviations": _number(z),
         "kind": KINDS[int(scored.kind[0, -1])],
         "evidence": {
-            name: {"surprise": _number(part[0, -1]), "means": MEANS.get(name, name)} for name, part in found.evidence.items()
+            name: {"surprise": _number(found.evidence[name][0, -1]), "means": told}
+            for name, told in MEANS.items()
+            if name in found.evidence and getattr(windows, name, True)  # none of a mean that buckets so long do not have
         },
         "surprise": _number(found.surprise[0, -1]),
         "score": float(scored.scores[0, -1]),

@@ -452,11 +452,12 @@ def rare_bursts(space: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], windows: W
 def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
     """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual.
 
-    They come on the day on which they begin, after half a day without: one that lasts over midnight came once.
+    They come on the day on which they begin, after half a day without: one that lasts over midnight came once. What comes several
+    times a day begins once, but goes on for days: it came on all of them but one.
     """
     begins, whole = mask.copy(), known.shape[1] // day * day
     begins[:, 1:] &= running(mask.astype(np.float64), max(1, day // 2))[:, :-1] < 0.5
-    came, seen = _days(begins, day), _days(known[:, :whole], day)
+    came, seen = np.maximum(_days(begins, day), _days(mask, day) - 1), _days(known[:, :whole], day)
     return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen))[:, None], dtype=bool)
 
 

@@ -283,15 +283,21 @@ def _weighed(
 
 
 def combine(evidence: dict[str, Matrix], z: Matrix, new: Flags) -> Matrix:
-    """One surprise (N, T) of all evidence but runs: the joint one of JOINT, or what one alone says, which has its cost.
+    """One surprise (N, T) of all evidence but runs: of three sides together, or of what stands alone, which has its cost.
 
     Alone stand what is NOW, those of ALONE, and a shape that is `new` to the model as well (`unforeseen`).
     """
-    now = np.maximum.reduce([evidence[name] for name in NOW])
-    joint = np.sum([np.minimum(part, EVIDENCE_MOST) for part in (now, evidence["mean"], evidence["shape"])], axis=0) * JOINT_SHARE
+    now, joint = from_three_sides(evidence)
     for part in (now, np.where(new, evidence["shape"], 0.0), *(evidence[name] for name in ALONE)):
         joint = np.maximum(joint, np.minimum(part, EVIDENCE_MOST) - ALONE_COST)
     return np.where(np.isnan(z), 0.0, joint)
+
+
+def from_three_sides(evidence: dict[str, Matrix]) -> tuple[Matrix, Matrix]:
+    """(N, T) the most that one of NOW says, and what that, the mean and the shape come to together."""
+    now = np.maximum.reduce([evidence[name] for name in NOW])
+    three = (np.minimum(part, EVIDENCE_MOST) for part in (now, evidence["mean"], evidence["shape"]))
+    return now, np.sum(list(three), axis=0) * JOINT_SHARE
 
 
 def _running(evidence: dict[str, Matrix], z: Matrix) -> Matrix:

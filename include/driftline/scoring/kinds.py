@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.scoring.settings import CERTAIN_SILENCE, JOINT, JOINT_SHARE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
+from driftline.scoring.detector import from_three_sides
+from driftline.scoring.settings import CERTAIN_SILENCE, RAMP_RATIO, SHIFT_BUCKETS, SHIFT_LEAST
 from driftline.scoring.statistics import running
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def kinds(found: Detected, space: NDArray[np.float64], calibration: Calibration,
     A value far from its expectation is a spike or a drop; once residuals have lain on one side for a block it is a level shift,
     or a ramp if they grow; unlike the same time on other days, but nothing that was never seen, it is contextual.
     """
-    z = np.nan_to_num(found.z)
+    z, (now, together) = np.nan_to_num(found.z), from_three_sides(found.evidence)
     out = np.where(z >= 0, CODES["spike"], CODES["drop"]).astype(np.int8)
     low, high = calibration.seen[:, :1], calibration.seen[:, 1:]
-    shape = found.evidence["shape"] > np.maximum(found.evidence["point"], found.evidence["mean"])
+    shape = found.evidence["shape"] > np.maximum(now, found.evidence["mean"])
     out[shape & (space >= low) & (space <= high)] = CODES["contextual"]
     half = max(SHIFT_BUCKETS, windows.block // 2)
     newer, older = _one_sided(z, half), np.zeros_like(z)
@@ -41,7 +42,7 @@ def kinds(found: Detected, space: NDArray[np.float64], calibration: Calibration,
     shifted = (np.abs(older) >= SHIFT_LEAST) & (np.sign(older) == np.sign(newer)) & (np.abs(newer) >= SHIFT_LEAST)
     out[shifted] = CODES["level_shift"]
     out[shifted & (np.abs(newer) >= RAMP_RATIO * np.abs(older))] = CODES["ramp"]
-    joint = np.sum([found.evidence[name] for name in JOINT], axis=0) * JOINT_SHARE
+    joint = np.maximum(now, together)
     for name, kind in _ALONE.items():
         part = found.evidence.get(name)
         if part is not None:

@@ -113,6 +113,7 @@ MEAN_CLIP = 30.0
 # What is over is over, though statistics of hours remember it. A mean speaks while the bucket itself deviates by so many units of
 # noise, and by so much of what the mean says: with a half, an hour of 2.9 two hours after a spike was another of it; with .7, a
 # shift was told twice. So do, at a minute, the last five of them (`brief`), by CURRENT_BRIEF: one in three deviates by chance.
+# (But for a mean of two: when it begins, five know little.)
 # Of a shape or a swing, what is newest has at least such a part in its mean square: the hours after a spike are like others, and
 # its beginning and end are two changes. (Or the bucket is as far from the model as the shape is from all days: it may be like one
 # of them by chance.) What is found is the same without, but for two of 2 400 anomalies at four seeds and three spans; but at a
@@ -158,15 +159,14 @@ TAIL_COUNTS = 24
 
 # Point, mean and shape see one event from three sides: half the sum of their surprises is what they come to together.
 NOW = ("point", "pair", "brief", "long")
-JOINT = ("point", "mean", "shape")
 ALONE = ("variance", "flatline")
 JOINT_SHARE = 0.5
 EVIDENCE_MOST = 300.0
 # What stands still, swings or stays away is looked at beside the three: other looks, other chances of a false alarm. So is
 # a shape without precedent: a day's peak that does not come lies where a night would, and no mean of residuals is far out. So is
-# what is now: at a minute, when something begins, an hour's mean and two hours' shape say nothing yet, and half of what a bucket
-# says, or two of them together, was not enough. Up to 7 of 20 spikes of ten times were told in their third minute; now all 100
-# of five seeds are by the second, and 12 instead of 7 of 1 600 weeks have a false alarm.
+# what is now, at all spans: at a minute, when something begins, an hour's mean and two hours' shape say nothing yet, and half of
+# what a bucket says, or two of them together, was not enough. Up to 7 of 20 spikes of ten times were told in their third minute;
+# now all 100 of five seeds are by the second, and 12 instead of 7 of 1 600 weeks have a false alarm.
 ALONE_COST = 1.0
 # Runs are looked for in every bucket, and neighbours are more alike than their law has it: at night, in fleets, in feeds.
 # What is stuck is worth a look, not more; what is gone may be critical.

@@ -140,7 +140,8 @@ def magnitude(name: str, statistic: Matrix) -> Matrix:
 def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]]:
     """Where evidence of several buckets speaks. Over is over.
 
-    That is while the bucket, and the last minutes, deviate the same way; of a flatline while the newest changes are as little.
+    That is while the bucket, and (but for a pair) the last minutes, deviate the same way; of a flatline while the newest changes
+    are as little.
     """
     there, lately = np.abs(z) >= CURRENT, np.nan_to_num(np.abs(found["brief"]))
     out = {"variance": there & (found["variance_now"] >= CURRENT_SWING), "flatline": found["flatline_now"] <= CURRENT_FLAT}

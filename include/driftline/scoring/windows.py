@@ -36,7 +36,7 @@ class Windows:
         day: A day; 1 for spans of a day and more.
         long: Of a mean for what is slight; 0 where it is not longer than twice the other.
         brief: Of the mean that counts as a point.
-        pair: Of a shorter one: two; 0 where that is none.
+        pair: Of a mean of two buckets; 0 where `brief` is no longer than that.
         mean: Of the mean over recent buckets.
         shape: Of the stretch that is compared with earlier days.
         swing: Of the variance of changes.
@@ -58,11 +58,12 @@ class Windows:
     @classmethod
     def of(cls, span: timedelta) -> Windows:
         """The lengths for a bucket span."""
+        brief = max(1, round(BRIEF_TIME / span))
         return cls(
             span=span,
             day=max(1, round(DAY / span)),
             long=round(LONG_TIME / span) if LONG_TIME / span > 2 * MEAN_BUCKETS else 0,
-            brief=(brief := max(1, round(BRIEF_TIME / span))),
+            brief=brief,
             pair=2 if brief > 2 else 0,
             mean=max(MEAN_BUCKETS, round(MEAN_TIME / span)),
             shape=max(SHAPE_BUCKETS, round(SHAPE_TIME / span)),

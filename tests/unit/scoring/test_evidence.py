@@ -395,6 +395,9 @@ def test_bursts_are_kept_apart_until_they_are_usual():
     assert rare(mask, known, DAY)[0].sum() == 6, "what lasts over midnight came once"
     mask[0], mask[0, 500] = False, True
     assert rare(mask, known, DAY)[0].sum() == 1
+    for hours in (4, 6, 12):
+        mask[0] = np.arange(mask.shape[1]) % (hours * DAY // 24) == 3
+        assert not rare(mask, known, DAY)[0].any(), "what comes several times a day came on all days"
 
 
 def test_young_series_take_the_wider_bounds():
@@ -505,3 +508,22 @@ def test_one_absurd_value_does_not_hide_what_comes_after():
     for name in ("point", "mean", "shape", "variance"):
         np.testing.assert_allclose(again.evidence[name][:, later], found[name][:, later], atol=1e-4)
     assert (to_score(again.surprise[:, 14 * DAY + 9], QUARTER) > 90).all()
+
+
+@pytest.mark.parametrize("span", [5, 60])
+def test_a_bucket_far_out_in_noise_that_follows_itself_is_no_swing(span):
+    windows, rng = Windows.of(timedelta(minutes=span)), np.random.default_rng(4)
+    day, series = windows.day, 30
+    z = np.zeros((series, 12 * day))
+    for place in range(1, z.shape[1]):
+        z[:, place] = 0.95 * z[:, place - 1] + rng.normal(0, np.sqrt(1 - 0.95**2), series)
+    values, past = 50 + z, 10 * day
+    mean, flags = np.full_like(values, 50.0), np.full(series, False)
+    at = past + 9 * day // 24 + np.arange(series)
+    values[np.arange(series), at] += 7
+    usual = calibrate(values[:, :past], values[:, :past], mean[:, :past], flags, windows).usual
+    found = detect(values, values, mean, flags, usual, windows)
+    named = kinds(found, values, usual, windows)[np.arange(series), at]
+    loud = found.surprise[np.arange(series), at] >= EDGES[1]
+    assert loud.mean() > 0.5
+    assert {KINDS[code] for code in named[loud]} <= {"spike", "ramp", "level_shift"}

@@ -38,7 +38,7 @@ HOSTILE = "c*[x] \"'<b>\x1b[31m\n{}"
 # (host, when, how many more than usual)
 PLANTED = {
     ("a", FIRST): 300, ("a", AGAIN): 300, ("a", SOON): 300, ("a", LARGER): 900, ("b", AGAIN): 150,
-    (HOSTILE, FIRST): 44, (HOSTILE, FIRST + 3 * DAY): 40,
+    (HOSTILE, FIRST): 44, (HOSTILE, FIRST + 3 * DAY): 36,
 }  # fmt: skip
 HOSTS, USERS = {"a": 30, "b": 12, HOSTILE: 30}, 60
 

@@ -273,18 +273,27 @@ def test_the_results_can_be_seen_and_looked_into(page: Page, classified: Analysi
     page.locator("#why .bar-of").first.wait_for()
 
 
-def test_numbers_and_outliers_have_charts_of_their_own(
-    editor: Page, client: Elasticsearch, module_prefix: str, index: str
-) -> None:
+@pytest.fixture
+def of_numbers_and_outliers(client: Elasticsearch, module_prefix: str, index: str) -> Iterator[None]:
+    """An analysis of each; DAGs of those left behind would be in every bundle."""
     some = {"range": {"bytes": {"lt": 2000}}}
     numbers = {"regression": {"dependent_variable": "seconds", **QUICK}}
-    for name, kind in (("reg", numbers), ("out", {"outlier_detection": {"method": "distance_knn"}})):
+    kinds = {"reg": numbers, "out": {"outlier_detection": {"method": "distance_knn"}}}
+    for name, kind in kinds.items():
         analysis = made(f"{module_prefix}{name}", index, kind, source={"index": index, "query": some})
         save_analysis(client, analysis)
         analyze.run(client, analysis)
+    yield
+    for name in kinds:
+        delete_analysis(client, f"{module_prefix}{name}")
+
+
+@pytest.mark.usefixtures("of_numbers_and_outliers")
+def test_numbers_and_outliers_have_charts_of_their_own(editor: Page, module_prefix: str) -> None:
     editor.goto(f"/driftline/analytics/{module_prefix}reg")
     editor.locator("#residuals .points path").first.wait_for(state="attached")
     assert "R²" in editor.locator("#good").inner_text()
+    editor.locator("#rows tbody tr td:nth-child(3)").first.wait_for()
     off = editor.locator("#rows tbody tr td:nth-child(3)").all_inner_texts()
     assert abs(float(off[0])) == max(abs(float(each)) for each in off)
     editor.locator("#rows tbody button").first.click()
@@ -296,8 +305,6 @@ def test_numbers_and_outliers_have_charts_of_their_own(
     editor.get_by_role("checkbox", name="tag").uncheck()
     editor.locator("#rows tbody tr").first.wait_for()
     accessible(editor)
-    for name in ("reg", "out"):
-        delete_analysis(client, f"{module_prefix}{name}")
 
 
 def test_the_list_and_the_models_tell_how_good_they_are(page: Page, classified: Analysis) -> None:

@@ -166,7 +166,7 @@ EVIDENCE_MOST = 300.0
 # a shape without precedent: a day's peak that does not come lies where a night would, and no mean of residuals is far out. So is
 # what is now, at all spans: at a minute, when something begins, an hour's mean and two hours' shape say nothing yet, and half of
 # what a bucket says, or two of them together, was not enough. Up to 7 of 20 spikes of ten times were told in their third minute;
-# now all 100 of five seeds are by the second, and 12 instead of 7 of 1 600 weeks have a false alarm.
+# now all 100 of five seeds are by the second, and of 1 600 weeks 11 have a false alarm instead of 7.
 ALONE_COST = 1.0
 # Runs are looked for in every bucket, and neighbours are more alike than their law has it: at night, in fleets, in feeds.
 # What is stuck is worth a look, not more; what is gone may be critical.

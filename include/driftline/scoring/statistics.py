@@ -121,11 +121,11 @@ def statistics(
         "point": z,
         "brief": recent_mean(z, windows.brief),
         "mean": recent_mean(z, windows.mean),
-        "long": recent_mean(z, windows.long) if windows.long else np.full(z.shape, np.nan),
+        "long": recent_mean(z, windows.long),
         "shape": shape,
         "variance": np.log(swing + SWING_LEAST),
         "flatline": -np.log(swing + apart + SWING_LEAST),
-        "pair": recent_mean(z, windows.pair) if windows.pair else np.full(z.shape, np.nan),
+        "pair": recent_mean(z, windows.pair),
         "shape_now": unlike,
         "variance_now": change / np.maximum(swing, 1e-9),
         "flatline_now": newest / (swing + apart + SWING_LEAST),
@@ -145,17 +145,24 @@ def speaking(z: Matrix, found: dict[str, Matrix]) -> dict[str, NDArray[np.bool_]
     """
     there, lately = np.abs(z) >= CURRENT, np.nan_to_num(np.abs(found["brief"]))
     out = {"variance": there & (found["variance_now"] >= CURRENT_SWING), "flatline": found["flatline_now"] <= CURRENT_FLAT}
-    out["pair"] = there & (found["pair"] * z > 0) & (np.abs(z) >= CURRENT_MEAN * np.nan_to_num(np.abs(found["pair"])))
+    out["pair"] = there & _same_way(found["pair"], z, np.abs(z))
     there &= lately >= CURRENT_BRIEF
     size = np.minimum(np.nan_to_num(np.abs(z)), lately)
     out["shape"] = there & ((found["shape_now"] >= CURRENT_SHAPE) | (size >= np.nan_to_num(found["shape"])))
     for name in MEANS:
-        out[name] = there & (found[name] * z > 0) & (size >= CURRENT_MEAN * np.nan_to_num(np.abs(found[name])))
+        out[name] = there & _same_way(found[name], z, size)
     return out
 
 
+def _same_way(mean: Matrix, z: Matrix, size: Matrix) -> NDArray[np.bool_]:
+    """(N, T) where a mean and the bucket deviate the same way, and what is now by so much of it."""
+    return np.asarray((mean * z > 0) & (size >= CURRENT_MEAN * np.nan_to_num(np.abs(mean))))
+
+
 def recent_mean(z: Matrix, width: int) -> Matrix:
-    """(N, T) mean of the last `width` residuals, each clipped; missing ones count as none."""
+    """(N, T) mean of the last `width` residuals, each clipped; missing ones count as none. NaN where the width is 0."""
+    if not width:
+        return np.full(z.shape, np.nan)
     total = running(np.clip(np.nan_to_num(z, nan=0.0), -MEAN_CLIP, MEAN_CLIP), width)
     return np.where(np.isnan(z), np.nan, total / width)
 

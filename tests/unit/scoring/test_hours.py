@@ -181,6 +181,7 @@ def test_snapshots_from_before_have_the_same_noise_at_all_hours():
     before = Calibration.from_numbers(usual.numbers()[:, :FORMED])
     assert (before.by_hour == 1).all()
     np.testing.assert_array_equal(before.numbers()[:, :STILL], usual.numbers()[:, :STILL])
+    assert np.isnan(before.numbers()[:, STILL:]).all(), "of pairs nothing is known"
     short = usual.numbers().astype(SHORT)
     for text in (squeezed(short), pack(short, SHORT)):
         np.testing.assert_array_equal(unsqueezed(text, 1), short)

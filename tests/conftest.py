@@ -6,6 +6,7 @@ DRIFTLINE_TEST_CLUSTER=http://127.0.0.1:9200 saves the node's start by using one
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -23,7 +24,7 @@ from driftline.elastic import node
 from driftline.elastic.node.places import default_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from elasticsearch import Elasticsearch
     from playwright.sync_api import Browser
@@ -67,6 +68,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the long files (see `TWO` in the Makefile)."""
     order = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test of a page that fails tells what stood on it: a screenshot stays behind on the machine."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for name, tab in getattr(item, "funcargs", {}).items():
+            if type(tab).__name__ == "Page" and not tab.is_closed():
+                with contextlib.suppress(Exception):  # whatever else is wrong with it: the test's own failure is what counts
+                    report.sections.append((f"{name}: {tab.url}", tab.locator("body").inner_text(timeout=1000)))
+    return report
 
 
 def pytest_unconfigure() -> None:

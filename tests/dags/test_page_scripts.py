@@ -379,7 +379,7 @@ def test_a_run_that_is_gone_or_not_for_you_is_asked_for_once(opened: Callable[..
     place.get_by_text(told).wait_for()
     script.tab.clock.run_for(60_000)
     assert len(script.of("runs/train/r1")) == 1
-    assert "followed no longer" in place.inner_text()
+    assert "not asked for again" in place.inner_text()
 
 
 def test_a_run_is_asked_for_more_and_more_seldom_while_the_server_fails(opened: Callable[..., Script]) -> None:
@@ -396,6 +396,61 @@ def test_a_run_is_asked_for_more_and_more_seldom_while_the_server_fails(opened: 
     script.tab.clock.run_for(3100)
     script.tab.get_by_text("train is done").wait_for()
     assert len(script.of("runs/train/r1")) == 6
+
+
+ANALYSIS_PAGE = {
+    "template": "analysis.html",
+    "analysis": {"analytics_id": "tags", "description": "", "source": {"index": ["logs"]}, "dest": {"index": "out"}},
+    "kind": "classification",
+    "state": {"id": "tags", "type": "classification", "label": "tag", "infers": False, "may_edit": False},
+}
+FEW = {"value": 0.9, "ci": None}
+CLASS = {
+    "actual_class": "a",
+    "actual_class_doc_count": 9,
+    "predicted_classes": [{"predicted_class": "a", "count": 9}],
+    "other_predicted_class_doc_count": 0,
+}
+EVALUATION = {
+    "documents": 9, "accuracy": FEW, "log_loss": 0.1, "auc_roc": {**FEW, "classes": []},
+    "recall": {"classes": [], "avg_recall": 0.9}, "precision": {"classes": [], "avg_precision": 0.9},
+    "multiclass_confusion_matrix": {"confusion_matrix": [CLASS], "other_actual_class_count": 0},
+}  # fmt: skip
+
+
+def test_results_of_an_analysis_come_though_the_cluster_was_not_ready_when_they_were_asked_for(
+    opened: Callable[..., Script],
+) -> None:
+    down = (503, {"message": "Elasticsearch is not ready."})
+    ended = {
+        "state": "stopped",
+        "dag": {},
+        "run": None,
+        "model_id": "m",
+        "last": {"@timestamp": "2026-03-24T00:00:00Z", "verdict": "pass"},
+    }
+    found = {
+        "evaluation": EVALUATION,
+        "fields": {},
+        "total_feature_importance": [],
+        "promotion": None,
+        "model_id": "m",
+        "trees": 5,
+        "created": "2026-03-24T00:00:00Z",
+        "in_force": True,
+    }
+    told = {"stats": [down, ended], "evaluation": [down, found]}
+
+    def answer(asked: Asked) -> Any:
+        kind = asked.path.rpartition("/")[2]
+        given = told.get(kind, [{"total": 0, "rows": []}])
+        return given.pop(0) if len(given) > 1 else given[0]
+
+    script = opened(answer, **ANALYSIS_PAGE)
+    script.tab.get_by_text("Elasticsearch is not ready.").wait_for()
+    script.tab.locator("#matrix button").first.wait_for()
+    assert script.tab.get_by_text("Elasticsearch is not ready.").count() == 0
+    assert [len(script.of(path)) for path in ("stats", "evaluation")] == [2, 2]
 
 
 def test_next_ends_where_the_api_gives_no_more(opened: Callable[..., Script]) -> None:

@@ -1,16 +1,15 @@
 // Analyses: how each is doing, and what can be done with it.
-import { $, api, fill, make, query, root, send, state, tell } from "./common.js";
-import { headline, path, progress } from "./analysis_parts.js";
+import { $, api, fill, follow, make, query, root, send, state, tell } from "./common.js";
+import { goesOn, headline, path, progress } from "./analysis_parts.js";
 
-const POLL = 3000;
 const rows = [...document.querySelectorAll("tr[data-analysis]")].filter((row) => !row.dataset.broken);
 
-async function show(row) {
+function show(row) {
   const id = row.dataset.analysis;
-  await fill(row.querySelector("[data-of=last]"), api(`${path(id)}/stats`), (stats) => {
+  return follow(row.querySelector("[data-of=last]"), () => api(`${path(id)}/stats`), (stats) => {
     row.querySelector("[data-of=last]").replaceChildren(progress(stats), stats.last && stats.last.verdict !== "pass" ? make("div", { class: "muted" }, `quality: ${stats.last.verdict}`) : "");
     row.querySelector("[data-of=actions]").replaceChildren(actions(row, stats));
-    if (stats.state === "started") setTimeout(() => show(row), POLL);
+    return goesOn(stats);
   });
 }
 

@@ -1,18 +1,17 @@
 // The results of an analysis: how its run is doing, how good it is, and what it found.
-import { $, api, fill, make, number, once, root, send, state, tell } from "./common.js";
-import { at, badge, measured, path, percent, progress } from "./analysis_parts.js";
+import { $, api, follow, make, number, once, root, send, state, tell } from "./common.js";
+import { at, badge, goesOn, measured, path, percent, progress } from "./analysis_parts.js";
 import { drawn } from "./charts.js";
 import { byClass, curves, histogram, importance, matrix, pairs, scatter } from "./analysis_charts.js";
 import { cell, open, rows } from "./analysis_rows.js";
 
-const POLL = 3000;
 const MOST_AXES = 5; // ten pairs
 const AXES = 4;
 const POINTS = 700;
 let seen = null; // the run whose results are shown
 
-async function run() {
-  await fill($("run"), api(`${path(state.id)}/stats`), (stats) => {
+function run() {
+  return follow($("run"), () => api(`${path(state.id)}/stats`), (stats) => {
     const { last } = stats;
     $("run").replaceChildren(
       ...[progress(stats), last && last.verdict !== "pass" ? make("span", {}, "quality ", badge(last.verdict)) : "", ...(state.may_edit && stats.dag ? buttons(stats) : [])].filter((each) => each !== ""),
@@ -23,8 +22,7 @@ async function run() {
       seen = ended;
       results();
     }
-    // a run that was started a moment ago may not be listed yet, nor what it wrote
-    if (stats.state === "started" || !stats.dag || (stats.run?.state === "success" && !last)) setTimeout(run, POLL);
+    return goesOn(stats);
   });
 }
 
@@ -37,7 +35,7 @@ function buttons(stats) {
 }
 
 function results() {
-  fill($("good"), api(`${path(state.id)}/evaluation`), (found) => {
+  follow($("good"), () => api(`${path(state.id)}/evaluation`), (found) => {
     $("good").replaceChildren(...SHOWN[state.type](found));
     for (const each of document.querySelectorAll(".of-results")) each.hidden = false;
     if (found.total_feature_importance) importance($("importance"), $("importances"), found.total_feature_importance);

@@ -29,6 +29,9 @@ export function table(place, heads, rows) {
   place.replaceChildren(head, make("tbody", {}, rows.map((row) => make("tr", {}, row.map(cell)))));
 }
 
+/** Whether there is more to come: a run that was started a moment ago may not be listed yet, nor what it wrote. */
+export const goesOn = ({ state, dag, run, last }) => state === "started" || !dag || (run?.state === "success" && !last);
+
 /** How far a run is, task by task. */
 export function progress(stats) {
   const { run } = stats;

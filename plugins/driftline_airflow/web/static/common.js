@@ -92,6 +92,24 @@ export async function fill(place, promise, show) {
   }
 }
 
+const POLL = 3000;
+const POLL_MOST = 60_000;
+
+/** Whether what went wrong may go right by itself: nobody answered, or the server could not. */
+export const passes = (error) => !(error.status < 500);
+
+/** Fills a place, and again as long as `show` says that there is more to come; also after an error that passes, which is told. */
+export function follow(place, ask, show, wait = POLL) {
+  const mine = (place.followed = Symbol());
+  const later = (after, next) => setTimeout(() => place.followed === mine && follow(place, ask, show, next), after);
+  const answer = ask().catch((error) => {
+    const goesOn = passes(error);
+    if (goesOn) later(wait, Math.min(2 * wait, POLL_MOST));
+    throw new Error(`${error.message} ${goesOn ? `Asked again in ${wait / 1000} s.` : "It is not asked for again."}`);
+  });
+  return fill(place, answer, (found) => show(found) && later(POLL));
+}
+
 export const severity = (score) => (score >= 75 ? "critical" : score >= 50 ? "major" : score >= 25 ? "minor" : "warning");
 export const iso = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 const two = (number) => String(number).padStart(2, "0");

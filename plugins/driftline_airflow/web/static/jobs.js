@@ -1,9 +1,7 @@
 // Jobs: how each is doing, and what can be done with it.
-import { $, api, fill, make, once, query, root, send, state, tell, time } from "./common.js";
+import { $, api, fill, follow, make, once, query, root, send, state, tell, time } from "./common.js";
 
 const STAGES = ["train", "score", "forecast"];
-const POLL = 3000;
-const POLL_MOST = 60_000;
 const path = (job) => `jobs/${encodeURIComponent(job)}`;
 const at = (text) => (text ? time(Date.parse(text)) : "–");
 const GOOD = { success: "good", failed: "bad", pass: "good", warn: "fair", stop: "bad" };
@@ -40,26 +38,23 @@ async function start(row, stage) {
   const job = row.dataset.job;
   const run = await send("POST", `${path(job)}/${stage}`, {});
   tell(`${job}: ${stage} has started.`);
-  follow(row, stage, run.run_id);
+  followed(row, stage, run.run_id);
 }
 
-/** Follows a run until it is over, or until an answer says that asking again is of no use. */
-async function follow(row, stage, run, wait = POLL) {
+/** Follows a run until it is over. */
+function followed(row, stage, run) {
   const job = row.dataset.job;
   const place = row.querySelector("[data-of=last]");
-  const found = await api(`${path(job)}/runs/${stage}/${encodeURIComponent(run)}`).catch((error) => ({ error }));
-  if (found.error) {
-    const goesOn = !(found.error.status < 500); // nobody answered, or the server could not: the run goes on all the same
-    if (goesOn) setTimeout(() => follow(row, stage, run, Math.min(2 * wait, POLL_MOST)), wait);
-    place.replaceChildren(`${stage} `, make("div", { class: "error" }, `${found.error.message} ${goesOn ? `Asked again in ${wait / 1000} s.` : "It is followed no longer."}`));
-    return;
-  }
-  const over = found.state === "success" || found.state === "failed";
-  place.replaceChildren(`${stage} `, badge(found.state), make("div", {}, make("progress", { value: found.progress, max: 1, "aria-label": `${stage}: ${Math.round(found.progress * 100)} %` })), over ? "" : make("button", { type: "button", onclick: once(() => send("POST", `${path(job)}/runs/${stage}/${encodeURIComponent(run)}/cancel`)) }, "Cancel"));
-  if (over) {
-    tell(`${job}: ${stage} ${found.state === "success" ? "is done" : "has failed; its task's log in Airflow says why"}.`);
-    show(row);
-  } else setTimeout(() => follow(row, stage, run), POLL);
+  const asked = `${path(job)}/runs/${stage}/${encodeURIComponent(run)}`;
+  return follow(place, () => api(asked), (found) => {
+    const over = found.state === "success" || found.state === "failed";
+    place.replaceChildren(`${stage} `, badge(found.state), make("div", {}, make("progress", { value: found.progress, max: 1, "aria-label": `${stage}: ${Math.round(found.progress * 100)} %` })), over ? "" : make("button", { type: "button", onclick: once(() => send("POST", `${asked}/cancel`)) }, "Cancel"));
+    if (over) {
+      tell(`${job}: ${stage} ${found.state === "success" ? "is done" : "has failed; its task's log in Airflow says why"}.`);
+      show(row);
+    }
+    return !over;
+  });
 }
 
 async function pause(row, paused) {

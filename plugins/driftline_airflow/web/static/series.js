@@ -1,5 +1,5 @@
 // One series: what was, what was expected, what was found, what is forecast. The data behind it, and why there is no anomaly.
-import { $, api, fill, first, iso, make, number, once, query, root, runs, send, severity, severityOf, state, tell, time } from "./common.js";
+import { $, api, fill, first, iso, make, number, once, passes, query, root, runs, send, severity, severityOf, state, tell, time } from "./common.js";
 import { chart, colour, drawn, marks, spread, tint } from "./charts.js";
 import { crowd } from "./crowd.js";
 import { verdict } from "./feedback.js";
@@ -221,7 +221,7 @@ $("forecast")?.addEventListener("click", once(async () => {
 
 /** Waits for a run, and shows what it has made. */
 async function followed(run) {
-  const { state: now } = await api(`${path}/runs/forecast/${encodeURIComponent(run.run_id)}`);
+  const { state: now } = await api(`${path}/runs/forecast/${encodeURIComponent(run.run_id)}`).catch((error) => (passes(error) ? {} : Promise.reject(error)));
   if (now === "failed") return tell("The forecast failed: its log, in Airflow, says why.");
   if (now === "success") return load();
   setTimeout(() => followed(run).catch((error) => tell(error.message)), 3000);

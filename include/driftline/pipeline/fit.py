@@ -17,10 +17,11 @@ from driftline.models.baseline.options import check_options
 from driftline.models.baseline.shape import shape
 from driftline.models.trained import SHORT, Trained
 from driftline.pipeline.lessons import there
-from driftline.scoring.calibration import WIDTH, burst_mask, calibrate, middle, noise_floor, rare_bursts, robust_sigma
+from driftline.scoring.bursts import burst_mask, rare_bursts
+from driftline.scoring.calibration import WIDTH, calibrate
 from driftline.scoring.detector import past_peaks
 from driftline.scoring.hours import hours_of
-from driftline.scoring.residuals import absolute_quantile
+from driftline.scoring.residuals import absolute_quantile, middle, noise_floor, robust_sigma
 from driftline.scoring.settings import MASK_SIGMA, TREND_BUCKETS, TREND_FROM, WEEKLY_FROM
 from driftline.scoring.statistics import clock_moves
 from driftline.scoring.together import Together

@@ -11,7 +11,8 @@ import numpy as np
 from driftline.models.baseline.design import wall_clock
 from driftline.pipeline.fit import fit_series
 from driftline.pipeline.gaps import spread, with_gaps
-from driftline.scoring.calibration import calibrate, rare_bursts
+from driftline.scoring.bursts import rare_bursts
+from driftline.scoring.calibration import calibrate
 from driftline.scoring.detector import detect
 from driftline.scoring.events import alarms
 from driftline.scoring.hours import hours_of

@@ -15,8 +15,11 @@ from driftline.scoring.residuals import (
     deviation,
     expected_in_form,
     in_form,
+    middle,
+    noise_floor,
     noise_law,
     noise_level,
+    robust_sigma,
     steps,
     usual_size,
     widened,
@@ -24,35 +27,26 @@ from driftline.scoring.residuals import (
 from driftline.scoring.settings import (
     BULK,
     BURST_SHARE,
-    CURRENT,
     FAIR_BURSTS,
     FAIR_WANDER,
     HOUR_EVENTS,
     LOG_NOISE_MOST,
     LOG_QUANTILE,
-    MASK_DAYS,
-    MASK_EACH,
-    MASK_REACH,
-    MASK_SHARE,
     MASK_SIGMA,
-    MEAN_BUCKETS,
     POOR_BURSTS,
     POOR_WANDER,
     RECUR_BLOCKS,
     RELATIVE_FLOOR,
-    SQRT_FLOOR,
     STILL_LEAST,
     TAIL_COUNTS,
     TAIL_NORMAL,
     TAIL_QUANTILE,
     TAIL_WIDTH_LEAST,
 )
-from driftline.scoring.statistics import EVIDENCE, looked_at, magnitude, recent_mean, running
+from driftline.scoring.statistics import EVIDENCE, looked_at, magnitude
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from numpy.typing import NDArray
 
     from driftline.scoring.hours import Hours
@@ -63,7 +57,6 @@ if TYPE_CHECKING:
 
 GRADES = ("good", "fair", "poor")
 """How well a series can be predicted."""
-TINY = 1e-18  # least noise of what was always 0: its square is kept in four bytes
 OWN = 11  # numbers of a series besides its tails
 TAIL = len(BULK) + 4
 TAILED = OWN + len(EVIDENCE[:-1]) * TAIL
@@ -354,15 +347,6 @@ def _keep_lighter(
     return shift
 
 
-def middle(residuals: Matrix) -> Matrix:
-    """(N, 1) medians of what is known; 0 where nothing is."""
-    out, gaps = np.zeros((len(residuals), 1)), np.isnan(residuals).any(axis=1)
-    out[~gaps, 0] = np.median(residuals[~gaps], axis=1)
-    gaps &= ~np.isnan(residuals).all(axis=1)
-    out[gaps, 0] = np.nanmedian(residuals[gaps], axis=1)
-    return out
-
-
 def _spread(z: Matrix) -> Vector:
     """(N,) how far out the far ones of residuals lie, in units of the middle ones."""
     middle = absolute_quantile(z, 0.5)
@@ -426,75 +410,3 @@ def _again(member: NDArray[np.bool_]) -> Vector:
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:
     """(N,) share of the members, as if one more had been seen that is a member with the prior's probability."""
     return np.asarray(((member & among).sum(axis=1) + prior) / (among.sum(axis=1) + 1.0), dtype=np.float64)
-
-
-def robust_sigma(residuals: Matrix, floor: Vector) -> Vector:
-    """(N,) noise of (N, T) residuals by the median absolute deviation, at least `floor`. NaN rows give the floor."""
-    return np.maximum(absolute_quantile(residuals, 0.5) * 1.4826, floor)
-
-
-def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> Vector:
-    """(N,) the least noise to assume for series (N, T) in the model's space."""
-    floor = np.full(len(values), SQRT_FLOOR)
-    if not sqrt.all():
-        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * absolute_quantile(values[~sqrt], 0.5), TINY)
-    return floor
-
-
-def rare_bursts(space: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], windows: Windows) -> NDArray[np.bool_]:
-    """(N, T) True where a burst is no part of what is usual, of values and what was expected of them in the model's space."""
-    residuals = space - mean
-    sigma = robust_sigma(residuals, noise_floor(space, sqrt))
-    bursts = burst_mask(residuals, sigma, windows.span) | long_bursts(residuals, sigma, windows)
-    return rare(bursts, np.isfinite(space), windows.day)
-
-
-def rare(mask: NDArray[np.bool_], known: NDArray[np.bool_], day: int) -> NDArray[np.bool_]:
-    """The bursts (N, T) of series in which they came on few days of those that are `known`; of the others they are usual.
-
-    They come on the day on which they begin, after half a day without: one that lasts over midnight came once. What comes several
-    times a day begins once, but goes on for days: it came on all of them but one.
-    """
-    begins, whole = mask.copy(), known.shape[1] // day * day
-    begins[:, 1:] &= running(mask.astype(np.float64), max(1, day // 2))[:, :-1] < 0.5
-    came, seen = np.maximum(_days(begins, day), _days(mask, day) - 1), _days(known[:, :whole], day)
-    return np.asarray(mask & ((came < MASK_DAYS) & (came * MASK_EACH <= seen))[:, None], dtype=bool)
-
-
-def _days(member: NDArray[np.bool_], day: int) -> NDArray[np.intp]:
-    """(N,) on how many days, counted from the first bucket, there is a member."""
-    if not member.size:
-        return np.zeros(len(member), dtype=np.intp)
-    return np.asarray((np.add.reduceat(member, np.arange(0, member.shape[1], day), axis=1) > 0).sum(axis=1), dtype=np.intp)
-
-
-def burst_mask(residuals: Matrix, sigma: Vector, span: timedelta) -> NDArray[np.bool_]:
-    """(N, T) True where a value is a sparse burst that would poison a fit; a new level is not masked, so it is learned."""
-    far = np.abs(residuals) > MASK_SIGMA * sigma[:, None]
-    return far & _sparse(far, span)
-
-
-def _sparse(far: NDArray[np.bool_], span: timedelta) -> NDArray[np.bool_]:
-    """(N, T) whether few of the buckets around are far out."""
-    reach = max(1, round(MASK_REACH / span))
-    width = min(reach, far.shape[1])  # what is padded beyond adds nothing
-    padded = np.pad(far.astype(np.float64), ((0, 0), (width, width)))
-    total = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), axis=1)
-    share = (total[:, 2 * width + 1 :] - total[:, : -2 * width - 1]) / (2 * reach + 1)
-    return np.asarray(share < MASK_SHARE)
-
-
-def long_bursts(residuals: Matrix, sigma: Vector, windows: Windows) -> NDArray[np.bool_]:
-    """(N, T) True where an hour's mean is as far out as a burst, sparse as those are, though none of its buckets need be.
-
-    Counts of a minute are that noisy. Where an hour is few buckets, they are bursts themselves: nothing is found.
-    """
-    if windows.mean <= MEAN_BUCKETS:
-        return np.zeros(residuals.shape, dtype=bool)
-    z = residuals / sigma[:, None]
-    mean = recent_mean(z, windows.mean)
-    spread = np.maximum(absolute_quantile(mean, 0.5) * 1.4826, windows.mean**-0.5)  # no less than chance makes of a mean
-    way = np.where(np.abs(mean) > MASK_SIGMA * spread[:, None], np.sign(mean), 0.0)
-    # a burst begins before its mean is far out: what deviates the same way within the hour before is part of it
-    part = np.sign(running(way[:, ::-1], windows.mean)[:, ::-1]) * z >= CURRENT
-    return part & _sparse(part, windows.span)

@@ -13,6 +13,7 @@ from driftline.scoring.settings import (
     LOG_LEAST,
     NOISE_BINS,
     QUIET_BIN,
+    RELATIVE_FLOOR,
     ROOT_LEAST,
     SPARSE_FLOOR,
     SQRT_FLOOR,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PLAIN, LOG, ROOT = 0, 1, 2
 """Forms that values are looked at in: as they are in the model's space, as logarithms, as square roots."""
+TINY = 1e-18  # least noise of what was always 0: its square is kept in four bytes
 
 
 def usual_size(sizes: Matrix | None, known: NDArray[np.bool_], sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -253,3 +255,25 @@ def absolute_quantile(values: Matrix, q: float) -> Matrix:
     rows = np.arange(len(values))
     left, right = ordered[rows, low], ordered[rows, np.minimum(low + 1, np.maximum(count - 1, 0))]
     return np.where(count > 0, left + (right - left) * (place - low), 0.0)
+
+
+def middle(residuals: Matrix) -> Matrix:
+    """(N, 1) medians of what is known; 0 where nothing is."""
+    out, gaps = np.zeros((len(residuals), 1)), np.isnan(residuals).any(axis=1)
+    out[~gaps, 0] = np.median(residuals[~gaps], axis=1)
+    gaps &= ~np.isnan(residuals).all(axis=1)
+    out[gaps, 0] = np.nanmedian(residuals[gaps], axis=1)
+    return out
+
+
+def robust_sigma(residuals: Matrix, floor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) noise of (N, T) residuals by the median absolute deviation, at least `floor`. NaN rows give the floor."""
+    return np.maximum(absolute_quantile(residuals, 0.5) * 1.4826, floor)
+
+
+def noise_floor(values: Matrix, sqrt: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N,) the least noise to assume for series (N, T) in the model's space."""
+    floor = np.full(len(values), SQRT_FLOOR)
+    if not sqrt.all():
+        floor[~sqrt] = np.maximum(RELATIVE_FLOOR * absolute_quantile(values[~sqrt], 0.5), TINY)
+    return floor

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
+from driftline.scoring.bursts import burst_mask, rare
 from driftline.scoring.calibration import (
     HOURLY,
     PEAKED,
@@ -15,17 +16,14 @@ from driftline.scoring.calibration import (
     TAILED,
     WIDTH,
     Calibration,
-    burst_mask,
     calibrate,
-    noise_floor,
     pooled,
-    rare,
 )
 from driftline.scoring.detector import OTHER_SIDE, detect
 from driftline.scoring.events import alarms
 from driftline.scoring.hours import hours_of
 from driftline.scoring.kinds import KINDS, kinds
-from driftline.scoring.residuals import noise_law, running_level
+from driftline.scoring.residuals import noise_floor, noise_law, running_level
 from driftline.scoring.score import among, severity, to_job_score, to_score
 from driftline.scoring.settings import ALARM_SCORE, ALONE_COST, EDGES, LEARNING_MOST, SPAN_BASE
 from driftline.scoring.statistics import frozen, settled, silent, statistics

@@ -5,7 +5,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from driftline.scoring.calibration import TAILED, WIDTH, Calibration, calibrate, rare_bursts
+from driftline.scoring.bursts import rare_bursts
+from driftline.scoring.calibration import TAILED, WIDTH, Calibration, calibrate
 from driftline.scoring.detector import RECURRING, detect, past_peaks
 from driftline.scoring.recurrence import lowered, peaks
 from driftline.scoring.settings import EDGES, RECUR_BLOCKS, RECUR_LEAST, RENORMAL_SHAPE

@@ -11,7 +11,12 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 SETTLED = 0.5
 TEMPLATE_MOST = 200  # characters of what is told of messages
-_BEFORE = {"level_shift": "a new level: ", "ramp": "drifting away: ", "variance": "it varies as it never did: "}
+_BEFORE = {
+    "level_shift": "a new level: ",
+    "ramp": "drifting away: ",
+    "variance": "it varies as it never did: ",
+    "contextual": "unlike the same time on other days: ",
+}
 
 
 def sentence(

@@ -280,6 +280,10 @@ def test_a_fleet_takes_one_pass():
         ("drop", "17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
         ("level_shift", "a new level: 17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
         ("flatline", "stuck at 2, for 25 minutes"),
+        (
+            "contextual",
+            "unlike the same time on other days: 17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes",
+        ),
     ],
 )
 def test_an_anomaly_is_told_in_one_sentence(kind, said):

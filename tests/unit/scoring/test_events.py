@@ -274,16 +274,16 @@ def test_a_fleet_takes_one_pass():
     assert len(found(score, most=24).start) == 400
 
 
+LOWER = "17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("drop", "17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
-        ("level_shift", "a new level: 17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes"),
+        ("drop", LOWER),
+        ("level_shift", f"a new level: {LOWER}"),
         ("flatline", "stuck at 2, for 25 minutes"),
-        (
-            "contextual",
-            "unlike the same time on other days: 17 times lower than expected for a Tuesday 10:00 (2 instead of 34), for 25 minutes",
-        ),
+        ("contextual", f"unlike the same time on other days: {LOWER}"),
     ],
 )
 def test_an_anomaly_is_told_in_one_sentence(kind, said):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+from driftline.elastic.client import connect
 from driftline.elastic.indices import MODELS, STATE, TEMPLATE_VERSION, TRUTH, ensure_templates
 
 
@@ -22,3 +25,23 @@ def test_a_template_of_an_older_version_is_renewed(client):
     (found,) = client.indices.get_index_template(name=TRUTH)["index_templates"]
     assert found["index_template"]["version"] == TEMPLATE_VERSION
     assert settings(client, TRUTH)["refresh_interval"] == "1s"
+
+
+def test_who_reads_an_index_while_it_is_being_made_finds_nothing_yet_and_no_error(client, prefix):
+    made: list[str] = []
+
+    def read() -> int:
+        asked = 0
+        with connect() as reader:
+            while len(made) < 10:
+                reader.search(index=f"{prefix}*", ignore_unavailable=True)
+                reader.options(ignore_status=404).get(index=f"{prefix}{len(made)}", id="a")
+                asked += 1
+        return asked
+
+    with ThreadPoolExecutor() as threads:
+        readers = [threads.submit(read) for _ in range(2)]
+        for number in range(10):
+            client.indices.create(index=f"{prefix}{number}")
+            made.append(prefix)
+    assert all(reader.result() for reader in readers)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
-from elastic_transport import JsonSerializer
+from elastic_transport import JsonSerializer, Transport
 from elasticsearch import (
     ApiError,
     ConnectionError,
@@ -26,11 +27,14 @@ from driftline.core.errors import ClusterDownError, ClusterError, SourceIndexErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from elastic_transport import TransportApiResponse
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 URL, AIRFLOW_CONNECTION = "DRIFTLINE_ELASTICSEARCH_URL", "AIRFLOW_CONN_ELASTICSEARCH_DEFAULT"
 PATIENCE: dict[str, Any] = {"request_timeout": 120, "retry_on_timeout": True, "max_retries": 3}
+MOMENTS = (0.1, 0.3, 0.6)  # seconds
 RAW, USUAL = "application/json", "application/vnd.elasticsearch+json"  # the client asks for the second in all calls of its own
 _NO_CLUSTER = f"Start the embedded one with 'driftline node start', or set {URL} or the Airflow connection elasticsearch_default."
 
@@ -48,7 +52,20 @@ def connect(settings: dict[str, Any] | None = None) -> Elasticsearch:
     if found is None:
         raise ClusterDownError("no Elasticsearch is set and the embedded one does not run", fix=_NO_CLUSTER)
     options = {"serializers": {RAW: _Raw(), USUAL: OrjsonSerializer()}, "http_compress": False, **PATIENCE}
+    options["transport_class"] = _Waiting
     return Elasticsearch(found["url"], **options, **{key: value for key, value in found.items() if key != "url" and value})
+
+
+class _Waiting(Transport):
+    """Asks again a moment later where shards are not ready, as while an index is being made: the client's retries do not wait."""
+
+    def perform_request(self, *args: Any, **options: Any) -> TransportApiResponse:  # noqa: ANN401 - as the transport has it
+        for seconds in MOMENTS:
+            answer = super().perform_request(*args, **options)
+            if answer.meta.status != 503:
+                return answer
+            time.sleep(seconds)
+        return super().perform_request(*args, **options)
 
 
 class _Raw(JsonSerializer):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FIRST = 24  # readings that a first model needs
 GROWN = np.array([round(age.total_seconds()) for age in (TREND_FROM, WEEKLY_FROM)], "m8[s]")  # from when on models know more
+DAY = np.timedelta64(1, "D")
 WEEK = GROWN[-1]  # until then a weekend is news to the model, but to nobody else
 CHANGED = [KINDS.index(name) for name in CHANGES]
 A_DAY = 6  # how often a day what is usual is measured again
@@ -99,12 +100,46 @@ def replay(
         progress: Told how far it is.
     """
     flags = np.broadcast_to(np.asarray(sqrt, dtype=bool), (len(values),)).copy()
-    given = _Given(flags, sizes, sums, sides, options or {}, history)
+    out, begins = Replayed.nothing(values.shape), begun_anew(times)
+    for first, end in zip(begins, [*begins[1:], len(times)], strict=True):
+        part = slice(first, end)
+        given = _Given(flags, None if sizes is None else sizes[:, part], sums, sides, options or {}, history)
+        found = _with_gaps(times[part], values[:, part], given, max(start - first, FIRST if first else 0), a_day, progress)
+        for each in fields(found):
+            getattr(out, each.name)[:, part] = getattr(found, each.name)
+    return out
+
+
+def begun_anew(times: NDArray[np.datetime64]) -> list[int]:
+    """Where series begin: at first, and after each gap that says nothing is known any longer.
+
+    It is longer than all that was before it, which was not yet a week, and than a model's first readings usually take: a few
+    hours, or a single wrong stamp, of long ago tell as little of today as nothing does.
+    """
+    begins, steps = [0], np.diff(times)
+    if not len(steps) or np.median(steps[:FIRST]) >= DAY:
+        return begins
+    for at in (np.flatnonzero(steps > DAY) + 1).tolist():
+        before, gap, usual = times[at - 1] - times[begins[-1]], steps[at - 1], steps[: at - 1]
+        if before < min(WEEK, gap) and (at == 1 or gap > FIRST * np.median(usual)):
+            begins.append(at)
+    return begins
+
+
+def _with_gaps(
+    times: NDArray[np.datetime64],
+    values: NDArray[np.float64],
+    given: _Given,
+    start: int,
+    a_day: int,
+    progress: Progress | None,
+) -> Replayed:
+    """As `replay`, of what begins but once."""
     whole, there = with_gaps(times)
     if len(whole) == len(times):
         return _replayed(times, values, given, start, a_day, progress)
     start = int(there[start]) if start < len(times) else len(whole)
-    given.sizes = None if sizes is None else spread(sizes, there, len(whole))
+    given.sizes = None if given.sizes is None else spread(given.sizes, there, len(whole))
     found = _replayed(whole, spread(values, there, len(whole)), given, start, a_day, progress)
     return Replayed(*(getattr(found, each.name)[:, there] for each in fields(found)))
 
@@ -198,5 +233,5 @@ def _replayed(
         if progress:
             progress("buckets replayed", now, width)
     out.probability[:] = 10.0**-surprise
-    out.kind[out.record_score < MIN_RECORD_SCORE] = 0
+    out.kind[(out.record_score < MIN_RECORD_SCORE) & (out.anomaly_score == 0)] = 0
     return out

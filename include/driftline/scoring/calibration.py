@@ -43,7 +43,7 @@ from driftline.scoring.settings import (
     TAIL_QUANTILE,
     TAIL_WIDTH_LEAST,
 )
-from driftline.scoring.statistics import EVIDENCE, looked_at, magnitude
+from driftline.scoring.statistics import EVIDENCE, ended, looked_at, magnitude
 from driftline.scoring.tail import Tail, fit_tail
 
 if TYPE_CHECKING:
@@ -261,8 +261,8 @@ def calibrate(
     seen = np.column_stack([np.where(young, np.where(positive, 0.0, -np.inf), lowest), np.where(young, np.inf, high)])
     step = steps(mean, sqrt, whole, form)
     (z, centre, _), found = looked_at(space, mean, sd, step, positive & (form != LOG), sized, windows, moves)
-    equal, near, nothing = _repeats(values, mean, sqrt)
-    still = repeats_by_hour(values, ~sqrt & (equal > STILL_LEAST), hours or [])
+    equal, near, nothing = _repeats(values, mean, sqrt, windows.day)
+    still = repeats_by_hour(values, ~sqrt & (equal > STILL_LEAST), hours or [], windows.day)
     bursts = (np.abs(np.nan_to_num(z)) > MASK_SIGMA).mean(axis=1)
     lengths = {"mean": windows.mean, "long": windows.long}
     tails = {name: fit_tail(magnitude(name, found[name]), _least_width(lengths.get(name, 1), sqrt)) for name in EVIDENCE}
@@ -391,20 +391,22 @@ def _least_width(length: int, sqrt: NDArray[np.bool_]) -> Vector:
     return np.where(sqrt, TAIL_WIDTH_LEAST * max(1.0, length / TAIL_COUNTS) ** -0.25, TAIL_WIDTH_LEAST)
 
 
-def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_]) -> tuple[Vector, Vector, Vector]:
+def _repeats(values: Matrix, mean: Matrix, sqrt: NDArray[np.bool_], day: int) -> tuple[Vector, Vector, Vector]:
     """(N,) how often a value repeats, and nearly does; (N,) how often nothing came where something was expected."""
-    due = np.where(sqrt[:, None], mean >= 1.0, True)
+    due = np.where(sqrt[:, None], mean >= 1.0, True) & np.isfinite(values)
     zero, change = values == 0, np.abs(values[:, 1:] - values[:, :-1])
-    equal, near = (_again(change <= most) for most in (0, 1))
+    equal, near = (_again(change <= most, np.isfinite(change), day) for most in (0, 1))
+    due = ended(zero, due, day)
     none = _share(zero, due, 0.5)
     still = _share(zero[:, 1:], zero[:, :-1] & due[:, 1:], none)
     return equal, near, np.maximum(none, still)
 
 
-def _again(member: NDArray[np.bool_]) -> Vector:
+def _again(member: NDArray[np.bool_], among: NDArray[np.bool_], day: int) -> Vector:
     """(N,) how often there is a member, or one after another if that is more often."""
-    ever = _share(member, np.ones_like(member), 0.5)
-    return np.maximum(ever, _share(member[:, 1:], member[:, :-1], ever))
+    among = ended(member, among, day)
+    ever = _share(member, among, 0.5)
+    return np.maximum(ever, _share(member[:, 1:], member[:, :-1] & among[:, 1:], ever))
 
 
 def _share(member: NDArray[np.bool_], among: NDArray[np.bool_], prior: Vector | float) -> Vector:

@@ -135,7 +135,8 @@ def detect(
     stuck = frozen(values, units, calibration.equal, sqrt | (calibration.whole > 0), still=still)
     gone = np.zeros_like(z)
     if sqrt.any():
-        gone = np.where(sqrt[:, None], silent(values, units, _rates(calibration, units, hourly), calibration.nothing), 0.0)
+        due = np.maximum(mean + _as_it_began(centre - mean, values), 0.0) ** 2
+        gone = np.where(sqrt[:, None], silent(values, due, _rates(calibration, due, hourly), calibration.nothing), 0.0)
         nearly = frozen(values, units, calibration.near, sqrt, apart=1)
         stuck = np.where(sqrt[:, None], np.maximum(stuck, nearly), stuck)
     found |= {"frozen": stuck, "silence": gone}
@@ -166,6 +167,12 @@ def _seen(space: Matrix, seen: Matrix, unit: Matrix) -> Flags:
     low, high = np.hsplit(seen, 2)
     noise = np.fmin.reduce(unit, axis=1, keepdims=True)
     return np.asarray((space >= low - noise) & (space <= high + noise) & ((space != 0) | (low <= 0)))
+
+
+def _as_it_began(level: Matrix, values: Matrix) -> Matrix:
+    """(N, T) the level that was settled on; in a run of zeros that of the bucket before, for it soon follows them to nothing."""
+    before = np.maximum.accumulate(np.where(values == 0, 0, np.arange(values.shape[1])), axis=1)
+    return np.take_along_axis(level, before, axis=1)
 
 
 def _rates(usual: Calibration, units: Matrix, hourly: Matrix | None) -> Matrix:

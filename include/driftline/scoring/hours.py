@@ -19,6 +19,7 @@ from driftline.scoring.settings import (
     HOUR_YOUNG,
     STILL_SURE,
 )
+from driftline.scoring.statistics import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +80,7 @@ def noise_by_hour(z: Matrix, hours: Hours, day: int) -> Matrix:
     return np.exp(np.clip(log, -HOUR_MOST, HOUR_MOST))
 
 
-def repeats_by_hour(values: Matrix, asked: NDArray[np.bool_], hours: Hours) -> Matrix:
+def repeats_by_hour(values: Matrix, asked: NDArray[np.bool_], hours: Hours, day: int) -> Matrix:
     """(N, HOURS) how often a value is followed by the same, at hours at which it surely is so more often than at all; others 0.
 
     What stands still each night, in whole degrees, is not stuck then, but would be by day.
@@ -88,12 +89,14 @@ def repeats_by_hour(values: Matrix, asked: NDArray[np.bool_], hours: Hours) -> M
         values: (N, T), NaN where missing.
         asked: (N,) series that have it; of counts a law knows, and where little repeats no run is long.
         hours: As of `hours_of`.
+        day: Buckets of a day: a run that goes on at the end is left out until then.
     """
     out = np.zeros((len(values), HOURS))
     for rows, shown in hours:
         those = rows[asked[rows]]
         change, at = np.diff(values[those], axis=1), np.eye(HOURS)[shown[1:]]
-        seen, same = ((part @ at).reshape(-1, 2, DAY) for part in (np.isfinite(change), change == 0))
+        known = ended(change == 0, np.isfinite(change), day)
+        seen, same = ((part @ at).reshape(-1, 2, DAY) for part in (known, known & (change == 0)))
         on_both = seen.sum(axis=1, keepdims=True)
         common = ((same.sum(axis=(1, 2)) + 0.5) / (seen.sum(axis=(1, 2)) + 1))[:, None]
         by_day = (same.sum(axis=1, keepdims=True) + common[:, None]) / (on_both + 1)

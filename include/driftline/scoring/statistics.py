@@ -240,6 +240,16 @@ def _swing(z: Matrix, step: Matrix, windows: Windows) -> tuple[Matrix, Matrix, M
     return swing, apart, change, newest
 
 
+def ended(member: NDArray[np.bool_], among: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:
+    """(N, T) `among`, but for the run of members that goes on at the end: that it goes on is what is asked, and no habit yet.
+
+    It is one if it is longer than `most` buckets, or than all that was before it.
+    """
+    run = np.logical_and.accumulate((member | ~among)[:, ::-1], axis=1)[:, ::-1]
+    length = (run & among).sum(axis=1)
+    return np.asarray(among & ~(run & ((length <= most) & (2 * length <= among.sum(axis=1)))[:, None]), dtype=bool)
+
+
 def frozen(
     values: Matrix,
     expected: Matrix,

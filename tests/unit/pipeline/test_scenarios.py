@@ -9,7 +9,7 @@ from driftline.core.job import Job
 from driftline.core.series import SeriesFrame, SeriesKey
 from driftline.core.timespan import Window
 from driftline.pipeline.fit import fit
-from driftline.pipeline.replay import replay
+from driftline.pipeline.replay import FIRST, begun_anew, replay
 from driftline.pipeline.segment import newcomers, records, score_segment
 from driftline.scoring.aggregate import event_results
 from driftline.scoring.settings import ALARM_SCORE
@@ -238,3 +238,45 @@ def test_a_unit_and_a_calendar_change_nothing():
     for other in (replay(times, values * 7), replay(times + np.timedelta64(35, "D"), values)):
         np.testing.assert_allclose(other.record_score, said.record_score, atol=0.1)
         np.testing.assert_array_equal(other.anomaly_score > 0, said.anomaly_score > 0)
+
+
+def first_alarms(said, first):
+    """How many buckets after `first` (N,) each series alarms; infinite where it never does."""
+    loud = said.anomaly_score >= ALARM_SCORE
+    return [np.flatnonzero(row[at:]).min(initial=loud.shape[1]) for row, at in zip(loud, first, strict=True)]
+
+
+def test_a_run_is_told_wherever_in_it_what_is_usual_is_measured_again():
+    rng, width = np.random.default_rng(4), 96 * 20
+    values, first = np.round(100 + rng.normal(0, 3, (16, width)), 3), 96 * 18 + np.arange(16)
+    for row, at in zip(values, first, strict=True):
+        row[at : at + 12] = row[at]
+    times = np.datetime64("2026-03-02T00:00:00") + np.arange(width) * np.timedelta64(15, "m")
+    assert max(first_alarms(replay(times, values), first)) <= 7
+
+
+@pytest.mark.parametrize(("rate", "told", "within"), [(3, 24, 16), (2, 23, 18)])
+def test_few_counts_that_cease_are_told_however_soon_the_level_follows(rate, told, within):
+    rng, width = np.random.default_rng(5), 24 * 21
+    values, first = rng.poisson(rate, (24, width)).astype(float), 24 * 18 + np.arange(24)
+    for row, at in zip(values, first, strict=True):
+        row[at : at + 36] = 0
+    times = np.datetime64("2026-03-02T00:00:00") + np.arange(width) * np.timedelta64(1, "h")
+    said = replay(times, values, sqrt=True)
+    assert (np.array(first_alarms(said, first)) <= within).sum() >= told
+    assert (said.anomaly_score[:, : first.min()] >= ALARM_SCORE).sum() <= 1
+
+
+@pytest.mark.parametrize("before", [1, 36])
+def test_what_was_seen_for_an_hour_long_ago_is_no_past(before):
+    moment = np.datetime64("2026-03-02T00:00:00") + np.arange(5 * 288) * np.timedelta64(5, "m")
+    times = np.concatenate([moment[:before] - np.timedelta64(20, "D"), moment])
+    days = times.astype("M8[s]").astype(float) / 86_400
+    values = 100 + 50 * np.sin(days * 2 * np.pi) + np.random.default_rng(6).normal(0, 1, len(times))
+    said = replay(times, values[None])
+    assert said.anomaly_score.max() < ALARM_SCORE
+    assert said.record_score[0, before + FIRST :].max() > 0, "it is looked at, as a series that has just begun"
+    assert begun_anew(times) == [0, before]
+    weekly = np.datetime64("2020-01-01T00:00:00") + np.arange(60) * np.timedelta64(7, "D")
+    assert begun_anew(weekly) == [0]
+    assert begun_anew(np.concatenate([moment, moment + np.timedelta64(5 + 3, "D")])) == [0], "a gap of three days after five"

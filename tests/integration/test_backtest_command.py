@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 
 import numpy as np
 import pytest
 import yaml
 from commands import command
 
+from driftline.cli.backtest import backtest
+from driftline.cli.detect import detect
 from driftline.core.job import Job
 from driftline.elastic.bulk import bulk, index_action
 from driftline.elastic.indices import TRUTH, ensure_templates
@@ -90,7 +93,7 @@ def test_a_job_is_judged_by_what_the_generator_injected_into_its_index(job, tmp_
     assert kinds["spike"]["recall"] == 1.0
     assert kinds["drop"]["recall"] == 1.0
     assert set(kinds) == {"spike", "drop"}
-    assert any("1 events of the truth are of a function or split" in note for note in found["notes"])
+    assert any("1 event of the truth is of a function or split" in note for note in found["notes"])
     assert "fixed threshold" in found["fixed"]["sentence"]
     assert page.read_text().startswith("<!doctype html>")
 
@@ -118,6 +121,55 @@ def test_a_file_is_one_whatever_its_ending_and_mistakes_in_times_are_told(tmp_pa
     assert "too short" in answer("backtest", tmp_path / "nodata.dat", code=2)["what"]
     for start in ("99999999999999999999", "0001-01-01T00:00+05:00"):
         assert "is beyond all times" in answer("backtest", tmp_path / "nodata.dat", "--start", start, code=2)["what"]
+
+
+def test_a_file_is_replayed_as_detect_runs_it_with_the_same_options(tmp_path):
+    hits = tmp_path / "hits.csv"
+    counts = np.random.default_rng(0).poisson(9 * (1 + 0.5 * np.sin(2 * np.pi * np.arange(12 * 24) / 24)))
+    counts[250] *= 9
+    stamps = (
+        f"{START + timedelta(hours=hour, seconds=7 * n):%Y-%m-%d %H:%M:%S}" for hour, of in enumerate(counts) for n in range(of)
+    )
+    hits.write_text("timestamp,value\n" + "".join(f"{each},1\n" for each in stamps) + "soon,1\n")
+    options = ["--bucket-span", "1h", "--function", "count", "--counts", "--time-zone", "Asia/Tokyo", "--skip-bad-rows"]
+    known, replayed = answer("detect", hits, *options), answer("backtest", hits, *options)
+    told = {level["threshold"]: level["alarms"] for level in replayed["alarms"]}
+    assert known["alarms"]["major"] >= 1
+    assert {"minor": told[25], "major": told[50], "critical": told[75]} == known["alarms"]
+    assert (replayed["bucket_span"], replayed["end"]) == ("1h", "2026-03-12T14:00:00Z")
+    assert "rows that cannot be read, and have no result: 1" in replayed["notes"]
+    error = answer("backtest", hits, code=2)
+    assert "--skip-bad-rows" in error["fix"]
+    assert "no time zone 'Mars'" in answer("backtest", hits, "--time-zone", "Mars", code=2)["what"]
+
+
+def test_the_options_of_files_are_those_of_detect(tmp_path):
+    shared = {"bucket_span", "function", "counts", "time_zone", "skip_bad_rows"}
+    ours, theirs = (
+        {name: each for name, each in signature(of).parameters.items() if name in shared} for of in (backtest, detect)
+    )
+    assert set(ours) == shared
+    for name, each in ours.items():
+        assert (each.default, str(each.annotation)) == (theirs[name].default, str(theirs[name].annotation))
+
+
+def test_a_job_says_itself_how_its_data_is_looked_at(job):
+    error = answer("backtest", job, "--function", "mean", "--counts", code=2)
+    assert error["what"].startswith("--function, --counts are for a CSV file")
+    assert (error["where"], error["fix"]) == (f"job {job}", "Leave --function, --counts out, or edit the job.")
+
+
+def test_a_truth_of_something_else_is_an_error(job, tmp_path):
+    readings, truth = tmp_path / "r.csv", tmp_path / "t.csv"
+    readings.write_text("timestamp,value\n" + "".join(f"{at(hour)},{hour % 24}\n" for hour in range(100)))
+    truth.write_text(f"start,end,kind\n{at(-50)},{at(-49)},spike\n")
+    for what in (readings, job):
+        error = answer("backtest", what, "--truth", truth, code=2)
+        assert error["what"] == "the only event of the truth lies in no series and time that is judged"
+        assert (error["error"], error["where"]) == ("DataError", str(truth))
+    unwatched = tmp_path / "t.json"
+    unwatched.write_text(json.dumps([_fact("x", "outage", "web-1", DROP)]))
+    assert "no event of the truth is of a function" in answer("backtest", job, "--truth", unwatched, code=2)["what"]
 
 
 def test_it_is_told_in_tables_too(job):

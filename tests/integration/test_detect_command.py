@@ -57,12 +57,22 @@ def test_without_out_it_tells_and_writes_nothing(folder):
     before = sorted(folder.rglob("*"))
     told = run(folder / "deep" / "drop.csv").stdout
     assert "2026-03-17T16:00:00Z" in told
-    assert "nothing at all" in told
+    assert "lower than expected for a Tuesday 16:00 (0 instead of " in told
     assert "1 file, 480 rows" in told
     everything = run(folder).stdout
     assert "labels.json" in everything
     assert "2 files, 960 rows" in everything
     assert sorted(folder.rglob("*")) == before
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(folder):
+    (folder / "other").mkdir()
+    (folder / "other" / "drop.csv").write_bytes((folder / "deep" / "drop.csv").read_bytes())
+    top = run(folder).stdout.split("Top events")[1]
+    assert "│ deep/drop.csv " in top
+    assert "│ other/drop.csv " in top
+    counted = run(folder / "quiet.csv", "--bucket-span", "2h", "--function", "count").stdout
+    assert "Note" not in counted
 
 
 def test_mistakes_are_explained(folder, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,19 +13,23 @@ from driftline.cli.output import End, JobArgument, Json, Report, Start, emit, pr
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from driftline.pipeline.detect import Options
     from driftline.pipeline.history import History
     from driftline.pipeline.truths import Fact
 
 MOST = 200
 SHOWN = 10
+FILE_OPTIONS = ("bucket_span", "function", "counts", "time_zone", "skip_bad_rows")  # what `detect` has, and a job says itself
 BACKTEST_EXAMPLES = """Examples:
 driftline backtest demo-endpoints |
 driftline backtest demo-endpoints --threshold 75 --plot backtest.html |
 driftline backtest readings.csv --truth windows.csv --json |
+driftline backtest hits.csv --bucket-span 5m --function count --counts |
 driftline backtest web --partition /checkout --start 2026-03-01 --end 2026-04-01"""
 
 
 def backtest(
+    context: typer.Context,
     what: Annotated[
         str,
         typer.Argument(metavar="JOB|FILE", help="A job, by id or file, or a CSV file: timestamp,value or unique_id,ds,y."),
@@ -47,23 +51,47 @@ def backtest(
         list[str] | None, typer.Option("--partition", "-p", help="Only this partition, by value, or series; may be repeated.")
     ] = None,
     max_partitions: Annotated[int, typer.Option(min=1, help="So many series at most: the largest.")] = MOST,
+    bucket_span: Annotated[
+        str | None, typer.Option(help="Look at buckets of this width (5m, 1h). Default: at the readings as they come.")
+    ] = None,
+    function: Annotated[
+        Literal["mean", "sum", "count", "min", "max"], typer.Option(help="What a bucket's value is, with --bucket-span.")
+    ] = "mean",
+    counts: Annotated[bool, typer.Option("--counts", help="Values are counts: their square roots are modelled.")] = False,
+    time_zone: Annotated[str, typer.Option(help="Of time stamps that name no offset, such as Europe/Berlin.")] = "UTC",
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave rows that cannot be read without a result, and go on.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the curves, as HTML.")] = None,
     json: Json = False,
 ) -> None:
     """Replay a history with models that knew only what came before, and tell how many alarms there would have been.
 
     Where the truth is known it tells which of them were right, how late, and whether a fixed threshold would do as well.
+    --bucket-span, --function, --counts, --time-zone and --skip-bad-rows are those of 'driftline detect', for a FILE.
     """
+    from driftline.cli.detect import zone_of
     from driftline.core.paths import keep_apart
-    from driftline.core.timespan import parse_time
+    from driftline.core.timespan import parse_span, parse_time
+    from driftline.pipeline.detect import Options
     from driftline.pipeline.history import backtest as run
     from driftline.scoring.settings import ALARM_SCORE
 
+    if not _is_data(what):
+        _refuse_file_options(context, what)
+    options = Options(
+        span=parse_span(bucket_span) if bucket_span else None,
+        function=function,
+        counts=counts,
+        zone=zone_of(time_zone),
+        skip_bad=skip_bad_rows,
+    )
     keep_apart([what, *([truth] if truth else [])], [plot] if plot else [])
     edges = {"start": parse_time(start) if start else None, "end": parse_time(end) if end else None}
     with progress(json) as report:
-        history, facts, notes = _history(what, truth, edges, partition or [], max_partitions, report)
-        found = run(history, facts, threshold=ALARM_SCORE if threshold is None else threshold, progress=report)
+        history, facts, notes = _history(what, options, truth, edges, partition or [], max_partitions, report)
+        least = ALARM_SCORE if threshold is None else threshold
+        found = run(history, facts, threshold=least, truth=truth, progress=report)
     found["notes"] += notes
     if plot:
         from driftline.pipeline.historyplot import write_plot
@@ -78,16 +106,17 @@ def backtest(
 
 def _history(
     what: str,
+    options: Options,
     truth: str | None,
     edges: dict[str, datetime | None],
     partitions: list[str],
     most: int,
     report: Report | None,
 ) -> tuple[History, list[Fact] | None, list[str]]:
-    from driftline.pipeline import history, truths
+    from driftline.pipeline import filehistory, history, truths
 
     if _is_data(what):
-        made = history.of_file(what, **edges, partitions=partitions, most=most)
+        made = filehistory.of_file(what, options, **edges, partitions=partitions, most=most)
         return made, truths.read_truth(truth, of=what) if truth else None, []
     from driftline.elastic.client import connect
     from driftline.pipeline.jobs import load_job
@@ -97,7 +126,7 @@ def _history(
     job = load_job(what, client)
     made = history.of_job(client, job, **edges, partitions=partitions, most=most, progress=report)
     facts = facts if truth else truths.stored_truth(client, job, made.window)
-    return made, *truths.watched(facts, job)
+    return made, *truths.watched(facts, job, truth)
 
 
 def _is_data(what: str) -> bool:
@@ -106,6 +135,22 @@ def _is_data(what: str) -> bool:
 
     known = Path(what).suffix.lower() in {".csv", ".gz", ".txt", ".tsv"}
     return known or (not names_file(what.lower()) and os.path.isfile(what))
+
+
+def _refuse_file_options(context: typer.Context, what: str) -> None:
+    """A job says itself how its data is looked at."""
+    from driftline.core.errors import UsageError
+
+    sources = {name: context.get_parameter_source(name) for name in FILE_OPTIONS}
+    given = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(
+            f"{names} {'is' if len(given) == 1 else 'are'} for a CSV file: a job says itself how its data is looked at",
+            where=f"job {what}",
+            expected="a CSV file that is there, or a job without options of files",
+            fix=f"Leave {names} out, or edit the job.",
+        )
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def detect(
         span=parse_span(bucket_span) if bucket_span else None,
         function=function,
         counts=counts,
-        zone=_zone(time_zone),
+        zone=zone_of(time_zone),
         skip_bad=skip_bad_rows,
     )
     with progress(json) as report:
@@ -60,12 +60,13 @@ def detect(
     if json:
         emit(found)
     else:
-        _tell(found)
+        _tell(found, source)
     if found["failed"]:
         raise typer.Exit(2)
 
 
-def _zone(name: str) -> Any:  # noqa: ANN401 - a tzinfo
+def zone_of(name: str) -> Any:  # noqa: ANN401 - a tzinfo
+    """The time zone of a name that a user gave."""
     from datetime import UTC
     from zoneinfo import ZoneInfo
 
@@ -80,7 +81,7 @@ def _zone(name: str) -> Any:  # noqa: ANN401 - a tzinfo
         raise WindowError(f"there is no time zone '{name}'", where="--time-zone", expected=expected) from None
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _tell(found: dict[str, Any], source: Path) -> None:
     files = found["files"]
     if len(files) + len(found["failed"]) > 1:
         names = ("minor", "major", "critical")
@@ -90,7 +91,7 @@ def _tell(found: dict[str, Any]) -> None:
     if top:
         several = len({(event["file"], event["series"]) for event in top}) > 1
         columns = ["series"] * several + ["time (UTC)", "score", "severity", "kind", "what"]
-        table("Top events", columns, [_event(event, several) for event in top])
+        table("Top events", columns, [_event(event, source, several=several) for event in top])
     alarms = ", ".join(f"{count} from {name} on" for name, count in found["alarms"].items())
     count = f"{len(files)} file" + ("s" if len(files) != 1 else "")
     say(f"{count}, {found['rows']} rows in {found['seconds']:g} s: alarms {alarms}.")
@@ -116,8 +117,10 @@ def _loudest(file: dict[str, Any]) -> str:
     return f"{event['time']} {event['score']:.0f} {event['kind']}"
 
 
-def _event(event: dict[str, Any], several: bool) -> list[object]:
-    name = Path(event["file"]).name + ("" if event["series"] == "(all)" else f" {event['series']}")
+def _event(event: dict[str, Any], source: Path, *, several: bool) -> list[object]:
+    path = Path(event["file"])
+    inside = path.relative_to(source) if path != source else path.name  # of a folder: two of its files may have one name
+    name = f"{inside}" + ("" if event["series"] == "(all)" else f" {event['series']}")
     said = [event["time"], f"{event['score']:.0f}", event["severity"], event["kind"].replace("_", " "), event["what"]]
     return [name, *said] if several else said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from driftline.pipeline.replay import FIRST, Replayed, replay
 from driftline.scoring.kinds import KINDS
 from driftline.scoring.score import severity
 from driftline.scoring.sentence import sentence
-from driftline.scoring.settings import SEVERITIES
+from driftline.scoring.settings import ALARM_REST, SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
 NUMBERS = ("lower", "typical", "upper", "probability", "anomaly_score")
 COLUMNS = (*NUMBERS, "kind")
-TOP = 10  # events that are told
+TOP = 10  # incidents that are told
+NO_VALUES = "no values, only missing ones"
+FEW = f"no more than {FIRST} readings or buckets: nothing is scored before that many are known"
+BRIEF = "less than a day: until a whole day was seen, nothing is more than minor"
 # Of one series: a span that makes more is a slip of the pen.
 BUCKETS_MOST = 5_000_000
 # Values of series with the same stamps that are replayed at once: some hundred megabytes.
@@ -95,8 +99,8 @@ def detect(readings: Readings, options: Options, *, progress: Progress | None = 
     Raises:
         DataError: Values are no counts, or the span makes too many buckets.
     """
-    if options.counts:
-        _check_counts(readings)
+    if options.counts and options.function != "count":  # how many there are is a count, whatever they are
+        check_counts(readings)
     series = [
         (name, *_modelled(readings, rows, options)) for name, rows in zip(readings.names, by_series(readings), strict=False)
     ]
@@ -124,7 +128,8 @@ def _row(found: Replayed, place: int) -> Replayed:
     return Replayed(**{name: part[place : place + 1] for name, part in vars(found).items()})
 
 
-def _check_counts(readings: Readings) -> None:
+def check_counts(readings: Readings) -> None:
+    """Refuses values that are no counts."""
     wrong = np.flatnonzero((readings.values < 0) | (readings.values != np.round(readings.values)) & ~np.isnan(readings.values))
     if len(wrong):
         raise DataError(
@@ -199,32 +204,21 @@ def detect_file(
     """Scores a file, and writes its rows with COLUMNS, and a picture, if wanted.
 
     Returns:
-        `file`, `rows`, `series`, `alarms` (how many from each severity on), `top` (events), `notes`; `out` and `plot`.
+        `file`, `rows`, `series`, `alarms` (how many from each severity on), `top` (incidents), `notes`; `out` and `plot`.
 
     Raises:
         DataError: The file cannot be read or written.
     """
-    readings = read_readings(path, zone=options.zone, skip_bad=options.skip_bad)
+    readings = read_readings(path, zone=options.zone, skip_bad=options.skip_bad, buckets=options.span is not None)
     scored = detect(readings, options, progress=progress)
     scores = np.concatenate([np.empty(0), *(each.found.anomaly_score[0, each.alarms] for each in scored)])
-    few = [len(each.times) <= FIRST for each in scored]
-    brief = [
-        not short and each.times[-1] - each.times[0] < np.timedelta64(1, "D") for short, each in zip(few, scored, strict=True)
-    ]
-    notes = list(readings.notes)
-    for number, what in (
-        (sum(few), f"no more than {FIRST} readings or buckets: nothing is scored before that many are known"),
-        (sum(brief), "less than a day: until a whole day was seen, nothing is more than minor"),
-    ):
-        if number:
-            notes.append(("the series has " if len(scored) == 1 else f"{number} of {len(scored)} series have ") + what)
     report: dict[str, Any] = {
         "file": path,
         "rows": len(readings.rows),
         "series": len(scored),
         "alarms": {name: int((scores >= least).sum()) for least, name in reversed(SEVERITIES) if least},
         "top": _top(readings, scored, options),
-        "notes": notes,
+        "notes": readings.notes + _little(readings, scored, options),
     }
     if out:
         write_readings(readings, columns(scored, len(readings.rows)), out)
@@ -237,11 +231,43 @@ def detect_file(
     return report
 
 
+def _little(readings: Readings, scored: Sequence[Scored], options: Options) -> list[str]:
+    """Notes on series of which little or nothing is known."""
+    if not readings.rows:
+        return ["there are no rows"]
+    why = Counter(_why_little(readings, each) for each in scored)
+    notes = [
+        ("the series has " if len(scored) == 1 else f"{why[what]} of {len(scored)} series have ") + what
+        for what in (NO_VALUES, FEW, BRIEF)
+        if why[what]
+    ]
+    missing = sum(int(np.isnan(each.values).sum()) for each in scored)
+    if options.span and missing:
+        notes.append(f"buckets without a value: {missing} of {sum(len(each.times) for each in scored)}")
+    return notes
+
+
+def _why_little(readings: Readings, each: Scored) -> str:
+    """The first that is true of a series."""
+    if len(each.rows) and np.isnan(readings.values[each.rows]).all():  # a sum of these is 0, and no value either
+        return NO_VALUES
+    if len(each.times) <= FIRST:
+        return FEW
+    return BRIEF if each.times[-1] - each.times[0] < np.timedelta64(1, "D") else ""
+
+
 def _top(readings: Readings, scored: Sequence[Scored], options: Options) -> list[dict[str, Any]]:
-    """The alarms with the highest scores."""
-    alarms = [(float(each.found.anomaly_score[0, place]), each, int(place)) for each in scored for place in each.alarms]
+    """The incidents with the highest scores, each by the alarm that has its highest."""
+    alarms = [(float(each.found.anomaly_score[0, place]), each, place) for each in scored for place in _incidents(each)]
     alarms.sort(key=lambda alarm: (-alarm[0], alarm[1].times[alarm[2]]))
     return [_event(readings, each, place, score, options) for score, each, place in alarms[:TOP]]
+
+
+def _incidents(each: Scored) -> list[int]:
+    """The loudest alarm of every incident: one that got worse is told again within half a day."""
+    alarms, score = each.alarms, each.found.anomaly_score[0]
+    begins = np.flatnonzero(np.diff(each.times[alarms]) > np.timedelta64(ALARM_REST)) + 1
+    return [int(part[score[part].argmax()]) for part in np.split(alarms, begins) if len(part)]
 
 
 def _event(readings: Readings, each: Scored, place: int, score: float, options: Options) -> dict[str, Any]:
@@ -249,7 +275,10 @@ def _event(readings: Readings, each: Scored, place: int, score: float, options: 
     value, typical = float(each.values[place]), float(each.found.typical[0, place])
     kind = KINDS[each.found.kind[0, place]]
     time = datetime.fromtimestamp(float(each.times[place].astype(np.int64)) / 1e6, UTC)
-    said = "no value" if np.isnan(value) else sentence(value, typical, time=time, kind=kind, zone=options.zone)
+    said = "no value"
+    if not np.isnan(value):
+        counts = options.counts or options.function in {"sum", "count"}
+        said = sentence(value, typical, time=time, kind=kind, zone=options.zone, counts=counts)
     return {
         "file": readings.path,
         "series": each.name,

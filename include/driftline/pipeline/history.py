@@ -1,4 +1,4 @@
-"""Backtest of a job's or a file's history: replayed as it would have happened, and judged, or counted where no truth is known."""
+"""Backtest of a history, a job's or a file's: replayed as it would have happened, and judged, or counted without a truth."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from driftline.core.errors import DataError
 from driftline.core.paths import staging_uri
 from driftline.core.series import SeriesFrame
-from driftline.core.timespan import SECOND, Window, format_span, iso
+from driftline.core.timespan import Window, format_span, iso
 from driftline.elastic.fields import data_range
 from driftline.pipeline.fit import fit_options, roots_and_sums
 from driftline.pipeline.read import read_series
-from driftline.pipeline.readings import EPOCH, MICROSECOND, aggregate, read_readings
+from driftline.pipeline.readings import EPOCH, MICROSECOND
 from driftline.pipeline.replay import Replayed, replay
 from driftline.pipeline.truths import Fact, locate
 from driftline.scoring.fixed import Fixed, best_for_all, best_for_each
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from driftline.core.job import Job
     from driftline.core.progress import Progress
-    from driftline.pipeline.readings import Readings
 
 # Thresholds at which alarms are counted: every severity's, and steps between that a user would choose from.
 LEVELS = (1.0, 10.0, 25.0, 40.0, 50.0, 60.0, 75.0, 90.0, 95.0)
@@ -43,9 +42,6 @@ AS_GOOD = 0.02
 USEFUL = 0.8
 # With fewer events a threshold chosen in hindsight proves little.
 EVENTS_FEW = 10
-# A file with a smaller share of buckets that hold anything, on both sides of a gap of most of its time, has a wrong stamp.
-FILLED_LEAST = 0.01
-VALUES_MOST = 100_000_000  # of a replay in memory: some gigabytes
 LOUDEST = 10
 WEEK = timedelta(weeks=1)
 
@@ -63,6 +59,7 @@ class History:
         names: What each series goes by in a truth.
         notes: What was left out.
         told: What else `replay` is told of them.
+        parts: Series that are replayed apart from others, and the buckets that these have; None: all together.
     """
 
     name: str
@@ -74,6 +71,7 @@ class History:
     names: list[set[str]]
     notes: list[str]
     told: dict[str, Any] = field(default_factory=dict)
+    parts: list[tuple[NDArray[np.intp], NDArray[np.intp]]] | None = None
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -105,7 +103,7 @@ def of_job(
     uri = staging_uri(job.job_id, "backtest", f"{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet")
     frame = SeriesFrame.read(read_series(client, job, window, uri=uri, progress=progress)["uri"])
     names = [{value for value in (key.partition_value, key.by_value) if value is not None} for key in frame.keys]
-    rows, notes = _largest(frame.values, _wanted(names, partitions, job.job_id), most, job.job_id)
+    rows, notes = largest(frame.values, wanted(names, partitions, job.job_id), most, job.job_id)
     frame = frame.take(rows)
     sqrt, sums = roots_and_sums(job, frame.keys)
     several = len(job.detectors) > 1
@@ -128,96 +126,7 @@ def of_job(
     )
 
 
-def of_file(
-    path: str,
-    *,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    partitions: Sequence[str] = (),
-    most: int | None = None,
-) -> History:
-    """The series of a CSV file: `timestamp,value`, or `unique_id,ds,y` for many. Buckets are as wide as most steps are.
-
-    Raises:
-        DataError: It is missing, has other columns, or no readings.
-    """
-    readings = read_readings(path, skip_bad=None)
-    names, row, times, values = _taken(readings, start, end, partitions)
-    span = _step(row, times)
-    if not span:
-        raise DataError("there are fewer than two readings", where=path, expected="a history, with --start and --end within it")
-    column = times // span
-    first = int(column.min())
-    width = int(column.max()) - first + 1
-    wide = format_span(span * MICROSECOND)
-    if len(np.unique(column)) < FILLED_LEAST * width:
-        _check_gap(np.unique(times), f"nearly all of {width} buckets of {wide} are empty", path)
-    if len(names) * width > VALUES_MOST:
-        what = f"{len(names)} series of {width} buckets of {wide} are too much at once"
-        raise DataError(what, where=path, fix="Give --start and --end, or some with --partition.")
-    place = row * width + column - first
-    grid = aggregate(place, values, len(names) * width).reshape(len(names), width)
-    counts = [bool(np.all((known >= 0) & (known == np.round(known)))) for known in (each[~np.isnan(each)] for each in grid)]
-    rows, notes = _largest(grid, list(range(len(names))), most, path)
-    if beside := int(((np.diff(place) == 0) & (np.diff(times) > 0)).sum()):
-        notes.append(f"readings beside another in a bucket of {wide}, where their mean is looked at: {beside}")
-    labels = [names[each] for each in rows]
-    return History(
-        path,
-        EPOCH + first * span * MICROSECOND,
-        span * MICROSECOND,
-        grid[rows],
-        np.array(counts, dtype=bool)[rows],
-        labels,
-        [{name} for name in labels],
-        [*notes, *readings.notes],
-    )
-
-
-def _taken(
-    readings: Readings, start: datetime | None, end: datetime | None, partitions: Collection[str]
-) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Names of the series that are asked for, in order, and their readings by series and time: row, microseconds, value."""
-    times = readings.times.astype(np.int64)
-    least, past = (None if edge is None else (edge - EPOCH) // MICROSECOND for edge in (start, end))
-    inside = np.isin(readings.series, _wanted([{name} for name in readings.names], partitions, readings.path))
-    inside &= (times >= least if least is not None else True) & (times < past if past is not None else True)
-    present = sorted(np.unique(readings.series[inside]).tolist(), key=readings.names.__getitem__)
-    number = np.zeros(len(readings.names), dtype=np.int64)
-    number[present] = np.arange(len(present))
-    row, times = number[readings.series[inside]], times[inside]
-    order = np.lexsort((times, row))
-    return [readings.names[each] for each in present], row[order], times[order], readings.values[inside][order]
-
-
-def _step(row: NDArray[np.int64], times: NDArray[np.int64]) -> int:
-    """The usual step of most series, in microseconds; 0 where none has two readings."""
-    steps = np.diff(times)
-    taken = (np.diff(row) == 0) & (steps > 0)
-    of, steps = row[1:][taken], steps[taken]
-    parts = np.split(steps, np.flatnonzero(np.diff(of)) + 1)
-    usual = [int(np.quantile(part, 0.5, method="lower")) for part in parts if len(part)]
-    step = int(np.quantile(usual, 0.5, method="lower")) if usual else 0
-    whole = round(step * MICROSECOND / SECOND) * (SECOND // MICROSECOND)
-    return whole if abs(whole - step) <= 0.01 * step else step  # clocks are not as exact as that
-
-
-def _check_gap(stamps: NDArray[np.int64], what: str, path: str) -> None:
-    """Refuses few stamps that lie far from all others."""
-    steps = np.diff(stamps)
-    place = int(steps.argmax())
-    if 2 * steps[place] < stamps[-1] - stamps[0]:
-        return  # what is sparse is so all the time
-    lonely = stamps[place] if 2 * (place + 1) <= len(stamps) else stamps[place + 1]
-    away = duration(int(steps[place]) * MICROSECOND)
-    raise DataError(
-        f"{what}: {iso(EPOCH + int(lonely) * MICROSECOND)} lies {away} from its neighbour",
-        where=path,
-        fix="Mend the time stamp, or give --start and --end.",
-    )
-
-
-def _largest(values: NDArray[np.float64], rows: list[int], most: int | None, where: str) -> tuple[list[int], list[str]]:
+def largest(values: NDArray[np.float64], rows: list[int], most: int | None, where: str) -> tuple[list[int], list[str]]:
     """The rows with the most in all if there are more than `most`, and a note on that."""
     if not rows:
         raise DataError("there are no series", where=where)
@@ -228,7 +137,7 @@ def _largest(values: NDArray[np.float64], rows: list[int], most: int | None, whe
     return [rows[place] for place in kept], [f"only the {most} largest of {len(rows)} series are replayed (--max-partitions)"]
 
 
-def _wanted(series: Sequence[set[str]], partitions: Collection[str], where: str) -> list[int]:
+def wanted(series: Sequence[set[str]], partitions: Collection[str], where: str) -> list[int]:
     """Which series are asked for, by the names that each goes by."""
     for name in partitions:
         if not any(name in names for names in series):
@@ -239,21 +148,46 @@ def _wanted(series: Sequence[set[str]], partitions: Collection[str], where: str)
 
 def replayed(history: History, *, progress: Progress | None = None) -> Replayed:
     """A history as it would have happened."""
-    return replay(history.times, history.values, sqrt=history.sqrt, progress=progress, **history.told)
+    if history.parts is None:
+        return replay(history.times, history.values, sqrt=history.sqrt, progress=progress, **history.told)
+    found = Replayed.nothing(history.values.shape)
+    for rows, columns in history.parts:
+        place = np.ix_(rows, columns)
+        part = replay(history.times[columns], history.values[place], sqrt=history.sqrt[rows], progress=progress, **history.told)
+        for name, whole in vars(found).items():
+            whole[place] = getattr(part, name)
+    return found
 
 
 def backtest(
-    history: History, facts: Sequence[Fact] | None = None, *, threshold: float = ALARM_SCORE, progress: Progress | None = None
+    history: History,
+    facts: Sequence[Fact] | None = None,
+    *,
+    threshold: float = ALARM_SCORE,
+    truth: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Replays a history and reports how it would have been.
 
     What comes before the first model is not judged.
 
+    Args:
+        history: The series.
+        facts: What happened, if it is known.
+        threshold: The score from which on it alarms.
+        truth: The file that somebody chose for the facts: it must tell of something that is judged, or of nothing at all.
+        progress: Told how far it is.
+
     Returns:
         `name`, `series`, `buckets`, `bucket_span`, `start`, `end` (of what is judged), `threshold`, `alarms` (a list of how many
         at each of LEVELS), `loudest` (series with the most alarms), `notes`; and where the truth is known `judged`, `best`,
         `sweep` and `fixed`.
+
+    Raises:
+        DataError: There are no values, too few for a model, or no fact of `truth` lies in what is judged.
     """
+    if facts and truth:
+        _located(facts, history, 0, truth)  # before anything that takes long
     found = replayed(history, progress=progress)
     known = np.isfinite(found.typical).any(axis=0)
     if np.isnan(history.values).all():
@@ -279,11 +213,40 @@ def backtest(
         "notes": [*history.notes],
     }
     if facts is not None:
-        truth, outside = locate(facts, history.names, start, history.span, values.shape[1], history.told.get("sides"))
+        known_truth, outside = _located(facts, history, skip, truth)
         if outside:
-            report["notes"].append(f"{outside} events of the truth lie in no series or time that is judged, and are left out")
-        report |= _against(alarms, truth, values, history, threshold)
+            lie, are = ("event of the truth lies", "is") if outside == 1 else ("events of the truth lie", "are")
+            report["notes"].append(f"{outside} {lie} in no series or time that is judged, and {are} left out")
+        report |= _against(alarms, known_truth, values, history, threshold)
     return report
+
+
+def _located(facts: Sequence[Fact], history: History, skip: int, path: str | None) -> tuple[Truth, int]:
+    """Where facts lie in what is judged, from bucket `skip` on, and how many lie outside; those of a file must not all do so."""
+    start, buckets = history.start + skip * history.span, history.values.shape[1] - skip
+    found, outside = locate(facts, history.names, start, history.span, buckets, history.told.get("sides"))
+    if path is None or outside < len(facts) or not facts:
+        return found, outside
+    judged = Window(start, history.window.end)
+    tells = Window(min(fact.start for fact in facts), max(fact.end for fact in facts))
+    timely = [fact for fact in facts if fact.start < judged.end and judged.start < fact.end]
+    if timely:
+        known, told = _some(set().union(*history.names)), _some(set().union(*(fact.values or () for fact in timely)))
+        expected = f"events of a series that is judged: {known}" if known else "events that the job's functions could see"
+        fix = f"It tells of {told}: mend the names, or leave out --partition and --max-partitions." if told else ""
+    else:
+        learnt = f", after {iso(history.start)} – {iso(start)}, which the first model learns from" if skip else ""
+        expected = f"events between {iso(judged.start)} and {iso(judged.end)}{learnt}"
+        fix = f"It tells of {tells}: mend its times, or give the truth of this data."
+    count = "the only event" if len(facts) == 1 else f"none of the {len(facts)} events"
+    lies = "lies in no" if len(facts) == 1 else "lies in a"
+    raise DataError(f"{count} of the truth {lies} series and time that is judged", where=path, expected=expected, fix=fix)
+
+
+def _some(names: Collection[str]) -> str:
+    """A few names, and how many more there are."""
+    more = f" and {len(names) - LOUDEST} more" if len(names) > LOUDEST else ""
+    return ", ".join(sorted(names)[:LOUDEST]) + more
 
 
 def counted(alarms: Alarms, levels: Sequence[float], shape: tuple[int, ...], span: timedelta) -> list[dict[str, Any]]:
@@ -364,7 +327,8 @@ def verdict(model: float, one: Fixed, each: Judged) -> str:
         one: The best rule for all series.
         each: What the best rules for each series find.
     """
-    few = f" These are only {each.events} events: see whether it holds for the next." if each.events < EVENTS_FEW else ""
+    count = "This is only 1 event" if each.events == 1 else f"These are only {each.events} events"
+    few = f" {count}: see whether it holds for the next." if each.events < EVENTS_FEW else ""
     enough = max(model - AS_GOOD, USEFUL)
     if one.judged.f1 >= enough:
         figures = f"{rule(one)}: F1 {one.judged.f1:.2f} against {model:.2f}"

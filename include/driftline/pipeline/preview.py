@@ -61,11 +61,12 @@ def preview(client: Elasticsearch, job: Job, *, progress: Progress | None = None
         )
     skip = int(known.argmax())
     scores = found.anomaly_score[:, skip:]
+    counts = all(each.spec.empty_is_zero for each in job.detectors if each.kind == "series")
     return {
         **history.window.as_dict(),
         "bucket_span": job.span_seconds,
         "alarms": counted(Alarms.of(scores), LEVELS, scores.shape, history.span),
-        "series": [_drawn(history, found, row) for row in range(len(history.labels))],
+        "series": [_drawn(history, found, row, counts=counts) for row in range(len(history.labels))],
         "notes": history.notes,
     }
 
@@ -122,7 +123,7 @@ def _line(history: History, row: int) -> dict[str, Any]:
     }
 
 
-def _drawn(history: History, found: Replayed, row: int) -> dict[str, Any]:
+def _drawn(history: History, found: Replayed, row: int, *, counts: bool) -> dict[str, Any]:
     """One series as the viewer draws it."""
     first, span = milliseconds(history.start), round(history.span.total_seconds() * 1000)
     marked = np.flatnonzero(found.record_score[row] >= MIN_RECORD_SCORE).tolist()
@@ -137,7 +138,10 @@ def _drawn(history: History, found: Replayed, row: int) -> dict[str, Any]:
                 "alarm": bool(found.anomaly_score[row, n] > 0),
                 "driftline": {
                     "sentence": sentence(
-                        float(history.values[row, n]), float(found.typical[row, n]), kind=KINDS[int(found.kind[row, n])]
+                        float(history.values[row, n]),
+                        float(found.typical[row, n]),
+                        kind=KINDS[int(found.kind[row, n])],
+                        counts=counts,
                     )
                 },
             }

@@ -173,13 +173,14 @@ def number(text: str) -> float:
     return value
 
 
-def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool | None = False) -> Readings:
+def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool | None = False, buckets: bool = False) -> Readings:
     """Reads a file.
 
     Args:
         path: A CSV file, also with semicolons or tabs, also packed with gzip.
         zone: Of stamps that name none.
         skip_bad: Whether rows that cannot be read are marked as `bad`, instead of being an error; None: no user can choose.
+        buckets: Whether they are taken together in buckets, where neither double stamps nor odd steps are of note.
 
     Raises:
         DataError: The file is missing or no CSV, it lacks a column, or a row cannot be read.
@@ -209,7 +210,7 @@ def read_readings(path: str, *, zone: tzinfo = UTC, skip_bad: bool | None = Fals
     found = Readings(path, header, delimiter, rows, lines, when, times, values, series, list(names), bad, [])
     if errors and not skip_bad:
         raise _refused(found, errors[0], len(errors), "" if skip_bad is None else ", or give --skip-bad-rows")
-    found.notes = _notes(found, clock)
+    found.notes = _notes(found, clock, buckets=buckets)
     return found
 
 
@@ -276,7 +277,7 @@ def _refused(found: Readings, error: tuple[int, int | None, str], count: int, ch
     return DataError(f"a row cannot be read: {why}{others}", where=where, expected=expected, fix=f"Mend the row{choice}.")
 
 
-def _notes(found: Readings, clock: Clock) -> list[str]:
+def _notes(found: Readings, clock: Clock, *, buckets: bool) -> list[str]:
     """What is unusual about a file, in sentences."""
     notes = []
     if bad := int(found.bad.sum()):
@@ -292,7 +293,7 @@ def _notes(found: Readings, clock: Clock) -> list[str]:
     stamps = [found.times[rows].astype(np.int64) for rows in by_series(found)]
     if back := sum(int((np.diff(times) < 0).sum()) for times in stamps):
         notes.append(f"places where time goes back: {back}; rows are looked at in the order of time")
-    return notes + _stepping(stamps)
+    return notes if buckets else notes + _stepping(stamps)
 
 
 def _stepping(stamps: Sequence[NDArray[np.int64]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,20 +184,21 @@ def records(job: Job, scored: Segment, segment: dict[str, Any], partitions: Coll
         if partitions and not {key.partition_value, key.by_value} & set(partitions):
             continue
         time = start + column * job.span_seconds * 1000
-        record = _record(scored, row, column, maker.document(time, key), job.zone)
+        record = _record(job, scored, row, column, maker.document(time, key))
         if not reasons(job, key, time / 1000, record["actual"][0], record["typical"][0]):
             out.append((maker.id(time, key), record))
     return out
 
 
-def _record(scored: Segment, row: int, column: int, document: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
-    """A record with its explanation, whose weekday and clock are those of a zone."""
+def _record(job: Job, scored: Segment, row: int, column: int, document: dict[str, Any]) -> dict[str, Any]:
+    """A record with its explanation, whose weekday and clock are those of the job's zone."""
     lower, typical, upper = (float(bound[row, column]) for bound in scored.bounds)
     actual, kind, score = float(scored.values[row, column]), int(scored.kind[row, column]), float(scored.scores[row, column])
     moment = datetime.fromtimestamp(document["timestamp"] / 1000, UTC)
+    counts = job.detectors[scored.frame.keys[row].detector_index].spec.empty_is_zero
     document["driftline"] |= {
         "kind": KINDS[kind],
-        "sentence": sentence(actual, number(typical), time=moment, kind=KINDS[kind], zone=zone),
+        "sentence": sentence(actual, number(typical), time=moment, kind=KINDS[kind], zone=job.zone, counts=counts),
         "evidence": evidence(scored.found, row, column),
     }
     if scored.learning[row]:

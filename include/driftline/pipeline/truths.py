@@ -151,12 +151,20 @@ def visible(facts: Iterable[Fact], job: Job) -> tuple[list[Fact], list[Fact]]:
     return seen, others
 
 
-def watched(facts: Iterable[Fact] | None, job: Job) -> tuple[list[Fact] | None, list[str]]:
-    """The facts that the job's detectors could see, and notes on what is left out; None where nothing is known."""
+def watched(facts: Iterable[Fact] | None, job: Job, path: str | None = None) -> tuple[list[Fact] | None, list[str]]:
+    """The facts that the job's detectors could see, and notes on what is left out; None where nothing is known.
+
+    Raises:
+        DataError: The facts are of a file at `path`, and there are some, but they could see none.
+    """
     if facts is None:
         return None, []
     seen, others = visible(facts, job)
-    note = f"{len(others)} events of the truth are of a function or split that the job does not watch, and are left out"
+    if path and others and not seen:
+        what = "no event of the truth is of a function and split that the job watches"
+        raise DataError(what, where=path, expected=f"what job {job.job_id} could see", fix="Give the truth of its data.")
+    count, are = ("1 event", "is") if len(others) == 1 else (f"{len(others)} events", "are")
+    note = f"{count} of the truth {are} of a function or split that the job does not watch, and {are} left out"
     return seen, [note] if others else []
 
 

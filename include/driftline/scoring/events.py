@@ -375,7 +375,8 @@ def _said(job: Job, worst: dict[str, Any], lasted: timedelta, kind: str, zone: t
     if kind in TOLD or "over_field_value" in worst or job.detectors[worst["detector_index"]].other:
         return f"{ours['sentence'].removesuffix(remark)}, for {duration(lasted)}{remark}"
     time = datetime.fromtimestamp(worst["timestamp"] / 1000, UTC)
-    said = sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone)
+    counts = job.detectors[worst["detector_index"]].spec.empty_is_zero
+    said = sentence(worst["actual"][0], worst["typical"][0], time=time, lasted=lasted, kind=kind, zone=zone, counts=counts)
     return said + messages_of(ours.get("template")) + remark
 
 

@@ -27,6 +27,7 @@ def sentence(
     lasted: timedelta | None = None,
     kind: str = "",
     zone: tzinfo = UTC,
+    counts: bool = True,
 ) -> str:
     """A deviation in words.
 
@@ -37,25 +38,27 @@ def sentence(
         lasted: For how long; None leaves it out.
         kind: What it is, as in KINDS.
         zone: Whose weekday and clock.
+        counts: Whether a 0 says that nothing came, as of counts and sums; of a temperature it is a value like any other.
     """
     when = f" for {weekday_and_time(time, zone)}" if time else ""
     if kind == "flatline":
         said = f"stuck at {readable(actual)}"
     elif kind == "silence" and actual == 0 and typical < SETTLED:  # the level has followed; that it is silent is no less so
-        said = "still nothing at all" + f" on {when.removeprefix(' for ')}" * bool(when)
+        said = ("still nothing at all" if counts else "still at 0") + f" on {when.removeprefix(' for ')}" * bool(when)
     else:
-        said = _BEFORE.get(kind, "") + compare(actual, typical, when)
+        said = _BEFORE.get(kind, "") + compare(actual, typical, when, counts=counts)
     return said + (f", for {duration(lasted)}" if lasted else "")
 
 
-def compare(actual: float, typical: float, when: str = "") -> str:
-    """Two values in words: `17 times lower than expected (2 instead of 34)`, with `when` after `expected`."""
+def compare(actual: float, typical: float, when: str = "", *, counts: bool = True) -> str:
+    """Two values in words: `17 times lower than expected (2 instead of 34)`, with `when` after `expected`; as of `sentence`."""
     pair = f"({readable(actual)} instead of {readable(typical)})"
     direction = "higher" if actual > typical else "lower"
-    if actual == 0 < typical:
+    if counts and actual == 0 < typical:
         return f"nothing at all, {readable(typical)} expected{when}"
     ratio = max(actual / typical, typical / actual) if typical > 0 and actual > 0 else 1.0
-    times = "" if ratio < 1.5 else f"{ratio:.1f} times " if ratio < 3 else f"{ratio:,.0f} times "
+    shown = f"{ratio:.1f}".removesuffix(".0") if ratio < 3 else f"{ratio:,.0f}"
+    times = f"{shown} times " if ratio >= 1.5 else ""
     return f"{times}{direction} than expected{when} {pair}"
 
 

@@ -179,7 +179,8 @@ def _sentence(job: Job, found: Found, detector: Detector, time: int) -> str:
         others = f"rare values ({detector.by_field_name} '{found.most}' most) in {readable(found.actual)} documents, others"
         return f"'{key.over_value}' has {others} ({found.members:,} in this bucket) in {readable(found.typical)}"
     if detector.kind == "population":
-        return f"{compare(found.actual, found.typical)}: '{key.over_value}' against {found.members:,} members"
+        said = compare(found.actual, found.typical, counts=detector.spec.empty_is_zero)
+        return f"{said}: '{key.over_value}' against {found.members:,} members"
     often = "never seen before" if found.level < 1 else f"seen {readable(found.level)} times besides"
     if detector.kind == "time":
         unit = "weeks" if detector.spec.name == "time_of_week" else "days"

@@ -146,13 +146,15 @@ def test_a_long_file_gives_each_series_what_it_would_get_alone(tmp_path, spiky):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([], "no more than 24"),
+        ([], "there are no rows"),
         (["2026-03-01,5"], "no more than 24"),
         ([f"2026-03-{day + 1:02},{day}" for day in range(10)], "no more than 24"),
         ([f"2026-03-{day + 1:02}," for day in range(28)], "missing values: 28"),
+        ([f"2026-03-{day + 1:02}," for day in range(28)], "the series has no values, only missing ones"),
+        ([f"2026-03-01 00:{minute:02}," for minute in range(28)], "the series has no values, only missing ones"),
         ([f"2026-03-{day + 1:02},7" for day in range(28)], None),
     ],
-    ids=["none", "one", "ten", "empty", "constant"],
+    ids=["none", "one", "ten", "empty", "no values", "no values in a day", "constant"],
 )
 @pytest.mark.parametrize("span", [None, timedelta(days=1)])
 def test_files_with_little_in_them_give_no_alarm(tmp_path, rows, said, span):
@@ -164,6 +166,7 @@ def test_files_with_little_in_them_give_no_alarm(tmp_path, rows, said, span):
     assert (found.anomaly_score == 0).all()
     assert report["alarms"] == {"minor": 0, "major": 0, "critical": 0}
     assert said is None or any(said in note for note in report["notes"])
+    assert said is None or sum("than" in note or "no " in note for note in report["notes"]) <= 1, "one reason is enough"
 
 
 def test_what_a_file_of_less_than_a_day_shows_is_minor_and_the_report_says_why(tmp_path):
@@ -211,6 +214,48 @@ def test_buckets_are_told_once_complete(tmp_path):
     path.write_text(text(values, keep=[*range(804), *range(816, 960)]))
     gap = results(str(path), Options(span=HOURLY)).anomaly_score.astype(float)
     assert np.flatnonzero(gap >= 75).tolist() == [804, 805, 806, 807]
+
+
+def test_of_buckets_only_those_without_a_value_are_noted(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(text(np.repeat(curve(48, day=24), 4), keep=[*range(100), *range(112, 190), 189, 191]))
+    for function, notes in (("mean", ["buckets without a value: 3 of 47"]), ("max", ["buckets without a value: 3 of 47"])):
+        assert detect_file(str(path), Options(span=HOURLY, function=function))["notes"] == notes
+    for function in ("sum", "count"):  # these are 0
+        assert detect_file(str(path), Options(span=HOURLY, function=function))["notes"] == []
+    assert len(detect_file(str(path), PLAIN)["notes"]) == 2
+
+
+def test_a_feed_that_stops_is_told_by_how_many_there_are_whatever_their_values(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(text(curve(960), keep=[*range(700), *range(800, 960)]))
+    report = detect_file(str(path), Options(span=HOURLY, function="count", counts=True))
+    top = report["top"][0]
+    assert (top["value"], top["severity"], top["line"]) == (0.0, "major", 702), "of the first row after the gap"
+    assert "nothing at all, 4 expected" in top["what"]
+
+
+def test_a_zero_that_is_measured_is_told_as_such(tmp_path):
+    values = curve(960)
+    values[800] = 0.0
+    path = tmp_path / "x.csv"
+    path.write_text(text(values))
+    assert "lower than expected for a Tuesday 08:00 (0 instead of " in detect_file(str(path), PLAIN)["top"][0]["what"]
+
+
+def test_an_incident_that_gets_worse_is_told_again_and_stands_in_the_top_once(tmp_path):
+    values = curve(960)
+    values[[700, 720, 800]] += (10, 400, 400)
+    path = tmp_path / "x.csv"
+    path.write_text(text(values))
+    scores = results(str(path)).anomaly_score.astype(float)
+    assert 25 <= scores[700] < 75 <= scores[720]
+    assert (scores[50:68] > 0).sum() > 5, "a first morning is told again and again"
+    report = detect_file(str(path), PLAIN)
+    assert [event["line"] - 2 for event in report["top"]] == [800, 720, 67]
+    assert report["alarms"] == {
+        name: int((scores >= least).sum()) for name, least in (("minor", 25), ("major", 50), ("critical", 75))
+    }
 
 
 def test_counts_are_modelled_as_such_and_must_be_counts(tmp_path, spiky):

@@ -191,6 +191,12 @@ def test_disorder_doubles_and_gaps_are_noted(file):
     assert read_readings(file("timestamp,value\n")).notes == []
 
 
+def test_of_buckets_neither_doubles_nor_odd_steps_are_noted(file):
+    hours = [0, 1, 2, 4, 3, 5, 5, 9]
+    readings = read_readings(file("timestamp,value\n" + "".join(f"2026-03-01 {hour:02}:00,1\n" for hour in hours)), buckets=True)
+    assert readings.notes == ["places where time goes back: 1; rows are looked at in the order of time"]
+
+
 def test_series_are_told_apart(file):
     rows = ["b,2026-03-01,1", "a,2026-03-01,2", "b,2026-03-02,x", "b,2026-03-03,4"]
     readings = read_readings(file("\n".join(["unique_id,ds,y", *rows])), skip_bad=True)

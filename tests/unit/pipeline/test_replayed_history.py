@@ -6,10 +6,13 @@ import numpy as np
 import orjson
 import pytest
 
-from driftline.core.errors import DataError
+from driftline.core.errors import DataError, WindowError
 from driftline.core.job import Job
-from driftline.pipeline.history import backtest, of_file, verdict
+from driftline.pipeline.detect import Options, detect
+from driftline.pipeline.filehistory import of_file
+from driftline.pipeline.history import backtest, replayed, verdict
 from driftline.pipeline.historyplot import write_plot
+from driftline.pipeline.readings import read_readings
 from driftline.pipeline.truths import Fact, locate, read_truth, visible
 from driftline.scoring.fixed import Fixed
 from driftline.scoring.truth import ALL, Judged
@@ -96,7 +99,7 @@ def test_many_series_unsorted_with_gaps_and_doubles(tmp_path):
     history = of_file(str(path))
     nan = np.nan
     np.testing.assert_array_equal(history.values, [[1, nan, 5, nan], [nan, 7, 2, 5], [0.5, nan, nan, nan]])
-    assert history.sqrt.tolist() == [True, True, False]
+    assert history.sqrt.tolist() == [False] * 3
     assert (history.labels, history.start) == (["a", "b", "c"], START)
     largest = of_file(str(path), most=1)
     assert largest.labels == ["b"]
@@ -137,7 +140,7 @@ def test_missing_files_and_unknown_series_are_explained(tmp_path, readings):
     empty.write_text("timestamp,value\n2026-03-01,1,5\n")
     with pytest.raises(DataError, match="there are 3 cells, but the header has 2") as caught:
         of_file(str(empty))
-    assert (caught.value.where, caught.value.fix) == (f"{empty}, line 2", "Mend the row.")
+    assert (caught.value.where, caught.value.fix) == (f"{empty}, line 2", "Mend the row, or give --skip-bad-rows.")
     assert "a cell for each column" in caught.value.expected
 
 
@@ -183,7 +186,7 @@ def test_buckets_are_as_wide_as_most_series_steps(tmp_path):
     history = of_file(str(path))
     assert (history.span, history.values.shape) == (HOUR, (7, 48))
     assert history.values[5].tolist() == list(range(48))
-    assert history.notes[-1] == "readings beside another in a bucket of 1h, where their mean is looked at: 29"
+    assert history.notes[0] == "readings beside another in a bucket of 1h, where their mean is looked at: 29"
     assert of_file(str(path), partitions=["6"]).span == timedelta(seconds=1)
     # jitter makes no odd width, and readings closer than a second stay apart
     path.write_text("time,y\n" + "".join(f"{60 * minute + 0.3 * (minute % 2)},1\n" for minute in range(20)))
@@ -206,6 +209,87 @@ def test_a_stamp_far_from_all_others_is_named_instead_of_years_that_are_replayed
     seldom = [f"{START + 200 * day * HOUR + minute * timedelta(minutes=1)},1\n" for day in range(40) for minute in range(2)]
     path.write_text("timestamp,value\n" + "".join(seldom))
     assert np.isnan(of_file(str(path)).values).mean() > 0.99
+
+
+def test_buckets_are_those_of_detect(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = [("a", 0.2), ("a", 0.5), ("a", 3.1), ("a", 4.0), ("b", 2.9), ("b", 3.0), ("b", 5.5), ("late", 5.1), ("late", 5.2)]
+    path.write_text("unique_id,ds,y\n" + "".join(f"{name},{START + hour * HOUR},2\n" for name, hour in rows))
+    counted = Options(span=HOUR, function="count", counts=True)
+    history, nan = of_file(str(path), counted), np.nan
+    assert (history.start, history.span, history.sqrt.tolist()) == (START, HOUR, [True] * 3)
+    # none is 0 between a series' first and its last bucket, which is not complete, and unknown elsewhere
+    np.testing.assert_array_equal(history.values, [[2, 0, 0, 1, nan], [nan, nan, 1, 1, 0], [nan] * 5])
+    within = of_file(str(path), counted, start=START + 1.5 * HOUR, end=START + 5.5 * HOUR)
+    np.testing.assert_array_equal(within.values, [[0, 0, 1, nan], [nan, 1, 1, 0]])  # whole buckets, and silences at the edges
+    np.testing.assert_array_equal(of_file(str(path), Options(span=HOUR, function="sum")).values[0], [4, 0, 0, 2, nan])
+    np.testing.assert_array_equal(of_file(str(path), Options(span=HOUR)).values[0], [2, nan, nan, 2, nan])
+
+
+def test_each_series_gets_what_detect_gives_it(tmp_path):
+    path = tmp_path / "x.csv"
+    values = np.array([np.round(daily(480, seed=seed)) for seed in range(3)])
+    values[:, 400] *= 3
+    hours = [range(480), range(200, 480), [hour for hour in range(480) if not 100 <= hour < 130]]
+    rows = [f"{row},{stamp(hour)},{values[row, hour]}\n" for row, of in enumerate(hours) for hour in of]
+    path.write_text("unique_id,ds,y\n" + "".join(rows))
+    for options in (Options(), Options(span=2 * HOUR, function="sum", counts=True), Options(span=3 * HOUR, function="max")):
+        history = of_file(str(path), options)
+        found = replayed(history).anomaly_score
+        for scores, each in zip(found, detect(read_readings(str(path)), options), strict=True):
+            column = np.searchsorted(history.times, each.times)
+            np.testing.assert_allclose(scores[column], each.found.anomaly_score[0])
+            assert np.count_nonzero(scores) == np.count_nonzero(each.found.anomaly_score) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (Options(function="sum"), WindowError, "nothing to take the sum of"),
+        (Options(span=timedelta(0)), WindowError, "a bucket lasts longer than 0"),
+        (Options(counts=True), DataError, "is no count"),
+        (Options(span=1000 * HOUR), DataError, "no complete bucket of"),
+    ],
+)
+def test_options_that_do_not_fit_are_explained(readings, options, error, said):
+    with pytest.raises(error, match=said):
+        of_file(readings, options)
+
+
+def test_equal_values_are_said_to_be_events_that_can_be_counted(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("timestamp,value\n" + "".join(f"{START + n * n * timedelta(seconds=40)},0.1\n" for n in range(60)))
+    hint = (
+        "all values of the series are equal: if each row is an event, count them with --bucket-span {} --function count --counts"
+    )
+    assert hint.format("…") in of_file(str(path)).notes
+    assert hint.format("1h") in of_file(str(path), Options(span=HOUR)).notes
+    assert not any("equal" in note for note in of_file(str(path), Options(span=HOUR, function="count")).notes)
+
+
+def test_a_truth_that_lies_outside_of_what_is_judged_is_an_error(readings):
+    def error(*facts, **options):
+        with pytest.raises(DataError) as caught:
+            backtest(of_file(readings, **options), facts, truth="t.csv")
+        assert caught.value.where == "t.csv"
+        return caught.value
+
+    inside, early = Fact(START + 450 * HOUR, START + 452 * HOUR, "spike"), Fact(START, START + HOUR, "spike")
+    away = [Fact(START - days * 24 * HOUR, START - days * 24 * HOUR + HOUR, "spike") for days in (9, 8)]
+    found = error(*away)
+    assert found.what == "none of the 2 events of the truth lies in a series and time that is judged"
+    assert found.expected == "events between 2026-03-01T00:00:00Z and 2026-03-22T00:00:00Z"
+    assert "2026-02-20T00:00:00Z – 2026-02-21T01:00:00Z" in found.fix
+    assert "which the first model learns from" in error(early).expected
+    named = error(replace(inside, values=frozenset({"x"})))
+    assert named.expected == "events of a series that is judged: (all)"
+    assert named.fix.startswith("It tells of x: ")
+    for others, note in (
+        (away[:1], "1 event of the truth lies in no series or time that is judged, and is left out"),
+        (away, "2 events of the truth lie in no series or time that is judged, and are left out"),
+    ):
+        assert note in backtest(of_file(readings), [inside, *others], truth="t.csv")["notes"]
+    assert backtest(of_file(readings), [], truth="t.csv")["judged"]["events"] == 0  # nothing happened, as the truth says
 
 
 def test_a_long_name_of_one_series_weighs_once(tmp_path):
@@ -271,4 +355,5 @@ def test_it_is_said_when_a_fixed_threshold_suffices(model, one, each, said):
     assert sentence.startswith(said)
     assert "only" not in sentence
     if not said.startswith("No"):
+        assert "This is only 1 event:" in verdict(model, rule, replace(figures, f1=each, events=1))
         assert "only 3 events" in verdict(model, rule, replace(figures, f1=each, events=3))

@@ -57,6 +57,15 @@ def found(definition, keys, values, train=21 * 24, *, new=(), begin=None):
     return sorted(out, key=lambda record: -record["record_score"])
 
 
+@pytest.mark.parametrize(("function", "said"), [("sum", "nothing at all, "), ("mean", "lower than expected for a ")])
+def test_what_a_zero_means_the_function_tells(function, said):
+    values = expected(22 * 24, 100.0)[None] + np.random.default_rng(1).normal(0, 3, 22 * 24)
+    values[0, -8] = 0.0
+    top, *_ = found(job(function, "load", split=None), [SeriesKey(0)], values)
+    assert top["actual"] == [0.0]
+    assert top["driftline"]["sentence"].startswith(said)
+
+
 def test_unique_addresses_that_fall_from_1460_to_86_are_the_top_record():
     rng = np.random.default_rng(1)
     rate = expected(22 * 24, 1460.0)

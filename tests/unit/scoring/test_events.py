@@ -297,12 +297,33 @@ def test_a_sentence_tells_the_time_of_the_zone_that_is_given():
     assert sentence(0, 34, time=moment) == "nothing at all, 34 expected for a Tuesday 23:30"
 
 
+def test_a_measured_zero_is_a_value_and_not_nothing():
+    moment = datetime(2026, 3, 3, 10, tzinfo=UTC)
+    assert compare(0, 80.9, counts=False) == "lower than expected (0 instead of 80.9)"
+    assert sentence(0, 80.9, time=moment, counts=False) == "lower than expected for a Tuesday 10:00 (0 instead of 80.9)"
+    assert sentence(0, 0.1, kind="silence") == "still nothing at all"
+    assert sentence(0, 0.1, kind="silence", counts=False) == "still at 0"
+
+
+@pytest.mark.parametrize(("function", "said"), [("sum", "nothing at all, 34 expected"), ("mean", "lower than expected")])
+def test_an_event_of_a_function_tells_what_its_zero_means(function, said):
+    detector = {"function": function, "field_name": "bytes", "partition_field_name": "url.path"}
+    job = Job.parse({"job_id": "web", "bucket_span": "5m", "detectors": [detector], "datafeed": {"indices": ["x"]}}, where="t")
+    (event,) = series_events(job, [record(0, 60.0, actual=0.0)])
+    assert event.document["driftline"]["sentence"].startswith(said)
+
+
 @pytest.mark.parametrize(
     ("actual", "typical", "said"),
     [
         (86, 1460, "17 times lower than expected (86 instead of 1,460)"),
         (60, 6, "10 times higher than expected (60 instead of 6)"),
-        (12, 6, "2.0 times higher than expected (12 instead of 6)"),
+        (12, 6, "2 times higher than expected (12 instead of 6)"),
+        (196, 100, "2 times higher than expected (196 instead of 100)"),
+        (100, 253, "2.5 times lower than expected (100 instead of 253)"),
+        (15, 44.3, "3 times lower than expected (15 instead of 44.3)"),
+        (149, 100, "higher than expected (149 instead of 100)"),
+        (6000, 1.5, "4,000 times higher than expected (6,000 instead of 1.5)"),
         (0, 12.5, "nothing at all, 12.5 expected"),
         (11, 10, "higher than expected (11 instead of 10)"),
         (5, 0, "higher than expected (5 instead of 0)"),
